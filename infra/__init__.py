@@ -1,0 +1,1 @@
+"""The adapters, and the one place that wires them."""

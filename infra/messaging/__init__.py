@@ -1,0 +1,1 @@
+"""NATS JetStream: events in, events out."""

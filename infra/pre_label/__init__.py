@@ -1,0 +1,1 @@
+"""Connectors to the models that pre-label."""

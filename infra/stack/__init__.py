@@ -1,0 +1,1 @@
+"""The embedded stack: servers from wheels under one supervisor."""

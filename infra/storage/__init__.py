@@ -1,0 +1,1 @@
+"""Assets: the guarded reader."""

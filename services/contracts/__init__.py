@@ -1,0 +1,1 @@
+"""The typed outer contract: samples, labels, findings, events."""

@@ -1,0 +1,1 @@
+"""Canonical records, lineage, the audit chain."""

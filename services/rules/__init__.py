@@ -1,0 +1,1 @@
+"""Rule sets: thresholds and tolerances as versioned data."""
