@@ -1,0 +1,53 @@
+"""Run every enabled check over one sample and put what they say into one report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from services.alignment.audio_transcript import check_audio_transcript
+from services.alignment.context_gate import check_context_gate
+from services.alignment.lidar_camera import check_lidar_camera
+from services.alignment.sample import CheckOutcome, CheckSample
+from services.contracts.findings import SEVERITY_ORDER, CheckReport, Finding, NotApplicable
+from services.rules.rule_set import RuleSet
+
+Check = Callable[[CheckSample, RuleSet], CheckOutcome]
+"""One check: a pure, deterministic function of a sample and a rule set."""
+
+CHECKS: Mapping[str, Check] = {
+    "audio_transcript": check_audio_transcript,
+    "context_gate": check_context_gate,
+    "lidar_camera": check_lidar_camera,
+}
+
+
+def _order(finding: Finding) -> tuple[int, str, str, str]:
+    return (-SEVERITY_ORDER[finding.severity], finding.check, finding.kind, finding.finding_id)
+
+
+def run_checks(sample: CheckSample, rules: RuleSet, checks: Mapping[str, Check] = CHECKS) -> CheckReport:
+    """Return the report of all ``checks``: gravest first, in an order that does not depend on the input's.
+
+    Args:
+        sample: The sample with its decoded assets.
+        rules: Thresholds and exemptions; a check whose section is disabled is not run.
+        checks: Check functions by id.
+    """
+    findings: dict[str, Finding] = {}
+    folded: dict[str, Finding] = {}
+    not_applicable: list[NotApplicable] = []
+    for name in sorted(checks):
+        section = getattr(rules, name, None)
+        if section is not None and not section.enabled:
+            not_applicable.append(NotApplicable(check=name, reason="the rule set disables this check"))
+            continue
+        outcome = checks[name](sample, rules)
+        findings.update((finding.finding_id, finding) for finding in outcome.findings)
+        folded.update((finding.finding_id, finding) for finding in outcome.folded)
+        not_applicable.extend(outcome.not_applicable)
+    return CheckReport(
+        rule=rules.reference,
+        findings=tuple(sorted(findings.values(), key=_order)),
+        folded=tuple(sorted(folded.values(), key=_order)),
+        not_applicable=tuple(not_applicable),
+    )

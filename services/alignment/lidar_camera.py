@@ -1,0 +1,11 @@
+"""The ``lidar_camera`` check."""
+
+from __future__ import annotations
+
+from services.alignment.sample import CheckOutcome, CheckSample
+from services.rules.rule_set import RuleSet
+
+
+def check_lidar_camera(sample: CheckSample, rules: RuleSet) -> CheckOutcome:
+    """Being written."""
+    return CheckOutcome()

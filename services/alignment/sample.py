@@ -1,0 +1,65 @@
+"""What a check is given: the manifest, the labels, and the decoded assets as arrays. No I/O happens here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.contracts.annotations import Annotation
+from services.contracts.findings import Finding, NotApplicable
+from services.contracts.manifest import SampleManifest
+
+
+@dataclass(frozen=True, slots=True)
+class AudioData:
+    """A decoded recording, mixed to mono.
+
+    Attributes:
+        samples: Shape (n,), float32, full scale is ±1.
+        rate_hz: Sampling rate.
+    """
+
+    samples: NDArray[np.float32]
+    rate_hz: int
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the recording in seconds."""
+        return len(self.samples) / self.rate_hz
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSample:
+    """One sample as the checks see it; a missing key means that there was no such asset.
+
+    Attributes:
+        manifest: The manifest; its own ``annotations`` are those it arrived with.
+        annotations: The labels to check: the newest label set.
+        audio: Decoded recordings by stream id.
+        clouds_m: Points by stream id, shape (n, 3), float32, metres, in the stream's coordinate frame.
+        image_sizes_px: (width, height) by stream id.
+    """
+
+    manifest: SampleManifest
+    annotations: tuple[Annotation, ...]
+    audio: Mapping[str, AudioData] = field(default_factory=dict)
+    clouds_m: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    image_sizes_px: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutcome:
+    """What one check found.
+
+    Attributes:
+        findings: Disagreements to show, causes included.
+        folded: Symptoms that one of ``findings`` explains by its cause.
+        not_applicable: Inputs that were missing, with the reason.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    folded: tuple[Finding, ...] = ()
+    not_applicable: tuple[NotApplicable, ...] = ()

@@ -1,0 +1,126 @@
+"""One byte form for one value: what is hashed, signed and compared.
+
+The form is JSON with sorted keys, no white space, UTF-8, and numbers as Python's shortest round-trip text
+(the same idea as RFC 8785, except that integers and floats stay distinct).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel
+
+from services.errors import MalformedJsonError
+
+MAX_DEPTH = 32
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return the canonical bytes of a JSON value or a contract model.
+
+    Raises:
+        ValueError: A number is NaN or infinite.
+    """
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json", exclude_none=True)
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
+
+
+def content_sha256(value: Any) -> str:
+    """Return the lower-case hex SHA-256 of the canonical form of ``value``."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def _refuse_constant(token: str) -> float:
+    raise MalformedJsonError(f"{token} is not a JSON number; send a finite number or leave the field out")
+
+
+def _finite_float(token: str) -> float:
+    number = float(token)
+    if number in (float("inf"), float("-inf")):
+        raise MalformedJsonError(f"the number {token[:40]} is too large for a double; send a finite number")
+    return number
+
+
+def _bounded_int(token: str) -> int:
+    if len(token) > 20:
+        raise MalformedJsonError(f"the integer {token[:20]}… has more than 19 digits; send a smaller one")
+    return int(token)
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise MalformedJsonError(f"the key {key[:80]!r} stands twice in one object; keep one of them")
+        result[key] = value
+    return result
+
+
+def _refuse_depth(text: str) -> None:
+    # Counted before parsing, so that a deep document costs no recursion at all.
+    depth = 0
+    in_string = escaped = False
+    for character in text:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif character == "\\":
+                escaped = True
+            elif character == '"':
+                in_string = False
+        elif character == '"':
+            in_string = True
+        elif character in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise MalformedJsonError(f"nested deeper than {MAX_DEPTH} levels; flatten the document")
+        elif character in "]}":
+            depth -= 1
+
+
+def parse_json(raw: bytes) -> Any:
+    """Parse JSON strictly: UTF-8, finite numbers, unique keys, no NUL, at most 32 levels.
+
+    Raises:
+        MalformedJsonError: With the line and column, or the reason, and what to change.
+    """
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedJsonError(f"byte {error.start} is not UTF-8; encode the document as UTF-8") from error
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        _refuse_depth(text)
+    try:
+        value = json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite_float,
+            parse_int=_bounded_int,
+            object_pairs_hook=_unique_keys,
+        )
+    except json.JSONDecodeError as error:
+        raise MalformedJsonError(f"{error.msg} at line {error.lineno}, column {error.colno}") from error
+    if "\\u0000" in text or "\x00" in text:
+        _refuse_nul(value, "")
+    return value
+
+
+def _refuse_nul(value: Any, pointer: str) -> None:
+    if isinstance(value, str):
+        if "\x00" in value:
+            raise MalformedJsonError(
+                "a string contains the NUL character U+0000; remove it",
+                places=((pointer or "/", "must not contain the NUL character"),),
+            )
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_nul(key, f"{pointer}/{key}".replace("\x00", "\\u0000"))
+            _refuse_nul(item, f"{pointer}/{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_nul(item, f"{pointer}/{index}")

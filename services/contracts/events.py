@@ -1,0 +1,88 @@
+"""Events in and out: the CloudEvents types, and the data each carries."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from services.contracts.annotations import Annotations
+from services.contracts.base import Contract, Identifier, Name, ProjectId, Sha256, Text, UtcDatetime
+from services.contracts.label_base import Author
+from services.contracts.lifecycle import Stage
+
+
+class EventType(StrEnum):
+    """What upstream may send."""
+
+    SAMPLE_CREATED = "concord.sample.created.v1"  # data: a sample manifest
+    SAMPLE_UPDATED = "concord.sample.updated.v1"  # data: a sample manifest; becomes the next revision
+    SAMPLE_WITHDRAWN = "concord.sample.withdrawn.v1"  # data: SampleWithdrawn
+    LABELS_SUBMITTED = "concord.labels.submitted.v1"  # data: LabelsSubmitted
+
+
+class SampleWithdrawn(Contract):
+    """Upstream takes a sample back."""
+
+    project: ProjectId
+    sample_id: Identifier
+    reason: Text
+
+
+class LabelsSubmitted(Contract):
+    """An external tool, or a person in one, hands in the labels of a sample, whole."""
+
+    project: ProjectId
+    sample_id: Identifier
+    revision: Annotated[int, Field(ge=1)] | None = Field(default=None, description="The newest if left out.")
+    annotations: Annotations
+    author: Author
+
+
+class IncomingEvent(Contract):
+    """A CloudEvent whose envelope was read; ``data`` is still to be validated by its type."""
+
+    source: Annotated[str, Field(min_length=1, max_length=1_000)]
+    id: Annotated[str, Field(min_length=1, max_length=500)]
+    type: Name
+    subject: Text | None = None
+    time: UtcDatetime | None = None
+    data: Any = None
+    content_sha256: Sha256 = Field(description="Of type, subject and data in canonical form.")
+
+
+class Receipt(Contract):
+    """What the sender of an event is told."""
+
+    source: str
+    id: str
+    outcome: Literal["accepted", "duplicate"]
+    project: ProjectId
+    sample_id: Identifier
+    revision: Annotated[int, Field(ge=1)]
+
+
+OUTGOING_SOURCE = "/concord"
+OUTGOING_SUBJECT_PREFIX = "concord.events"  # NATS: concord.events.<project>.<type>
+INCOMING_SUBJECT_PREFIX = "concord.ingest"  # NATS: concord.ingest.<anything>
+
+
+class StageChanged(Contract):
+    """Data of an outgoing event: a sample revision reached a stage."""
+
+    project: ProjectId
+    sample_id: Identifier
+    revision: Annotated[int, Field(ge=1)]
+    sequence: Annotated[int, Field(ge=1)] = Field(description="Per sample, from 1, without gaps.")
+    stage: Stage
+    previous_stage: Stage | None = None
+    at: UtcDatetime
+    actor: Identifier
+    reason: Text | None = None
+    content_sha256: Sha256 | None = Field(default=None, description="Of the ground truth, when committed.")
+
+
+def stage_event_type(stage: Stage) -> str:
+    """Return the CloudEvents type of the event that says a sample reached ``stage``."""
+    return f"concord.sample.{stage.value}.v1"

@@ -1,0 +1,79 @@
+"""A rule set: thresholds, tolerances, exemptions and routing, as one versioned document."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from services.contracts.base import Contract, Identifier, Name, Text
+from services.contracts.canonical import content_sha256
+from services.contracts.findings import SEVERITY_ORDER, Finding, RuleReference, Severity
+from services.contracts.manifest import Risk
+from services.rules.audio_transcript import AudioTranscriptRules
+from services.rules.context_gate import ContextGateRules
+from services.rules.lidar_camera import LidarCameraRules
+
+
+class RoutingRule(Contract):
+    """Which review queue a finding goes to; the first rule that fits is taken.
+
+    An empty list of checks, kinds or risks fits everything.
+    """
+
+    queue: Identifier
+    checks: tuple[Name, ...] = ()
+    kinds: tuple[Name, ...] = ()
+    risks: tuple[Risk, ...] = ()
+    min_severity: Severity = "info"
+    skill: Name | None = Field(default=None, description="What a person must be able to do to be given it.")
+    priority: Annotated[int, Field(ge=0, le=1000)] = Field(default=100, description="Higher goes first.")
+
+
+class RuleSet(Contract):
+    """Everything about the checks that is data and not code."""
+
+    format: Literal["concord.rules/1"] = "concord.rules/1"
+    id: Identifier
+    version: Annotated[int, Field(ge=1)]
+    description: Text = ""
+    blocking_severity: Severity = Field(
+        default="major", description="Findings at or above it need a decision before ground truth."
+    )
+    four_eyes_risks: tuple[Risk, ...] = Field(
+        default=("high",), description="Samples of these risks need a second person for every verdict."
+    )
+    accept_reason_codes: Annotated[tuple[Name, ...], Field(min_length=1, max_length=100)] = (
+        "sensor_artefact", "occlusion", "out_of_scope", "ambiguous_scene", "tolerated_by_policy",
+    )  # fmt: skip
+    lidar_camera: LidarCameraRules = Field(default_factory=LidarCameraRules)
+    audio_transcript: AudioTranscriptRules = Field(default_factory=AudioTranscriptRules)
+    context_gate: ContextGateRules = Field(default_factory=ContextGateRules)
+    routing: Annotated[tuple[RoutingRule, ...], Field(max_length=1_000)] = ()
+    default_queue: Identifier = "general"
+
+    @property
+    def reference(self) -> RuleReference:
+        """The id and version, as findings carry it."""
+        return RuleReference(id=self.id, version=self.version)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the whole rule set in canonical form."""
+        return content_sha256(self)
+
+    def blocks(self, finding: Finding) -> bool:
+        """Whether ``finding`` needs a decision before ground truth may be committed."""
+        return SEVERITY_ORDER[finding.severity] >= SEVERITY_ORDER[self.blocking_severity]
+
+
+DEFAULT_RULE_SET = RuleSet(
+    id="default",
+    version=1,
+    description="Vehicles, calls and context with thresholds that fit calibrated recordings.",
+    routing=(
+        RoutingRule(queue="context", checks=("context_gate",), priority=300),
+        RoutingRule(queue="spatial", checks=("lidar_camera",), skill="spatial", priority=200),
+        RoutingRule(queue="speech", checks=("audio_transcript",), skill="speech", priority=200),
+    ),
+)
