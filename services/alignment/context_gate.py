@@ -26,9 +26,7 @@ def check_context_gate(sample: CheckSample, rules: RuleSet) -> CheckOutcome:
     not_applicable: list[NotApplicable] = []
     if context.policy is not None:
         findings.extend(_policy_faults(context.policy, sample.manifest.captured_at, context.region, rules))
-        if sample.manifest.captured_at is None and (
-            context.policy.effective_from or context.policy.effective_to
-        ):
+        if sample.manifest.captured_at is None and (context.policy.effective_from or context.policy.effective_to):
             reason = "captured_at is missing, so the policy's dates can not be judged"
             not_applicable.append(NotApplicable(check=CHECK, reason=reason))
     return CheckOutcome(findings=tuple(findings), not_applicable=tuple(not_applicable))
@@ -41,9 +39,7 @@ def _value(context: Context, field: str) -> Scalar | Policy | None:
     return value
 
 
-def _finding(
-    kind: str, field: str, message: str, rules: RuleSet, severity: Severity | None = None
-) -> Finding:
+def _finding(kind: str, field: str, message: str, rules: RuleSet, severity: Severity | None = None) -> Finding:
     return Finding(
         finding_id=finding_id(CHECK, kind, rules.id, place=field),
         check=CHECK,
@@ -57,9 +53,7 @@ def _finding(
 def _missing(context: Context, rules: RuleSet) -> Iterator[Finding]:
     for field in rules.context_gate.required:
         if _value(context, field) in (None, ""):
-            message = (
-                f"The context lacks {field}; send it in context.{field} as a new revision of the sample."
-            )
+            message = f"The context lacks {field}; send it in context.{field} as a new revision of the sample."
             yield _finding("missing", field, message, rules)
 
 
@@ -81,14 +75,10 @@ def _policy_faults(
         message = f"{name} is {policy.status}; the rule set asks for one that is {wanted}."
         yield _finding("policy_not_approved", "policy.status", message, rules)
     if captured_at is not None and policy.effective_to is not None and captured_at >= policy.effective_to:
-        message = (
-            f"{name} ended at {policy.effective_to:%Y-%m-%d}; the sample is from {captured_at:%Y-%m-%d}."
-        )
+        message = f"{name} ended at {policy.effective_to:%Y-%m-%d}; the sample is from {captured_at:%Y-%m-%d}."
         yield _finding("policy_expired", "policy.effective_to", message, rules)
     if captured_at is not None and policy.effective_from is not None and captured_at < policy.effective_from:
-        message = (
-            f"{name} begins at {policy.effective_from:%Y-%m-%d}; the sample is from {captured_at:%Y-%m-%d}."
-        )
+        message = f"{name} begins at {policy.effective_from:%Y-%m-%d}; the sample is from {captured_at:%Y-%m-%d}."
         yield _finding("not_yet_effective", "policy.effective_from", message, rules)
     if policy.regions and region is not None and region not in policy.regions:
         message = f"{name} covers {', '.join(policy.regions)}; the sample is from region {region}."

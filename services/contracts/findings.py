@@ -81,9 +81,7 @@ class Finding(Contract):
     cause: Cause | None = None
     rule: RuleReference
     suggestion: Suggestion | None = None
-    explains: tuple[Identifier, ...] = Field(
-        default=(), description="Ids of the findings folded under this one."
-    )
+    explains: tuple[Identifier, ...] = Field(default=(), description="Ids of the findings folded under this one.")
 
 
 class NotApplicable(Contract):

@@ -46,9 +46,7 @@ class LabelBase(Contract):
     id: Identifier = Field(description="Unique in the sample; one appearance of one thing.")
     stream: Identifier = Field(description="The stream this label describes.")
     label: Name = Field(description="The class, as the taxonomy names it.")
-    object_id: Identifier | None = Field(
-        default=None, description="The identity of the thing across streams and time."
-    )
+    object_id: Identifier | None = Field(default=None, description="The identity of the thing across streams and time.")
     frame: FrameIndex | None = Field(default=None, description="Frame index in the stream, from 0.")
     confidence: Fraction | None = None
     taxonomy_version: Name | None = None
@@ -59,15 +57,11 @@ class LabelBase(Contract):
 class VisibilityMixin(Contract):
     """How much of an object the sensor could see."""
 
-    truncation: Fraction | None = Field(
-        default=None, description="Share of the object outside the image, 0 to 1."
-    )
+    truncation: Fraction | None = Field(default=None, description="Share of the object outside the image, 0 to 1.")
     occlusion: Annotated[int, Field(ge=0, le=3)] | None = Field(
         default=None, description="0 fully visible, 1 partly, 2 largely occluded, 3 unknown."
     )
-    ignore: bool = Field(
-        default=False, description="A region where labels are deliberately absent; never a fault."
-    )
+    ignore: bool = Field(default=False, description="A region where labels are deliberately absent; never a fault.")
 
 
 class TimedLabel(LabelBase):
@@ -96,9 +90,7 @@ class Rotation3d(Contract):
         if self.rotation_wxyz is not None:
             norm_squared = sum(component * component for component in self.rotation_wxyz)
             if not 0.98 <= norm_squared <= 1.02:
-                raise ValueError(
-                    f"rotation_wxyz must have length 1; its squared length is {norm_squared:.4g}"
-                )
+                raise ValueError(f"rotation_wxyz must have length 1; its squared length is {norm_squared:.4g}")
         return self
 
 
@@ -106,9 +98,7 @@ def ordered_box(box: BoxPx) -> BoxPx:
     """Return ``box``, or raise ``ValueError`` when its corners are in the wrong order."""
     x_min, y_min, x_max, y_max = box
     if x_max <= x_min or y_max <= y_min:
-        raise ValueError(
-            f"a box is [x_min, y_min, x_max, y_max] with x_min < x_max and y_min < y_max, got {list(box)}"
-        )
+        raise ValueError(f"a box is [x_min, y_min, x_max, y_max] with x_min < x_max and y_min < y_max, got {list(box)}")
     return box
 
 

@@ -37,9 +37,7 @@ class Sentiment(LabelBase):
     """The attitude a text expresses."""
 
     type: Literal["sentiment"] = "sentiment"
-    score: Annotated[float, Field(ge=-1, le=1)] | None = Field(
-        default=None, description="-1 negative to 1 positive."
-    )
+    score: Annotated[float, Field(ge=-1, le=1)] | None = Field(default=None, description="-1 negative to 1 positive.")
 
 
 class TextClassification(LabelBase):

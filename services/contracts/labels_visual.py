@@ -32,9 +32,7 @@ class RotatedBox(LabelBase, VisibilityMixin):
     type: Literal["rotated_box"] = "rotated_box"
     center_px: PointPx
     size_px: tuple[Positive, Positive] = Field(description="(width, height) before the rotation, pixels.")
-    angle_deg: Annotated[float, Field(ge=-360, le=360)] = Field(
-        description="Clockwise on the screen, degrees."
-    )
+    angle_deg: Annotated[float, Field(ge=-360, le=360)] = Field(description="Clockwise on the screen, degrees.")
 
 
 class Polygon(LabelBase, VisibilityMixin):
@@ -83,9 +81,7 @@ class Keypoint(Contract):
     name: Name
     x_px: Number
     y_px: Number
-    visibility: Literal[0, 1, 2] = Field(
-        default=2, description="0 not labelled, 1 labelled but hidden, 2 visible."
-    )
+    visibility: Literal[0, 1, 2] = Field(default=2, description="0 not labelled, 1 labelled but hidden, 2 visible.")
 
 
 class Keypoints(LabelBase, VisibilityMixin):

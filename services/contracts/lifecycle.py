@@ -39,8 +39,7 @@ LEGAL_TRANSITIONS: dict[Stage, frozenset[Stage]] = {
     Stage.RECEIVED: frozenset({Stage.PRE_LABELING}) | _OPEN_ENDS,
     Stage.PRE_LABELING: frozenset({Stage.ANNOTATING, Stage.CHECKING}) | _OPEN_ENDS,
     Stage.ANNOTATING: frozenset({Stage.CHECKING}) | _OPEN_ENDS,
-    Stage.CHECKING: frozenset({Stage.ACCEPTED, Stage.IN_REVIEW, Stage.ADJUDICATING, Stage.REWORK})
-    | _OPEN_ENDS,
+    Stage.CHECKING: frozenset({Stage.ACCEPTED, Stage.IN_REVIEW, Stage.ADJUDICATING, Stage.REWORK}) | _OPEN_ENDS,
     Stage.ACCEPTED: frozenset({Stage.COMMITTED, Stage.IN_REVIEW}) | _OPEN_ENDS,
     Stage.IN_REVIEW: frozenset({Stage.CHECKING, Stage.ADJUDICATING, Stage.REWORK}) | _OPEN_ENDS,
     Stage.ADJUDICATING: frozenset({Stage.CHECKING, Stage.REWORK, Stage.IN_REVIEW}) | _OPEN_ENDS,

@@ -84,8 +84,7 @@ class Extrinsics(Contract):
                 dot = sum(a * b for a, b in zip(rows[i], rows[j], strict=True))
                 if abs(dot - (1.0 if i == j else 0.0)) > 1e-2:
                     raise ValueError(
-                        "the upper left 3x3 of matrix must be a rotation: "
-                        f"rows {i} and {j} have the product {dot:.4f}"
+                        f"the upper left 3x3 of matrix must be a rotation: rows {i} and {j} have the product {dot:.4f}"
                     )
         if any(abs(a - b) > 1e-6 for a, b in zip(self.matrix[3], (0.0, 0.0, 0.0, 1.0), strict=True)):
             raise ValueError("the last row of matrix must be [0, 0, 0, 1]")
@@ -132,9 +131,9 @@ class Stream(Contract):
     coordinate_frame: Identifier | None = None
     clock: Clock | None = None
     calibration: Calibration | None = None
-    image_size_px: (
-        tuple[Annotated[int, Field(ge=1, le=65_536)], Annotated[int, Field(ge=1, le=65_536)]] | None
-    ) = Field(default=None, description="(width, height); read from the asset where there is one.")
+    image_size_px: tuple[Annotated[int, Field(ge=1, le=65_536)], Annotated[int, Field(ge=1, le=65_536)]] | None = Field(
+        default=None, description="(width, height); read from the asset where there is one."
+    )
     duration_s: Annotated[float, Field(ge=0, le=1e8)] | None = None
 
     @model_validator(mode="after")

@@ -8,9 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from services.contracts.base import Contract, Fraction, Identifier, Name
 
-TagName = Annotated[
-    str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")
-]
+TagName = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 HttpUrl = Annotated[str, StringConstraints(min_length=8, max_length=2_000, pattern=r"^https?://[^\s@?#]+$")]
 
 ObjectType = Literal["Image", "Audio", "Text"]
@@ -101,9 +99,7 @@ class SpeechActivity(Contract):
     min_silence_s: Annotated[float, Field(ge=0, le=10)] = Field(
         default=0.1, description="Shorter pauses do not end a span."
     )
-    pad_s: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.03, description="Added to both ends of a span."
-    )
+    pad_s: Annotated[float, Field(ge=0, le=1)] = Field(default=0.03, description="Added to both ends of a span.")
     budget_s: Annotated[float, Field(gt=0, le=600)] = 60.0
 
 

@@ -9,9 +9,7 @@ from pydantic import Field
 from services.contracts.base import Contract, Name
 from services.contracts.findings import Severity
 
-ContextField = Annotated[
-    str, Field(pattern=r"^(region|product|risk|policy|attributes\.[A-Za-z0-9_.-]{1,100})$")
-]
+ContextField = Annotated[str, Field(pattern=r"^(region|product|risk|policy|attributes\.[A-Za-z0-9_.-]{1,100})$")]
 
 
 class ContextGateRules(Contract):
@@ -22,8 +20,6 @@ class ContextGateRules(Contract):
 
     enabled: bool = True
     required: Annotated[tuple[ContextField, ...], Field(max_length=100)] = ()
-    allowed: Annotated[dict[ContextField, tuple[Name, ...]], Field(max_length=100)] = Field(
-        default_factory=dict
-    )
+    allowed: Annotated[dict[ContextField, tuple[Name, ...]], Field(max_length=100)] = Field(default_factory=dict)
     policy_statuses: tuple[Literal["draft", "approved", "retired", "rejected"], ...] = ("approved",)
     severity: Severity = "critical"

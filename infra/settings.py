@@ -1,0 +1,38 @@
+"""What a process needs to know, from the environment (``CONCORD_…``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of one process; each has the name of its variable in upper case after ``CONCORD_``."""
+
+    model_config = SettingsConfigDict(env_prefix="CONCORD_", extra="ignore", frozen=True)
+
+    database_url: SecretStr = Field(description="postgresql://user:password@host:port/database")
+    nats_url: SecretStr = Field(description="nats://user:password@host:port")
+    temporal_address: str = "127.0.0.1:7233"
+    temporal_namespace: str = "default"
+    temporal_task_queue: str = "concord"
+    database_pool_size: Annotated[int, Field(ge=1, le=200)] = 10
+    api_host: str = "127.0.0.1"
+    api_port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    bootstrap_key: SecretStr | None = Field(
+        default=None, description="Secret of the first admin key; made at the first start of the embedded stack."
+    )
+    asset_roots: tuple[Path, ...] = Field(default=(), description="Folders assets may be read from; JSON list.")
+    asset_max_bytes: Annotated[int, Field(ge=1)] = 512 * 1024 * 1024
+    asset_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    event_max_bytes: Annotated[int, Field(ge=1)] = 8 * 1024 * 1024
+    check_processes: Annotated[int, Field(ge=1, le=64)] = 1
+    check_timeout_s: Annotated[float, Field(gt=0)] = 300.0
+    pre_label_hosts: tuple[str, ...] = Field(
+        default=(), description="Hosts (host or host:port) that pre-label requests may go to; JSON list."
+    )
+    log_level: str = "INFO"
+    log_format: str = Field(default="json", pattern="^(json|console)$")

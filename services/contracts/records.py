@@ -1,0 +1,182 @@
+"""What the product keeps: samples, label sets, check runs, ground truth, the audit trail."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from services.contracts.annotations import Annotations
+from services.contracts.base import Contract, Identifier, Name, ProjectId, Sha256, Text, UtcDatetime
+from services.contracts.events import IncomingEvent
+from services.contracts.findings import CheckReport, RuleReference
+from services.contracts.label_base import Author
+from services.contracts.lifecycle import RevisionRef, Stage
+from services.contracts.manifest import Risk, SampleManifest
+from services.contracts.pre_label import PreLabelSource
+from services.contracts.review import LabelOrigin
+
+
+class ProjectConfig(Contract):
+    """What is set for a project."""
+
+    rule_set: RuleReference = Field(default_factory=lambda: RuleReference(id="default", version=1))
+    annotate: Literal["when_missing", "always", "never"] = Field(
+        default="when_missing", description="When people label a sample before it is checked."
+    )
+    pre_label: Annotated[tuple[PreLabelSource, ...], Field(max_length=20)] = ()
+    annotate_within_s: Annotated[int, Field(ge=1, le=31_536_000)] = 7 * 86_400
+    review_within_s: Annotated[int, Field(ge=1, le=31_536_000)] = 2 * 86_400
+    lease_s: Annotated[int, Field(ge=1, le=86_400)] = Field(default=900, description="Lease of a claim.")
+    max_review_rounds: Annotated[int, Field(ge=1, le=20)] = Field(
+        default=3, description="After so many reviews of one finding an expert decides."
+    )
+
+
+class Project(Contract):
+    """A use case: what is labelled, for what, under which rules."""
+
+    id: ProjectId
+    name: Name
+    purpose: Text = ""
+    domain: Name = "general"
+    config: ProjectConfig = Field(default_factory=ProjectConfig)
+
+
+class SampleRevision(Contract):
+    """One revision of a sample as it is stored."""
+
+    ref: RevisionRef
+    stage: Stage
+    risk: Risk
+    manifest: SampleManifest
+    manifest_sha256: Sha256
+    label_version: Annotated[int, Field(ge=0)]
+    event_source: str | None = None
+    event_id: str | None = None
+    created_at: UtcDatetime
+    updated_at: UtcDatetime
+
+
+class SampleSummary(Contract):
+    """A sample in a list."""
+
+    ref: RevisionRef
+    stage: Stage
+    risk: Risk
+    label_version: int
+    created_at: UtcDatetime
+    updated_at: UtcDatetime
+
+
+class LabelSet(Contract):
+    """An immutable version of all labels of a sample revision. Predictions have versions of their own."""
+
+    ref: RevisionRef
+    version: Annotated[int, Field(ge=1)]
+    origin: LabelOrigin
+    author: Author
+    annotations: Annotations
+    sha256: Sha256
+    decision_id: UUID | None = None
+    created_at: UtcDatetime
+
+
+class AssetRecord(Contract):
+    """An asset as it was when it was read."""
+
+    stream: Identifier
+    uri: Text
+    sha256: Sha256
+    size_bytes: Annotated[int, Field(ge=0)]
+    role: Literal["stream", "label_file"] = "stream"
+
+
+class CheckRun(Contract):
+    """One run of the checks over one label set."""
+
+    run_id: UUID
+    ref: RevisionRef
+    label_version: int
+    rule: RuleReference
+    rule_sha256: Sha256
+    report: CheckReport
+    seconds: Annotated[float, Field(ge=0)]
+    created_at: UtcDatetime
+
+
+class GroundTruth(Contract):
+    """A committed record. ``body`` is what was decided, ``lineage`` why it is believed."""
+
+    ref: RevisionRef
+    content_sha256: Sha256 = Field(description="Of the canonical form of body.")
+    lineage_sha256: Sha256 = Field(description="Of the canonical form of lineage.")
+    body: dict[str, Any]
+    lineage: dict[str, Any]
+    committed_at: UtcDatetime
+
+
+class AuditEntry(Contract):
+    """One link of a project's audit chain."""
+
+    project: ProjectId
+    sequence: Annotated[int, Field(ge=1)]
+    at: UtcDatetime
+    actor: Identifier
+    action: Name
+    subject: Text
+    body: dict[str, Any]
+    previous_sha256: Sha256
+    sha256: Sha256
+
+
+class StageChange(Contract):
+    """One step of a sample revision's timeline."""
+
+    ref: RevisionRef
+    sequence: Annotated[int, Field(ge=1)]
+    stage: Stage
+    previous_stage: Stage | None
+    actor: Identifier
+    reason: Text | None = None
+    at: UtcDatetime
+
+
+class DeadLetter(Contract):
+    """An event that could not be handled, kept with its reason."""
+
+    dead_letter_id: UUID
+    source: str | None = None
+    event_id: str | None = None
+    event_type: str | None = None
+    project: str | None = None
+    via: Literal["http", "nats"]
+    reason_code: str
+    reason: str
+    places: tuple[tuple[str, str], ...] = ()
+    raw_sha256: Sha256
+    received_at: UtcDatetime
+    replayed_at: UtcDatetime | None = None
+    replay_outcome: str | None = None
+
+
+class StoredEvent(Contract):
+    """An event in the inbox, with what it led to."""
+
+    event: IncomingEvent
+    ref: RevisionRef
+    received_at: UtcDatetime
+
+
+class OutboxMessage(Contract):
+    """Something to tell the outside, written in the transaction that made it true."""
+
+    message_id: int
+    topic: Literal["event", "workflow_start", "workflow_signal"]
+    project: ProjectId
+    sample_id: Identifier
+    sequence: int | None = Field(default=None, description="Per sample, for events.")
+    body: dict[str, Any]
+    created_at: UtcDatetime
+    attempts: int = 0

@@ -1,0 +1,209 @@
+"""The human side: review tasks, leases, decisions."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from services.contracts.annotations import Annotations
+from services.contracts.base import Contract, Identifier, LongText, Name, Sha256, Text, UtcDatetime
+from services.contracts.findings import Finding, LabelPatch
+from services.contracts.lifecycle import RevisionRef, Stage
+from services.contracts.manifest import Context, Risk, Stream
+
+
+class TaskKind(StrEnum):
+    """What a person is asked to do."""
+
+    ANNOTATE = "annotate"
+    REVIEW = "review"
+    ADJUDICATE = "adjudicate"
+    REWORK = "rework"
+
+
+class TaskState(StrEnum):
+    """Where a review task is. A claimed task whose lease ran out counts as open."""
+
+    OPEN = "open"
+    CLAIMED = "claimed"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+
+
+class Verdict(StrEnum):
+    """What a person decides."""
+
+    SUBMIT = "submit"  # annotate and rework: these are the labels
+    APPROVE = "approve"  # the labels are right as they are
+    FIX = "fix"  # the labels were wrong and are corrected with this decision
+    REJECT = "reject"  # back to the author, with the reason
+    ACCEPT_CONFLICT = "accept_conflict"  # the disagreement is real and stays, for a reason of the rule set
+    ESCALATE = "escalate"  # an expert must decide
+    DISCARD = "discard"  # the sample is unusable
+
+
+LABELLING_VERDICTS = frozenset({Verdict.SUBMIT, Verdict.DISCARD})
+VERDICTS_OF: dict[TaskKind, frozenset[Verdict]] = {
+    TaskKind.ANNOTATE: frozenset({Verdict.SUBMIT, Verdict.ESCALATE}),
+    TaskKind.REWORK: frozenset({Verdict.SUBMIT, Verdict.ESCALATE}),
+    TaskKind.REVIEW: frozenset(
+        {Verdict.APPROVE, Verdict.FIX, Verdict.REJECT, Verdict.ACCEPT_CONFLICT, Verdict.ESCALATE}
+    ),
+    TaskKind.ADJUDICATE: frozenset(
+        {Verdict.APPROVE, Verdict.FIX, Verdict.REJECT, Verdict.ACCEPT_CONFLICT, Verdict.DISCARD}
+    ),
+}
+
+
+class ReviewTask(Contract):
+    """One piece of work for one person."""
+
+    task_id: UUID
+    ref: RevisionRef
+    kind: TaskKind
+    queue: Identifier
+    skill: Name | None = None
+    risk: Risk = "low"
+    priority: int = 100
+    state: TaskState = TaskState.OPEN
+    finding_ids: tuple[Identifier, ...] = ()
+    assignee: Identifier | None = Field(default=None, description="Only this person may claim it.")
+    excluded_actors: tuple[Identifier, ...] = Field(
+        default=(), description="They made or already judged what is to be judged."
+    )
+    origin_decision_id: UUID | None = Field(default=None, description="The decision that caused this task.")
+    reason: Text | None = Field(default=None, description="Why the task exists, for the person who gets it.")
+    held_by: Identifier | None = None
+    fence: Annotated[int, Field(ge=0)] = Field(default=0, description="Rises with every claim.")
+    lease_expires_at: UtcDatetime | None = None
+    created_at: UtcDatetime
+    due_at: UtcDatetime | None = None
+    completed_at: UtcDatetime | None = None
+
+
+class NewTask(Contract):
+    """A task to open."""
+
+    ref: RevisionRef
+    kind: TaskKind
+    queue: Identifier
+    skill: Name | None = None
+    risk: Risk = "low"
+    priority: int = 100
+    finding_ids: tuple[Identifier, ...] = ()
+    assignee: Identifier | None = None
+    excluded_actors: tuple[Identifier, ...] = ()
+    origin_decision_id: UUID | None = None
+    reason: Text | None = None
+    due_at: UtcDatetime | None = None
+
+
+class Lease(Contract):
+    """The right to work on a task until a moment; ``fence`` goes with every write."""
+
+    task_id: UUID
+    fence: Annotated[int, Field(ge=1)]
+    lease_expires_at: UtcDatetime
+
+
+class Draft(Contract):
+    """Unfinished work, kept even when the lease is over."""
+
+    task_id: UUID
+    actor_id: Identifier
+    body: Annotated[dict[str, Any], Field(max_length=1_000)]
+    saved_at: UtcDatetime
+
+
+class DecisionInput(Contract):
+    """What a person sends to decide a task."""
+
+    verdict: Verdict
+    fence: Annotated[int, Field(ge=1)] = Field(description="From the claim.")
+    reason_code: Name | None = Field(default=None, description="Required to accept a conflict.")
+    note: LongText | None = Field(default=None, description="Required to reject, escalate or discard.")
+    patch: LabelPatch | None = Field(default=None, description="The correction, for fix and submit.")
+    annotations: Annotations | None = Field(
+        default=None, description="For submit: the whole label set, instead of a patch."
+    )
+
+
+class Decision(Contract):
+    """A decision as it is stored; it is never changed."""
+
+    decision_id: UUID
+    task_id: UUID
+    ref: RevisionRef
+    task_kind: TaskKind
+    actor_id: Identifier
+    verdict: Verdict
+    reason_code: Name | None = None
+    note: LongText | None = None
+    finding_ids: tuple[Identifier, ...] = ()
+    fence: int
+    label_version_before: int
+    label_version_after: int
+    content_sha256: Sha256 = Field(description="Of the DecisionInput without its fence.")
+    decided_at: UtcDatetime
+
+
+class FindingState(StrEnum):
+    """What became of a finding."""
+
+    OPEN = "open"  # needs a decision
+    NOTED = "noted"  # below the blocking severity; kept, asks nobody
+    DISMISSED = "dismissed"  # a person approved the labels as they are
+    ACCEPTED = "accepted"  # a person accepted the conflict, with a reason code
+    FIXED = "fixed"  # a decision changed the labels; the next check confirms it or opens it again
+    RESOLVED = "resolved"  # the checks no longer find it
+
+
+class StoredFinding(Contract):
+    """A finding with what became of it."""
+
+    ref: RevisionRef
+    finding: Finding
+    state: FindingState
+    blocking: bool
+    labels_sha256: Sha256 = Field(description="Of the labels concerned, when the state was last set.")
+    label_version: int = Field(description="The label set it was last found in.")
+    decision_id: UUID | None = Field(default=None, description="The decision that closed it.")
+    fixed_by_label_version: int | None = Field(default=None, description="The label set that fixed it.")
+    found_at: UtcDatetime
+    updated_at: UtcDatetime
+
+
+class Evidence(Contract):
+    """What a person sees beside a task."""
+
+    task: ReviewTask
+    stage: Stage
+    context: Context
+    streams: tuple[Stream, ...]
+    findings: tuple[StoredFinding, ...]
+    folded: tuple[Finding, ...] = Field(default=(), description="Symptoms that the findings explain.")
+    label_version: int
+    annotations: Annotations = Field(description="The labels the findings name; all of them for labelling.")
+    predictions: Annotations = ()
+    decisions: tuple[Decision, ...] = Field(default=(), description="Earlier decisions; none for a blind second look.")
+    draft: Draft | None = None
+
+
+class QueueSummary(Contract):
+    """The state of one queue."""
+
+    project: str
+    queue: str
+    kind: TaskKind
+    open: int
+    claimed: int
+    oldest_created_at: UtcDatetime | None = None
+    overdue: int = 0
+
+
+LabelOrigin = Literal[
+    "manifest", "label_files", "prediction", "annotator", "external", "reviewer", "adjudicator", "rework"
+]

@@ -1,0 +1,1 @@
+"""What moves a sample revision from stage to stage."""

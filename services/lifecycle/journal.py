@@ -1,0 +1,97 @@
+"""Every stage change, written once and in full: the stage, the timeline, the event out, the audit entry."""
+
+from __future__ import annotations
+
+from services.contracts.events import StageChanged
+from services.contracts.lifecycle import FINAL_STAGES, RevisionRef, Stage, ensure_transition, workflow_id_of
+from services.contracts.records import SampleRevision, StageChange
+from services.ports.database import Transaction
+
+
+def subject_of(ref: RevisionRef) -> str:
+    """Return how the audit trail and outgoing events name a sample revision."""
+    return f"samples/{ref.sample_id}/revisions/{ref.revision}"
+
+
+async def record_stage(
+    tx: Transaction,
+    ref: RevisionRef,
+    before: Stage | None,
+    after: Stage,
+    *,
+    actor: str,
+    reason: str | None = None,
+    content_sha256: str | None = None,
+) -> StageChange:
+    """Move a revision to ``after`` and tell everybody, in the caller's transaction.
+
+    The caller holds the lock on the revision (or has just created it), which is what keeps the sample's sequence
+    free of gaps.
+
+    Args:
+        tx: The transaction.
+        ref: The revision.
+        before: Its stage now; None when it was just created.
+        after: The stage it reaches.
+        actor: Who caused it.
+        reason: A sentence for people.
+        content_sha256: Hash of the ground truth, when that is what happened.
+
+    Raises:
+        StageConflictError: The lifecycle does not allow the step.
+    """
+    if before is not None:
+        ensure_transition(before, after)
+    at = await tx.now()
+    sequence = await tx.samples.next_sequence(ref.project, ref.sample_id)
+    change = StageChange(
+        ref=ref, sequence=sequence, stage=after, previous_stage=before, actor=actor, reason=reason, at=at
+    )
+    await tx.samples.set_stage(change)
+    data = StageChanged(
+        project=ref.project,
+        sample_id=ref.sample_id,
+        revision=ref.revision,
+        sequence=sequence,
+        stage=after,
+        previous_stage=before,
+        at=at,
+        actor=actor,
+        reason=reason,
+        content_sha256=content_sha256,
+    )
+    await tx.outbox.add("event", ref, data.model_dump(mode="json", exclude_none=True), sequence=sequence)
+    tx.audit.append(
+        ref.project,
+        actor=actor,
+        action=f"sample.{after.value}",
+        subject=subject_of(ref),
+        body={"sequence": sequence, "before": before, "reason": reason, "content_sha256": content_sha256},
+    )
+    return change
+
+
+async def move(tx: Transaction, revision: SampleRevision, *path: Stage, actor: str, reason: str | None = None) -> Stage:
+    """Walk a locked revision along ``path``, leaving out steps to where it already is; return the last stage."""
+    stage = revision.stage
+    for after in path:
+        if after != stage:
+            await record_stage(tx, revision.ref, stage, after, actor=actor, reason=reason)
+            stage = after
+    return stage
+
+
+async def tell_workflow(tx: Transaction, revision: SampleRevision, signal: str, message_id: str, reason: str) -> None:
+    """Tell the revision's workflow a past fact, through the outbox, unless the workflow has ended.
+
+    Args:
+        tx: The transaction that made the fact true.
+        revision: The revision, locked.
+        signal: ``decision_recorded`` or ``withdrawal_recorded``.
+        message_id: Names the fact; the workflow counts it once.
+        reason: A sentence for people; empty for decisions.
+    """
+    if revision.stage in FINAL_STAGES:
+        return
+    body = {"workflow_id": workflow_id_of(revision.ref), "signal": signal, "message_id": message_id, "reason": reason}
+    await tx.outbox.add("workflow_signal", revision.ref, body)
