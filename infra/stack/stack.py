@@ -79,6 +79,7 @@ class EmbeddedStack:
         self._supervisor: Supervisor | None = None
         self._urls: StackUrls | None = None
         self._secrets: StackSecrets | None = None
+        self._complete = False
 
     @property
     def urls(self) -> StackUrls:
@@ -133,14 +134,13 @@ class EmbeddedStack:
         )
         servers = _Servers(config, directory, self._secrets)
         self._urls = servers.urls
-        await asyncio.gather(
-            *(_wait_for_external(name, probe, config) for name, probe in servers.external_probes())
-        )
+        await asyncio.gather(*(_wait_for_external(name, probe, config) for name, probe in servers.external_probes()))
         await _together(supervisor.start(servers.simple_specs()), self._start_postgres(servers))
         if self._before_children is not None:
             await self._before_children(self._urls)
         for factory in self._children:
             await supervisor.start([factory(self._urls)])
+        self._complete = True
         self._publish()
 
     async def _start_postgres(self, servers: "_Servers") -> None:
@@ -159,7 +159,7 @@ class EmbeddedStack:
                 self._directory = None
 
     def _heard(self, event: ProcessEvent) -> None:
-        if event.kind is EventKind.READY:
+        if event.kind is EventKind.READY and self._complete:
             self._publish()
         self._on_event(event)
 

@@ -82,14 +82,9 @@ class _Runner:
             tail = self.process.log.tail() if self.process is not None else ""
             await self._end_process()
             if not self.first_ready.done() and attempts >= self._policy.start_attempts:
-                self.first_ready.set_exception(
-                    ProcessStartError(_start_failure(self.spec.name, reason, tail))
-                )
+                self.first_ready.set_exception(ProcessStartError(_start_failure(self.spec.name, reason, tail)))
                 return
-            if (
-                self._ready_since is not None
-                and self._clock() - self._ready_since > self._policy.stable_after_s
-            ):
+            if self._ready_since is not None and self._clock() - self._ready_since > self._policy.stable_after_s:
                 delay_s = self._policy.first_delay_s
             self._emit(EventKind.RESTARTING, f"{reason}; next start in {delay_s:.1f} s")
             await asyncio.sleep(delay_s)
@@ -174,9 +169,7 @@ class _Runner:
     def _emit(self, kind: EventKind, detail: str = "") -> None:
         pid = self.process.pid if self.process is not None and kind is not EventKind.STARTING else None
         elapsed_s = self._clock() - self._began
-        self._owner.report(
-            ProcessEvent(name=self.spec.name, kind=kind, pid=pid, detail=detail, elapsed_s=elapsed_s)
-        )
+        self._owner.report(ProcessEvent(name=self.spec.name, kind=kind, pid=pid, detail=detail, elapsed_s=elapsed_s))
 
 
 class Supervisor:
@@ -242,9 +235,7 @@ class Supervisor:
     def pids(self) -> dict[str, int]:
         """The numbers of all processes that run at the moment."""
         processes = {name: runner.process for name, runner in self._runners().items()}
-        return {
-            name: process.pid for name, process in processes.items() if process and process.returncode is None
-        }
+        return {name: process.pid for name, process in processes.items() if process and process.returncode is None}
 
     def restarts(self, name: str) -> int:
         """How often the process was started again."""
