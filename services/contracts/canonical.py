@@ -25,7 +25,21 @@ def canonical_json(value: Any) -> bytes:
     """
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json", exclude_none=True)
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    if "-0.0" in text:
+        # The zeros are equal, and PostgreSQL's jsonb keeps only one of them (as does RFC 8785).
+        text = json.dumps(_one_zero(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()
+
+
+def _one_zero(value: Any) -> Any:
+    if isinstance(value, float):
+        return value + 0.0  # -0.0 + 0.0 is 0.0
+    if isinstance(value, dict):
+        return {key: _one_zero(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_one_zero(item) for item in value]
+    return value
 
 
 def content_sha256(value: Any) -> str:

@@ -113,6 +113,10 @@ class InboxRepository(Protocol):
         """Keep an accepted event."""
         ...
 
+    async def events_of(self, ref: RevisionRef) -> tuple[StoredEvent, ...]:
+        """Return the events that led to this revision or changed it, in order of arrival (received, source, id)."""
+        ...
+
     async def add_dead_letter(self, letter: DeadLetter, raw: bytes) -> DeadLetter:
         """Keep what could not be handled; the same bytes for the same reason code are kept once."""
         ...
@@ -214,6 +218,10 @@ class SampleRepository(Protocol):
 
     async def last_check_run(self, ref: RevisionRef) -> CheckRun | None:
         """Return the newest check run."""
+        ...
+
+    async def check_runs(self, ref: RevisionRef) -> tuple[CheckRun, ...]:
+        """Return all check runs, oldest first."""
         ...
 
 
@@ -319,6 +327,10 @@ class ReviewRepository(Protocol):
         """Return all decisions of a revision, oldest first."""
         ...
 
+    async def decision_bodies(self, ref: RevisionRef) -> dict[UUID, dict[str, Any]]:
+        """Return the whole input of each decision of a revision, as :meth:`add_decision` was given it."""
+        ...
+
     async def queues(self, projects: tuple[str, ...] | None) -> tuple[QueueSummary, ...]:
         """Return the state of every queue that has or had tasks."""
         ...
@@ -352,6 +364,10 @@ class AuditRepository(Protocol):
 
     async def list(self, project: str, *, after: int, limit: int) -> tuple[AuditEntry, ...]:
         """Return entries by sequence after ``after``."""
+        ...
+
+    async def of_subjects(self, project: str, subjects: tuple[str, ...]) -> tuple[AuditEntry, ...]:
+        """Return all entries about these subjects, by sequence."""
         ...
 
     async def head(self, project: str) -> tuple[int, str]:

@@ -1,0 +1,88 @@
+"""Commit ground truth: once for each sample revision, in one transaction with everything that tells of it."""
+
+from __future__ import annotations
+
+from services.contracts.access import SYSTEM_ACTOR
+from services.contracts.lifecycle import RevisionRef, Stage
+from services.contracts.records import GroundTruth
+from services.contracts.review import FindingState, StoredFinding
+from services.errors import BlockingFindingError, IntegrityError, NotFoundError, StageConflictError
+from services.ground_truth.record import RevisionFacts, build_record
+from services.lifecycle.journal import record_stage, subject_of
+from services.ports.database import Database, Transaction
+
+COMMIT_ACTION = "ground_truth.committed"
+_NAMED_FINDINGS = 5
+
+
+async def commit_ground_truth(database: Database, ref: RevisionRef, *, workflow_run_id: str) -> GroundTruth:
+    """Commit the newest labels of an accepted revision; a second call answers the record of the first.
+
+    Args:
+        database: The store of record.
+        ref: The revision.
+        workflow_run_id: The Temporal run that asks for it; kept in the lineage.
+
+    Raises:
+        NotFoundError: There is no such revision.
+        StageConflictError: The revision is not at stage ``accepted``.
+        BlockingFindingError: A finding that blocks is open.
+        IntegrityError: The revision is committed but its record is missing.
+    """
+    async with database.transaction() as tx:
+        # Locked in the order that everybody keeps: first the sample, then its revision.
+        await tx.samples.lock_sample(ref.project, ref.sample_id)
+        revision = await tx.samples.get(ref, lock=True)
+        if revision is None:
+            raise NotFoundError(f"there is no revision {ref.revision} of sample {ref.sample_id} in {ref.project}")
+        existing = await tx.ground_truth.get(ref)
+        if existing is not None:
+            return existing
+        if revision.stage is Stage.COMMITTED:
+            raise IntegrityError(f"{subject_of(ref)} of {ref.project} is committed but has no ground-truth record")
+        if revision.stage is not Stage.ACCEPTED:
+            raise StageConflictError(f"only an accepted sample is committed; {ref.sample_id} is {revision.stage}")
+        facts = await read_facts(tx, ref)
+        _refuse_open(facts.findings)
+        record = build_record(facts, workflow_run_id=workflow_run_id, committed_at=await tx.now())
+        await tx.ground_truth.add(record)
+        await record_stage(
+            tx, ref, Stage.ACCEPTED, Stage.COMMITTED, actor=SYSTEM_ACTOR, content_sha256=record.content_sha256
+        )
+        # Beside the stage change, because only here the lineage's hash enters the chain.
+        tx.audit.append(
+            ref.project,
+            actor=SYSTEM_ACTOR,
+            action=COMMIT_ACTION,
+            subject=subject_of(ref),
+            body={"content_sha256": record.content_sha256, "lineage_sha256": record.lineage_sha256},
+        )
+        return record
+
+
+async def read_facts(tx: Transaction, ref: RevisionRef) -> RevisionFacts:
+    """Read everything a revision's ground truth rests on.
+
+    Raises:
+        NotFoundError: There is no such revision.
+    """
+    revision = await tx.samples.get(ref)
+    if revision is None:
+        raise NotFoundError(f"there is no revision {ref.revision} of sample {ref.sample_id} in {ref.project}")
+    return RevisionFacts(
+        revision=revision,
+        events=await tx.inbox.events_of(ref),
+        label_sets=await tx.samples.label_sets(ref),
+        assets=await tx.samples.assets(ref),
+        check_runs=await tx.samples.check_runs(ref),
+        findings=await tx.review.findings(ref),
+        decisions=await tx.review.decisions(ref),
+    )
+
+
+def _refuse_open(findings: tuple[StoredFinding, ...]) -> None:
+    open_ids = [item.finding.finding_id for item in findings if item.blocking and item.state is FindingState.OPEN]
+    if open_ids:
+        named = ", ".join(open_ids[:_NAMED_FINDINGS])
+        more = f" and {len(open_ids) - _NAMED_FINDINGS} more" if len(open_ids) > _NAMED_FINDINGS else ""
+        raise BlockingFindingError(f"findings that block the commit are open: {named}{more}; decide them first")
