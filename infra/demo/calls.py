@@ -116,10 +116,16 @@ def call(folder: Path, project: str, index: int, seed: int, *, sentences: int = 
         context=context(),
         streams=(
             Stream(
-                id="call", modality="audio", uri=path.resolve().as_uri(), sha256=file_sha256(path),
-                media_type="audio/wav", sensor="telephone", clock=Clock(start=captured_at, rate_hz=RATE_HZ), duration_s=len(sound) / RATE_HZ,
+                id="call",
+                modality="audio",
+                uri=path.resolve().as_uri(),
+                sha256=file_sha256(path),
+                media_type="audio/wav",
+                sensor="telephone",
+                clock=Clock(start=captured_at, rate_hz=RATE_HZ),
+                duration_s=len(sound) / RATE_HZ,
             ),
             Stream(id="ticket", modality="record", inline={"order": "4719", "channel": "telephone"}),
         ),
         annotations=tuple(annotations),
-    )  # fmt: skip
+    )

@@ -1,0 +1,237 @@
+"""Known disagreements, put into samples whose labels agree, with a record of what was done.
+
+Every fault changes one thing; the record says what, and which findings would name it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from services.contracts.annotations import Annotation
+from services.contracts.labels_language import TranscriptSegment
+from services.contracts.labels_spatial import Cuboid
+from services.contracts.labels_visual import Box
+from services.contracts.manifest import Extrinsics, SampleManifest, Stream
+
+MISPLACED = frozenset(
+    {"low_overlap", "unmatched_cuboid", "unmatched_box", "no_points_inside", "depth_implausible", "object_id_mismatch"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """What was done to a sample.
+
+    Attributes:
+        fault: Name of the fault.
+        check: The check that should notice.
+        kinds: The kinds of finding that name the fault, any of them.
+        annotations: Ids of the labels that were changed or removed; empty where something else was changed.
+        change: One sentence with the old and the new value.
+    """
+
+    sample_id: str
+    fault: str
+    check: str
+    kinds: frozenset[str]
+    annotations: tuple[str, ...]
+    change: str
+
+
+Faulty = tuple[SampleManifest, Injection]
+Fault = Callable[[SampleManifest, np.random.Generator], Faulty | None]
+"""Returns the changed sample with the record, or None where the fault has nothing to work on."""
+
+
+def _with_annotations(manifest: SampleManifest, annotations: list[Annotation]) -> SampleManifest:
+    return manifest.model_copy(update={"annotations": tuple(annotations)})
+
+
+def _with_stream(manifest: SampleManifest, stream: Stream) -> SampleManifest:
+    streams = tuple(stream if one.id == stream.id else one for one in manifest.streams)
+    return manifest.model_copy(update={"streams": streams})
+
+
+def _paired_cuboids(manifest: SampleManifest) -> list[Cuboid]:
+    """Return cuboids that a camera box shows whole, nearest first: those a person would call visible."""
+    boxes = {
+        (label.object_id, label.frame or 0)
+        for label in manifest.annotations
+        if isinstance(label, Box) and label.object_id and not label.ignore and (label.truncation or 0) < 0.1
+    }
+    cuboids = [
+        label
+        for label in manifest.annotations
+        if isinstance(label, Cuboid)
+        and (label.object_id, label.frame or 0) in boxes
+        and (label.occlusion or 0) == 0
+        and (label.truncation or 0) < 0.1
+    ]
+    return sorted(cuboids, key=lambda one: (float(np.linalg.norm(one.center_m)), one.id))
+
+
+def move_cuboid(manifest: SampleManifest, rng: np.random.Generator, *, by_m: float = 3.0) -> Faulty | None:
+    """Move one visible cuboid sideways, towards the middle of the view so that it stays in it."""
+    cuboids = _paired_cuboids(manifest)
+    if not cuboids:
+        return None
+    cuboid = cuboids[int(rng.integers(min(3, len(cuboids))))]
+    x, y, z = cuboid.center_m
+    step = -by_m if y > 0 else by_m
+    moved = cuboid.model_copy(update={"center_m": (x, y + step, z)})
+    annotations = [moved if label.id == cuboid.id else label for label in manifest.annotations]
+    change = f"the {cuboid.label} {cuboid.id} is moved {abs(step):.1f} m sideways: y {y:.2f} m became {y + step:.2f} m"
+    record = Injection(manifest.sample_id, "moved_cuboid", "lidar_camera", MISPLACED, (cuboid.id,), change)
+    return _with_annotations(manifest, annotations), record
+
+
+def lose_box(manifest: SampleManifest, rng: np.random.Generator) -> Faulty | None:
+    """Remove the camera box of one visible object."""
+    cuboids = _paired_cuboids(manifest)
+    if not cuboids:
+        return None
+    cuboid = cuboids[int(rng.integers(min(3, len(cuboids))))]
+    lost = [
+        label
+        for label in manifest.annotations
+        if isinstance(label, Box) and label.object_id == cuboid.object_id and (label.frame or 0) == (cuboid.frame or 0)
+    ]
+    gone = {label.id for label in lost}
+    annotations = [label for label in manifest.annotations if label.id not in gone]
+    change = f"the box of {cuboid.label} {cuboid.object_id} is gone; its cuboid {cuboid.id} stays"
+    kinds = frozenset({"unmatched_cuboid"})
+    record = Injection(manifest.sample_id, "lost_box", "lidar_camera", kinds, (*sorted(gone), cuboid.id), change)
+    return _with_annotations(manifest, annotations), record
+
+
+def swap_class(manifest: SampleManifest, rng: np.random.Generator) -> Faulty | None:
+    """Give the box of one visible object another class."""
+    ids = {(cuboid.object_id, cuboid.frame or 0) for cuboid in _paired_cuboids(manifest)[:3]}
+    boxes = [
+        label for label in manifest.annotations if isinstance(label, Box) and (label.object_id, label.frame or 0) in ids
+    ]
+    if not boxes:
+        return None
+    box = boxes[int(rng.integers(len(boxes)))]
+    other = "pedestrian" if box.label != "pedestrian" else "car"
+    annotations = [
+        label.model_copy(update={"label": other}) if label.id == box.id else label for label in manifest.annotations
+    ]
+    change = f"the box {box.id} says {other} instead of {box.label}"
+    kinds = frozenset({"class_mismatch", "unmatched_box", "unmatched_cuboid"})
+    record = Injection(manifest.sample_id, "swapped_class", "lidar_camera", kinds, (box.id,), change)
+    return _with_annotations(manifest, annotations), record
+
+
+def turn_camera(manifest: SampleManifest, rng: np.random.Generator, *, by_deg: float = 2.0) -> Faulty | None:
+    """Turn the calibration of the camera about its vertical axis (yaw); every label stays as it is."""
+    del rng
+    camera = next((one for one in manifest.streams if one.calibration and one.calibration.model), None)
+    if camera is None or camera.calibration is None or camera.calibration.extrinsics is None:
+        return None
+    if len(_paired_cuboids(manifest)) < 10:
+        return None  # one error cannot be told from ten with fewer pairs
+    cos, sin = np.cos(np.radians(by_deg)), np.sin(np.radians(by_deg))
+    turn = np.array([[cos, 0, sin, 0], [0, 1, 0, 0], [-sin, 0, cos, 0], [0, 0, 0, 1]])
+    matrix = np.array(camera.calibration.extrinsics.matrix) @ turn
+    rows = tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in matrix)
+    extrinsics = Extrinsics(to=camera.calibration.extrinsics.to, matrix=(rows[0], rows[1], rows[2], rows[3]))
+    turned = camera.model_copy(update={"calibration": camera.calibration.model_copy(update={"extrinsics": extrinsics})})
+    record = Injection(
+        manifest.sample_id,
+        "turned_camera",
+        "lidar_camera",
+        frozenset({"calibration_shift"}),
+        (),
+        f"the calibration of {camera.id} is turned by {by_deg:g} degrees of yaw",
+    )
+    return _with_stream(manifest, turned), record
+
+
+def delay_transcript(manifest: SampleManifest, rng: np.random.Generator, *, by_s: float = 1.5) -> Faulty | None:
+    """Move every transcript segment of the call later by the same time."""
+    del rng
+    if not any(isinstance(label, TranscriptSegment) for label in manifest.annotations):
+        return None
+    annotations = [
+        label.model_copy(update={"start_s": label.start_s + by_s, "end_s": label.end_s + by_s})
+        if isinstance(label, TranscriptSegment)
+        else label
+        for label in manifest.annotations
+    ]
+    changed = tuple(label.id for label in manifest.annotations if isinstance(label, TranscriptSegment))
+    record = Injection(
+        manifest.sample_id,
+        "late_transcript",
+        "audio_transcript",
+        frozenset({"offset"}),
+        changed,
+        f"every transcript segment is {by_s:g} s late",
+    )
+    return _with_annotations(manifest, annotations), record
+
+
+def lose_segment(manifest: SampleManifest, rng: np.random.Generator) -> Faulty | None:
+    """Remove one transcript segment of at least a second and a half from the middle of the call."""
+    segments = [
+        label
+        for label in manifest.annotations
+        if isinstance(label, TranscriptSegment) and label.end_s - label.start_s >= 1.5
+    ]
+    if len(segments) < 3:
+        return None
+    lost = segments[int(rng.integers(1, len(segments) - 1))]
+    annotations = [label for label in manifest.annotations if label.id != lost.id]
+    record = Injection(
+        manifest.sample_id,
+        "lost_segment",
+        "audio_transcript",
+        frozenset({"speech_untranscribed"}),
+        (lost.id,),
+        f"the segment {lost.id} from {lost.start_s:.2f} s to {lost.end_s:.2f} s is gone",
+    )
+    return _with_annotations(manifest, annotations), record
+
+
+def drop_region(manifest: SampleManifest, rng: np.random.Generator) -> Faulty | None:
+    """Leave the region out of the context."""
+    del rng
+    if manifest.context.region is None:
+        return None
+    record = Injection(
+        manifest.sample_id,
+        "missing_region",
+        "context_gate",
+        frozenset({"missing"}),
+        (),
+        f"context.region was {manifest.context.region} and is left out",
+    )
+    return manifest.model_copy(update={"context": manifest.context.model_copy(update={"region": None})}), record
+
+
+def expire_policy(manifest: SampleManifest, rng: np.random.Generator) -> Faulty | None:
+    """End the policy before the sample was captured."""
+    del rng
+    policy = manifest.context.policy
+    if policy is None or manifest.captured_at is None:
+        return None
+    ended = policy.model_copy(update={"effective_to": datetime(2026, 1, 1, tzinfo=UTC)})
+    record = Injection(
+        manifest.sample_id,
+        "expired_policy",
+        "context_gate",
+        frozenset({"policy_expired"}),
+        (),
+        f"the policy {policy.id} ends on 2026-01-01, before the sample was captured",
+    )
+    return manifest.model_copy(update={"context": manifest.context.model_copy(update={"policy": ended})}), record
+
+
+SPATIAL_FAULTS: tuple[Fault, ...] = (move_cuboid, lose_box, swap_class)
+SEQUENCE_FAULTS: tuple[Fault, ...] = (turn_camera,)
+CALL_FAULTS: tuple[Fault, ...] = (delay_transcript, lose_segment)
+CONTEXT_FAULTS: tuple[Fault, ...] = (drop_region, expire_policy)
