@@ -1,0 +1,40 @@
+"""Prove a project's audit chain and ground truth, or name what contradicts them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from services.contracts.base import Contract, Name, ProjectId, Sha256, Text
+
+
+class Anchor(Contract):
+    """A link of a chain as somebody noted it earlier, outside of the store."""
+
+    sequence: Annotated[int, Field(ge=1)]
+    sha256: Sha256
+
+
+class Fault(Contract):
+    """One contradiction."""
+
+    kind: Name = Field(description="Stable, such as chain-broken or lineage-mismatch.")
+    subject: Text
+    detail: Text
+
+
+class VerificationReport(Contract):
+    """What verifying a project found.
+
+    ``faults`` holds the first of them; ``faults_left_out`` counts the others.
+    """
+
+    project: ProjectId
+    audit_verified: bool
+    lineage_verified: bool
+    entries: Annotated[int, Field(ge=0)]
+    records: Annotated[int, Field(ge=0)]
+    head: Anchor | None = Field(default=None, description="The newest link; note it elsewhere and give it next time.")
+    faults: tuple[Fault, ...] = ()
+    faults_left_out: Annotated[int, Field(ge=0)] = 0
