@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import httpx
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from infra.api_calls import ApiCaller, ApiProblem
 from services.audit.verify import VerificationReport
 from services.contracts.access import ApiKeyInfo, Principal, Role
-from services.contracts.canonical import canonical_json
 from services.contracts.findings import RuleReference
 from services.contracts.lifecycle import Stage
 from services.contracts.records import (
@@ -43,40 +39,7 @@ from services.contracts.review import (
 from services.rules.rule_set import RuleSet
 
 Item = TypeVar("Item")
-_TRY_AGAIN = frozenset({429, 502, 503, 504})
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 3.0
-
-
-class ApiProblem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
-    """What the API says when it does not do what was asked (RFC 9457).
-
-    Attributes:
-        type: ``urn:concord:problem:<code>``, stable.
-        title: The kind of problem, for people.
-        status: HTTP status; 0 when no answer came.
-        detail: One sentence with the values that matter and what to change.
-        places: (JSON pointer, sentence) pairs into what was sent.
-    """
-
-    def __init__(
-        self,
-        type: str,  # noqa: A002 - the member's name in RFC 9457
-        title: str,
-        status: int,
-        detail: str,
-        places: tuple[tuple[str, str], ...] = (),
-    ) -> None:
-        super().__init__(f"{title}: {detail}" if detail else title)
-        self.type = type
-        self.title = title
-        self.status = status
-        self.detail = detail
-        self.places = places
-
-    @property
-    def code(self) -> str:
-        """The last part of the type, such as ``stale-fence``."""
-        return self.type.rpartition(":")[2]
+__all__ = ["ApiProblem", "ClaimedTask", "ConcordClient", "CreatedKey", "EventResult", "Page", "cloud_event"]
 
 
 class _Answer(BaseModel):
@@ -129,61 +92,19 @@ def cloud_event(kind: str, source: str, event_id: str, data: Any, *, subject: st
     return event | ({"subject": subject} if subject is not None else {})
 
 
-class ConcordClient:
-    """The API of one Concord, with one key. Use as an async context manager.
-
-    A call that finds the service away (no connection, 429, 502, 503, 504) is made again with growing pauses until
-    ``retry_for_s`` is over. That is safe for every call: unsafe ones carry an ``Idempotency-Key``, so that the second
-    one gets the reply of the first.
-
-    Args:
-        url: Base address, such as ``http://127.0.0.1:8080``.
-        key: The secret of an API key; None for the open routes only.
-        timeout_s: Of one attempt.
-        retry_for_s: How long to try again; 0 tries once.
-        transport: Another way to send requests, such as straight into an application.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        key: str | None,
-        *,
-        timeout_s: float = 60.0,
-        retry_for_s: float = 20.0,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self.url = url.rstrip("/")
-        headers = {"Accept": "application/json, application/problem+json"}
-        if key is not None:
-            headers["Authorization"] = f"Bearer {key}"
-        # The environment's proxies are for the outside; they would see the key.
-        self._http = httpx.AsyncClient(
-            base_url=self.url, headers=headers, timeout=timeout_s, transport=transport, trust_env=False
-        )
-        self._retry_for_s = retry_for_s
-
-    async def __aenter__(self) -> Self:
-        """Open the connection pool."""
-        await self._http.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Close all connections."""
-        await self._http.__aexit__(kind, error, traceback)
+class ConcordClient(ApiCaller):
+    """The API of one Concord, with one key; an async context manager, see :class:`infra.api_calls.ApiCaller`."""
 
     # Events in
 
     async def send_event(self, event: Mapping[str, Any]) -> EventResult:
         """Post one structured CloudEvent; raises ApiProblem when it is refused."""
-        answer = await self._call("POST", "/v1/events", event, media_type="application/cloudevents+json")
+        answer = await self.call("POST", "/v1/events", event, media_type="application/cloudevents+json")
         return EventResult.model_validate(answer)
 
     async def send_events(self, events: Iterable[Mapping[str, Any]]) -> tuple[EventResult, ...]:
         """Post a batch; a refused event is a result with outcome ``refused``, in the order of ``events``."""
-        answer = await self._call(
+        answer = await self.call(
             "POST", "/v1/events", [dict(event) for event in events], media_type="application/cloudevents-batch+json"
         )
         return TypeAdapter(tuple[EventResult, ...]).validate_python(answer["results"])
@@ -200,7 +121,7 @@ class ConcordClient:
 
     async def create_project(self, project: Project) -> Project:
         """Keep a new project."""
-        return Project.model_validate(await self._call("POST", "/v1/projects", project))
+        return Project.model_validate(await self.call("POST", "/v1/projects", project))
 
     async def projects(self) -> tuple[Project, ...]:
         """Return the projects the key sees."""
@@ -208,15 +129,15 @@ class ConcordClient:
 
     async def project(self, project: str) -> Project:
         """Return a project."""
-        return Project.model_validate(await self._call("GET", f"/v1/projects/{_part(project)}"))
+        return Project.model_validate(await self.call("GET", f"/v1/projects/{_part(project)}"))
 
     async def update_project(self, project: Project) -> Project:
         """Replace a project's name, purpose, domain and configuration."""
-        return Project.model_validate(await self._call("PUT", f"/v1/projects/{_part(project.id)}", project))
+        return Project.model_validate(await self.call("PUT", f"/v1/projects/{_part(project.id)}", project))
 
     async def push_rule_set(self, rules: RuleSet) -> RuleReference:
         """Keep a rule set version."""
-        await self._call("POST", "/v1/rule-sets", rules)
+        await self.call("POST", "/v1/rule-sets", rules)
         return rules.reference
 
     async def rule_sets(self) -> tuple[RuleReference, ...]:
@@ -225,7 +146,7 @@ class ConcordClient:
 
     async def rule_set(self, rule_set_id: str, version: int) -> RuleSet:
         """Return a rule set version."""
-        return RuleSet.model_validate(await self._call("GET", f"/v1/rule-sets/{_part(rule_set_id)}/{version}"))
+        return RuleSet.model_validate(await self.call("GET", f"/v1/rule-sets/{_part(rule_set_id)}/{version}"))
 
     # Samples
 
@@ -278,7 +199,7 @@ class ConcordClient:
         """Verify the project's audit chain and ground truth; ``anchor`` is (sequence, sha256) noted earlier."""
         path = f"/v1/projects/{_part(project)}/verify"
         body = {} if anchor is None else {"anchor": {"sequence": anchor[0], "sha256": anchor[1]}}
-        return VerificationReport.model_validate(await self._call("POST", path, body))
+        return VerificationReport.model_validate(await self.call("POST", path, body))
 
     # Review
 
@@ -304,7 +225,7 @@ class ConcordClient:
         wanted = {"queue": queue, "project": project, "kinds": list(kinds) or None}
         body = {name: value for name, value in wanted.items() if value is not None}
         try:
-            answer = await self._call("POST", "/v1/tasks/claim", body)
+            answer = await self.call("POST", "/v1/tasks/claim", body)
         except ApiProblem as problem:
             if problem.code == "no-task-available":
                 return None
@@ -313,33 +234,33 @@ class ConcordClient:
 
     async def claim(self, task_id: UUID | str) -> ClaimedTask:
         """Claim one task; claiming one's own again renews its lease."""
-        return ClaimedTask.model_validate(await self._call("POST", f"{_task_path(task_id)}/claim", {}))
+        return ClaimedTask.model_validate(await self.call("POST", f"{_task_path(task_id)}/claim", {}))
 
     async def evidence(self, task_id: UUID | str) -> Evidence:
         """Return what a person sees beside a task."""
-        return Evidence.model_validate(await self._call("GET", _task_path(task_id)))
+        return Evidence.model_validate(await self.call("GET", _task_path(task_id)))
 
     async def heartbeat(self, task_id: UUID | str, fence: int) -> Lease:
         """Extend the lease."""
-        return Lease.model_validate(await self._call("POST", f"{_task_path(task_id)}/heartbeat", {"fence": fence}))
+        return Lease.model_validate(await self.call("POST", f"{_task_path(task_id)}/heartbeat", {"fence": fence}))
 
     async def release(self, task_id: UUID | str, fence: int) -> None:
         """Give a task back."""
-        await self._call("POST", f"{_task_path(task_id)}/release", {"fence": fence})
+        await self.call("POST", f"{_task_path(task_id)}/release", {"fence": fence})
 
     async def save_draft(self, task_id: UUID | str, fence: int, body: Mapping[str, Any]) -> Draft:
         """Keep unfinished work."""
-        answer = await self._call("PUT", f"{_task_path(task_id)}/draft", {"fence": fence, "body": dict(body)})
+        answer = await self.call("PUT", f"{_task_path(task_id)}/draft", {"fence": fence, "body": dict(body)})
         return Draft.model_validate(answer)
 
     async def decide(self, task_id: UUID | str, decision: DecisionInput) -> Decision:
         """Decide a task."""
-        return Decision.model_validate(await self._call("POST", f"{_task_path(task_id)}/decide", decision))
+        return Decision.model_validate(await self.call("POST", f"{_task_path(task_id)}/decide", decision))
 
     async def escalate(self, task_id: UUID | str, fence: int, note: str) -> Decision:
         """Hand a task to an expert, with the reason."""
         body = {"fence": fence, "note": note}
-        return Decision.model_validate(await self._call("POST", f"{_task_path(task_id)}/escalate", body))
+        return Decision.model_validate(await self.call("POST", f"{_task_path(task_id)}/escalate", body))
 
     # Keys and the service itself
 
@@ -355,7 +276,7 @@ class ConcordClient:
         body: dict[str, Any] = {"actor_id": actor_id, "role": role.value, "skills": list(skills)}
         if projects is not None:
             body["projects"] = list(projects)
-        return CreatedKey.model_validate(await self._call("POST", "/v1/keys", body))
+        return CreatedKey.model_validate(await self.call("POST", "/v1/keys", body))
 
     async def keys(self) -> tuple[ApiKeyInfo, ...]:
         """Return all keys, never their secrets."""
@@ -363,11 +284,11 @@ class ConcordClient:
 
     async def revoke_key(self, key_id: str) -> None:
         """Revoke a key."""
-        await self._call("DELETE", f"/v1/keys/{_part(key_id)}")
+        await self.call("DELETE", f"/v1/keys/{_part(key_id)}")
 
     async def whoami(self) -> Principal:
         """Return who the key belongs to and what it allows."""
-        return Principal.model_validate(await self._call("GET", "/v1/whoami"))
+        return Principal.model_validate(await self.call("GET", "/v1/whoami"))
 
     async def schema(self, name: str) -> dict[str, Any]:
         """Return a published JSON Schema."""
@@ -391,14 +312,14 @@ class ConcordClient:
                 return
 
     async def _of_sample(self, project: str, sample_id: str, part: str, **query: int | None) -> Any:
-        return await self._call("GET", f"{_sample_path(project, sample_id)}{part}", query=query)
+        return await self.call("GET", f"{_sample_path(project, sample_id)}{part}", query=query)
 
     async def _object(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        answer: dict[str, Any] = await self._call(method, path, body)
+        answer: dict[str, Any] = await self.call(method, path, body)
         return answer
 
     async def _page(self, kind: type[Item], path: str, **query: Any) -> Page[Item]:
-        answer = await self._call("GET", path, query=query)
+        answer = await self.call("GET", path, query=query)
         items = TypeAdapter(tuple[kind, ...]).validate_python(answer["items"])  # type: ignore[valid-type]
         cursor = answer.get("next_cursor")
         return Page(items=items, next_cursor=None if cursor is None else str(cursor))
@@ -408,105 +329,6 @@ class ConcordClient:
             return await self._page(kind, path, cursor=cursor, **query)
 
         return tuple([item async for item in self.each(part)])
-
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        query: Mapping[str, Any] | None = None,
-        media_type: str = "application/json",
-    ) -> Any:
-        headers: dict[str, str] = {}
-        if method != "GET":
-            headers["Idempotency-Key"] = str(uuid4())
-        content = None
-        if body is not None:
-            content = canonical_json(body)
-            headers["Content-Type"] = media_type
-        request = self._http.build_request(
-            method,
-            path,
-            content=content,
-            params={name: str(value) for name, value in (query or {}).items() if value is not None},
-            headers=headers,
-        )
-        response = await self._send(request)
-        if response.is_error:
-            raise problem_of(response)
-        return response.json() if response.content else None
-
-    async def _send(self, request: httpx.Request) -> httpx.Response:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._retry_for_s
-        pause_s = _FIRST_PAUSE_S
-        while True:
-            failure: httpx.TransportError | None = None
-            response: httpx.Response | None = None
-            asked_s = 0.0
-            try:
-                response = await self._http.send(request)
-            except (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError) as error:
-                failure = error
-            except httpx.TransportError as error:
-                raise _unreachable(self.url, error) from error
-            if response is not None:
-                if response.status_code not in _TRY_AGAIN:
-                    return response
-                asked_s = _retry_after_s(response)
-            wait_s = max(asked_s, pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads callers, guards nothing
-            if loop.time() + wait_s > deadline:
-                if response is not None:
-                    return response
-                raise _unreachable(self.url, failure) from failure
-            await asyncio.sleep(wait_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-
-
-def problem_of(response: httpx.Response) -> ApiProblem:
-    """Return what an error answer says, whatever answered it."""
-    try:
-        document = response.json()
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        title = f"HTTP {response.status_code} {response.reason_phrase}".strip()
-        return ApiProblem("about:blank", title, response.status_code, response.text[:500])
-    return problem_from(document, response.status_code)
-
-
-def problem_from(document: Mapping[str, Any], status: int = 0) -> ApiProblem:
-    """Return a problem-details document as an exception."""
-    return ApiProblem(
-        type=str(document.get("type", "about:blank")),
-        title=str(document.get("title", f"HTTP {status}")),
-        status=int(document.get("status", status)),
-        detail=str(document.get("detail", "")),
-        places=tuple(_place(item) for item in document.get("places") or document.get("errors") or ()),
-    )
-
-
-def _place(item: Any) -> tuple[str, str]:
-    if isinstance(item, Mapping):
-        return str(item.get("pointer", "")), str(item.get("detail", item.get("message", "")))
-    pointer, sentence = item
-    return str(pointer), str(sentence)
-
-
-def _retry_after_s(response: httpx.Response) -> float:
-    value = response.headers.get("Retry-After", "")
-    return min(float(value), 60.0) if value.isdecimal() else 0.0
-
-
-def _unreachable(url: str, failure: Exception | None) -> ApiProblem:
-    reason = f"{type(failure).__name__}: {failure}".rstrip(": ")
-    return ApiProblem(
-        "urn:concord:problem:unreachable",
-        "No answer",
-        0,
-        f"{url} does not answer ({reason}); is Concord running there?",
-    )
 
 
 def _part(value: object) -> str:

@@ -1,0 +1,199 @@
+"""How calls to the HTTP API are made: bytes, keys, retries, and problems as exceptions."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+import httpx
+
+from services.contracts.canonical import canonical_json
+
+_TRY_AGAIN = frozenset({429, 502, 503, 504})
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 3.0
+
+
+class ApiProblem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
+    """What the API says when it does not do what was asked (RFC 9457).
+
+    Attributes:
+        type: ``urn:concord:problem:<code>``, stable.
+        title: The kind of problem, for people.
+        status: HTTP status; 0 when no answer came.
+        detail: One sentence with the values that matter and what to change.
+        places: (JSON pointer, sentence) pairs into what was sent.
+    """
+
+    def __init__(
+        self,
+        type: str,  # noqa: A002 - the member's name in RFC 9457
+        title: str,
+        status: int,
+        detail: str,
+        places: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__(f"{title}: {detail}" if detail else title)
+        self.type = type
+        self.title = title
+        self.status = status
+        self.detail = detail
+        self.places = places
+
+    @property
+    def code(self) -> str:
+        """The last part of the type, such as ``stale-fence``."""
+        return self.type.rpartition(":")[2]
+
+
+class ApiCaller:
+    """Calls one Concord with one key. Use as an async context manager.
+
+    A call that finds the service away (no connection, 429, 502, 503, 504) is made again with growing pauses until
+    ``retry_for_s`` is over. That is safe for every call: unsafe ones carry an ``Idempotency-Key``, so that the second
+    one gets the reply of the first.
+
+    Args:
+        url: Base address, such as ``http://127.0.0.1:8080``.
+        key: The secret of an API key; None for the open routes only.
+        timeout_s: Of one attempt.
+        retry_for_s: How long to try again; 0 tries once.
+        transport: Another way to send requests, such as straight into an application.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None,
+        *,
+        timeout_s: float = 60.0,
+        retry_for_s: float = 20.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.url = url.rstrip("/")
+        headers = {"Accept": "application/json, application/problem+json"}
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key}"
+        # The environment's proxies are for the outside; they would see the key.
+        self._http = httpx.AsyncClient(
+            base_url=self.url, headers=headers, timeout=timeout_s, transport=transport, trust_env=False
+        )
+        self._retry_for_s = retry_for_s
+
+    async def __aenter__(self) -> Self:
+        """Open the connection pool."""
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close all connections."""
+        await self._http.__aexit__(kind, error, traceback)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        media_type: str = "application/json",
+    ) -> Any:
+        """Make a call and return its JSON, None where there is none.
+
+        Raises:
+            ApiProblem: The answer is an error, or none came.
+        """
+        headers: dict[str, str] = {}
+        if method != "GET":
+            headers["Idempotency-Key"] = str(uuid4())
+        content = None
+        if body is not None:
+            content = canonical_json(body)
+            headers["Content-Type"] = media_type
+        request = self._http.build_request(
+            method,
+            path,
+            content=content,
+            params={name: str(value) for name, value in (query or {}).items() if value is not None},
+            headers=headers,
+        )
+        response = await self._send(request)
+        if response.is_error:
+            raise problem_of(response)
+        return response.json() if response.content else None
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._retry_for_s
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            failure: httpx.TransportError | None = None
+            response: httpx.Response | None = None
+            asked_s = 0.0
+            try:
+                response = await self._http.send(request)
+            except (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError) as error:
+                failure = error
+            except httpx.TransportError as error:
+                raise _unreachable(self.url, error) from error
+            if response is not None:
+                if response.status_code not in _TRY_AGAIN:
+                    return response
+                asked_s = _retry_after_s(response)
+            wait_s = max(asked_s, pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads callers, guards nothing
+            if loop.time() + wait_s > deadline:
+                if response is not None:
+                    return response
+                raise _unreachable(self.url, failure) from failure
+            await asyncio.sleep(wait_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def problem_of(response: httpx.Response) -> ApiProblem:
+    """Return what an error answer says, whatever answered it."""
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        title = f"HTTP {response.status_code} {response.reason_phrase}".strip()
+        return ApiProblem("about:blank", title, response.status_code, response.text[:500])
+    return problem_from(document, response.status_code)
+
+
+def problem_from(document: Mapping[str, Any], status: int = 0) -> ApiProblem:
+    """Return a problem-details document as an exception."""
+    return ApiProblem(
+        type=str(document.get("type", "about:blank")),
+        title=str(document.get("title", f"HTTP {status}")),
+        status=int(document.get("status", status)),
+        detail=str(document.get("detail", "")),
+        places=tuple(_place(item) for item in document.get("places") or document.get("errors") or ()),
+    )
+
+
+def _place(item: Any) -> tuple[str, str]:
+    if isinstance(item, Mapping):
+        return str(item.get("pointer", "")), str(item.get("detail", item.get("message", "")))
+    pointer, sentence = item
+    return str(pointer), str(sentence)
+
+
+def _retry_after_s(response: httpx.Response) -> float:
+    value = response.headers.get("Retry-After", "")
+    return min(float(value), 60.0) if value.isdecimal() else 0.0
+
+
+def _unreachable(url: str, failure: Exception | None) -> ApiProblem:
+    reason = f"{type(failure).__name__}: {failure}".rstrip(": ")
+    return ApiProblem(
+        "urn:concord:problem:unreachable",
+        "No answer",
+        0,
+        f"{url} does not answer ({reason}); is Concord running there?",
+    )
