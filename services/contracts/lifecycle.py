@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from services.contracts.base import Contract, Identifier, Name, ProjectId, Text
+from services.contracts.base import Contract, Identifier, Name, ProjectId, Sha256, Text
 from services.errors import StageConflictError
 
 
@@ -83,14 +83,6 @@ def ref_of_workflow_id(workflow_id: str) -> RevisionRef:
     return RevisionRef(project=parts[1], revision=int(parts[2]), sample_id=parts[3])
 
 
-class LifecycleInput(Contract):
-    """What a sample's workflow starts with."""
-
-    ref: RevisionRef
-    annotate_within: timedelta = timedelta(days=7)
-    review_within: timedelta = timedelta(days=2)
-
-
 class NextStep(StrEnum):
     """What the workflow does next; activities decide it from what is stored, the workflow follows."""
 
@@ -98,7 +90,43 @@ class NextStep(StrEnum):
     CHECK = "check"
     COMMIT = "commit"
     WAIT = "wait"  # wait for review, adjudication or rework
-    STOP = "stop"  # rejected or withdrawn
+    STOP = "stop"  # committed, rejected or withdrawn
+
+
+class StepResult(Contract):
+    """What an activity answers the workflow."""
+
+    stage: Stage
+    next_step: NextStep
+    open_tasks: Annotated[int, Field(ge=0)] = 0
+    findings: Annotated[int, Field(ge=0)] = 0
+    due_in: timedelta | None = Field(
+        default=None, description="Until the first deadline of the open tasks, by the database's clock."
+    )
+    content_sha256: Sha256 | None = Field(default=None, description="Of the ground truth, when committed.")
+
+
+MAX_SEEN_MESSAGES = 200
+
+
+class CarriedState(Contract):
+    """What a workflow hands to its own continuation when its history has grown long."""
+
+    step: StepResult
+    deadline_round: Annotated[int, Field(ge=0)]
+    seen: Annotated[tuple[Identifier, ...], Field(max_length=MAX_SEEN_MESSAGES)] = Field(
+        default=(), description="Ids of the newest messages, oldest first."
+    )
+    unread: bool = Field(default=False, description="A message came that no activity has looked at yet.")
+
+
+class LifecycleInput(Contract):
+    """What a sample's workflow starts with."""
+
+    ref: RevisionRef
+    annotate_within: timedelta = timedelta(days=7)
+    review_within: timedelta = timedelta(days=2)
+    carried: CarriedState | None = Field(default=None, description="Set by the workflow itself, never from outside.")
 
 
 class PrepareInput(Contract):
@@ -132,15 +160,6 @@ class CommitInput(Contract):
     ref: RevisionRef
 
 
-class StepResult(Contract):
-    """What an activity answers the workflow."""
-
-    stage: Stage
-    next_step: NextStep
-    open_tasks: Annotated[int, Field(ge=0)] = 0
-    findings: Annotated[int, Field(ge=0)] = 0
-
-
 class LifecycleResult(Contract):
     """How a sample's workflow ended."""
 
@@ -169,3 +188,4 @@ class LifecycleState(Contract):
     next_step: NextStep
     messages_seen: Annotated[int, Field(ge=0)]
     deadline_round: Annotated[int, Field(ge=0)]
+    fault: Name | None = Field(default=None, description="Code of the error that holds the sample up, if one does.")
