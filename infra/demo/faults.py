@@ -231,7 +231,14 @@ def expire_policy(manifest: SampleManifest, rng: np.random.Generator) -> Faulty 
     return manifest.model_copy(update={"context": manifest.context.model_copy(update={"policy": ended})}), record
 
 
-SPATIAL_FAULTS: tuple[Fault, ...] = (move_cuboid, lose_box, swap_class)
-SEQUENCE_FAULTS: tuple[Fault, ...] = (turn_camera,)
 CALL_FAULTS: tuple[Fault, ...] = (delay_transcript, lose_segment)
-CONTEXT_FAULTS: tuple[Fault, ...] = (drop_region, expire_policy)
+NAMES: dict[Fault, str] = {
+    move_cuboid: "moved_cuboid",
+    lose_box: "lost_box",
+    swap_class: "swapped_class",
+    turn_camera: "turned_camera",
+    delay_transcript: "late_transcript",
+    lose_segment: "lost_segment",
+    drop_region: "missing_region",
+    expire_policy: "expired_policy",
+}
