@@ -230,6 +230,14 @@ class BlockingFindingError(ConcordError):
     category = Category.CONFLICT
 
 
+class ChangedMeanwhileError(ConcordError):
+    """Somebody else changed what this change was made from."""
+
+    code = "changed-meanwhile"
+    title = "Somebody else changed this first"
+    category = Category.PRECONDITION
+
+
 class IdempotencyConflictError(ConcordError):
     """The idempotency key was used with another request."""
 

@@ -129,6 +129,10 @@ class DecisionInput(Contract):
     annotations: Annotations | None = Field(
         default=None, description="For submit: the whole label set, instead of a patch."
     )
+    label_version: Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="The labels the decision was made from; refused if those concerned have changed since.",
+    )
 
 
 class Decision(Contract):

@@ -74,8 +74,8 @@ class ProjectRepository(Protocol):
         """Keep a new project; raises AlreadyExistsError."""
         ...
 
-    async def get(self, project: str) -> Project | None:
-        """Return a project."""
+    async def get(self, project: str, *, lock: bool = False) -> Project | None:
+        """Return a project; with ``lock`` no other transaction changes it until this one ends."""
         ...
 
     async def update_config(self, project: Project) -> None:
@@ -303,6 +303,10 @@ class ReviewRepository(Protocol):
         """Turn an open review task into an adjudication at a higher priority, with the reason."""
         ...
 
+    async def exclude_actor(self, task_id: UUID, actor_id: str) -> None:
+        """Add a person to those who may not take a task; the same again changes nothing."""
+        ...
+
     async def raise_priority(self, task_id: UUID, by: int) -> None:
         """Raise the priority of a task."""
         ...
@@ -358,6 +362,7 @@ class AuditRepository(Protocol):
     def append(self, project: str, *, actor: str, action: str, subject: str, body: dict[str, Any]) -> None:
         """Add an entry; it is chained and written as the last step of the transaction.
 
+        What concerns no single project goes to the chain of the reserved id ``concord``, which is no stored project.
         Chaining last keeps the project's chain locked for a moment only.
         """
         ...

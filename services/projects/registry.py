@@ -1,0 +1,184 @@
+"""Projects and rule sets: what is labelled, for what, under which rules."""
+
+from __future__ import annotations
+
+from services.access.keys import SYSTEM_PROJECT
+from services.access.policy import ensure_sees, ensure_unscoped, project_not_found
+from services.contracts.access import Principal
+from services.contracts.canonical import content_sha256
+from services.contracts.findings import RuleReference
+from services.contracts.records import Project
+from services.errors import AlreadyExistsError, ChangedMeanwhileError, ForbiddenError, InvalidInputError, NotFoundError
+from services.ports.database import Database, Transaction
+from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
+
+
+def version_of(project: Project) -> str:
+    """Return what tells one state of a project from another; it changes with every change."""
+    return content_sha256(project)
+
+
+async def rules_of(tx: Transaction, project: str) -> RuleSet:
+    """Return the rule set that a project goes by now.
+
+    Raises:
+        NotFoundError: There is no such project, or its rule set is gone.
+    """
+    known = await tx.projects.get(project)
+    if known is None:
+        raise project_not_found(project)
+    return await rule_set(tx, known.config.rule_set)
+
+
+async def rule_set(tx: Transaction, reference: RuleReference) -> RuleSet:
+    """Return a rule set version; the built-in default needs not be stored.
+
+    Raises:
+        NotFoundError: There is no such version.
+    """
+    rules = await tx.projects.rule_set(reference)
+    if rules is None and reference == DEFAULT_RULE_SET.reference:
+        return DEFAULT_RULE_SET
+    if rules is None:
+        raise NotFoundError(f"There is no rule set {reference.id!r} version {reference.version}.")
+    return rules
+
+
+class ProjectRegistry:
+    """Creates, changes and lists projects and rule sets."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, principal: Principal, project: Project) -> Project:
+        """Keep a new project; the same content again answers the one that is there.
+
+        Raises:
+            ForbiddenError: The key does not cover this id, or the id is reserved.
+            AlreadyExistsError: The id is taken by another content.
+            InvalidInputError: The rule set does not exist.
+        """
+        if not principal.sees(project.id):
+            raise ForbiddenError(f"This key is limited to some projects; {project.id!r} is none of them.")
+        if project.id == SYSTEM_PROJECT:
+            raise ForbiddenError(f"The id {SYSTEM_PROJECT!r} is reserved; choose another.")
+        async with self._database.transaction() as tx:
+            existing = await tx.projects.get(project.id)
+            if existing is not None:
+                if existing == project:
+                    return existing
+                raise AlreadyExistsError(f"There is a project {project.id!r} already; change it with PUT.")
+            await self._ensure_rules(tx, project)
+            await tx.projects.add(project)
+            self._note(tx, project, actor=principal.actor_id, action="project.created")
+        return project
+
+    async def get(self, principal: Principal, project: str) -> Project:
+        """Return a project.
+
+        Raises:
+            NotFoundError: There is none that the key sees.
+        """
+        ensure_sees(principal, project)
+        async with self._database.transaction() as tx:
+            known = await tx.projects.get(project)
+        if known is None:
+            raise project_not_found(project)
+        return known
+
+    async def list(self, principal: Principal) -> tuple[Project, ...]:
+        """Return the projects that the key sees, by id."""
+        async with self._database.transaction() as tx:
+            known = await tx.projects.list()
+        return tuple(project for project in known if principal.sees(project.id))
+
+    async def update(self, principal: Principal, project: Project, *, expected: str | None = None) -> Project:
+        """Replace a project's name, purpose, domain and configuration.
+
+        Args:
+            principal: Who asks.
+            project: The new content.
+            expected: The :func:`version_of` the content this change was made from; None changes any.
+
+        Raises:
+            NotFoundError: There is no such project that the key sees.
+            ChangedMeanwhileError: Somebody else has changed it since ``expected``.
+            InvalidInputError: The rule set does not exist.
+        """
+        ensure_sees(principal, project.id)
+        async with self._database.transaction() as tx:
+            known = await tx.projects.get(project.id, lock=True)
+            if known is None:
+                raise project_not_found(project.id)
+            if expected is not None and expected != version_of(known):
+                raise ChangedMeanwhileError(f"Project {project.id!r} was changed since you read it; read it again.")
+            if known == project:
+                return known
+            await self._ensure_rules(tx, project)
+            await tx.projects.update_config(project)
+            self._note(tx, project, actor=principal.actor_id, action="project.updated")
+        return project
+
+    async def add_rule_set(self, principal: Principal, rules: RuleSet) -> RuleReference:
+        """Keep a rule set version; the same content again is nothing new.
+
+        Raises:
+            ForbiddenError: The key is limited to some projects; rule sets are shared by all.
+            AlreadyExistsError: This id and version has other content.
+        """
+        ensure_unscoped(principal, "A rule set")
+        async with self._database.transaction() as tx:
+            if rules.reference == DEFAULT_RULE_SET.reference and rules != DEFAULT_RULE_SET:
+                raise AlreadyExistsError("default version 1 is built in; choose another version.")
+            known = await tx.projects.rule_set(rules.reference)
+            await tx.projects.add_rule_set(rules)
+            if known is None:
+                tx.audit.append(
+                    SYSTEM_PROJECT,
+                    actor=principal.actor_id,
+                    action="rule_set.created",
+                    subject=f"rule-sets/{rules.id}/{rules.version}",
+                    body={"sha256": rules.sha256},
+                )
+        return rules.reference
+
+    async def rule_set(self, reference: RuleReference) -> RuleSet:
+        """Return a rule set version; they are shared by all projects.
+
+        Raises:
+            NotFoundError: There is no such version.
+        """
+        async with self._database.transaction() as tx:
+            return await rule_set(tx, reference)
+
+    async def list_rule_sets(self) -> tuple[RuleReference, ...]:
+        """Return all rule set versions, the built-in default among them, by id and version."""
+        async with self._database.transaction() as tx:
+            known = set(await tx.projects.list_rule_sets())
+        known.add(DEFAULT_RULE_SET.reference)
+        return tuple(sorted(known, key=lambda reference: (reference.id, reference.version)))
+
+    @staticmethod
+    async def _ensure_rules(tx: Transaction, project: Project) -> None:
+        reference = project.config.rule_set
+        try:
+            await rule_set(tx, reference)
+        except NotFoundError as error:
+            sentence = f"there is no rule set {reference.id!r} version {reference.version}; create it first"
+            place = "/config/rule_set"
+            raise InvalidInputError(
+                f"The project is not valid: {place}: {sentence}", places=((place, sentence),)
+            ) from error
+
+    @staticmethod
+    def _note(tx: Transaction, project: Project, *, actor: str, action: str) -> None:
+        tx.audit.append(
+            project.id,
+            actor=actor,
+            action=action,
+            subject=f"projects/{project.id}",
+            body={
+                "content_sha256": version_of(project),
+                "rule_set": {"id": project.config.rule_set.id, "version": project.config.rule_set.version},
+            },
+        )
