@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any
 
 from pydantic import BaseModel
@@ -15,6 +16,10 @@ from pydantic import BaseModel
 from services.errors import MalformedJsonError
 
 MAX_DEPTH = 32
+
+_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_BRACKETS = re.compile(r"[\[\]{}]")
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def canonical_json(value: Any) -> bytes:
@@ -76,27 +81,17 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _refuse_depth(text: str) -> None:
     # Counted before parsing, so that a deep document costs no recursion at all.
     depth = 0
-    in_string = escaped = False
-    for character in text:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                in_string = False
-        elif character == '"':
-            in_string = True
-        elif character in "[{":
+    for bracket in _BRACKETS.findall(_STRINGS.sub("", text)):
+        if bracket in "[{":
             depth += 1
             if depth > MAX_DEPTH:
                 raise MalformedJsonError(f"nested deeper than {MAX_DEPTH} levels; flatten the document")
-        elif character in "]}":
+        else:
             depth -= 1
 
 
 def parse_json(raw: bytes) -> Any:
-    """Parse JSON strictly: UTF-8, finite numbers, unique keys, no NUL, at most 32 levels.
+    """Parse JSON strictly: UTF-8, finite numbers, unique keys, no NUL, no lone surrogate, at most 32 levels.
 
     Raises:
         MalformedJsonError: With the line and column, or the reason, and what to change.
@@ -117,22 +112,26 @@ def parse_json(raw: bytes) -> Any:
         )
     except json.JSONDecodeError as error:
         raise MalformedJsonError(f"{error.msg} at line {error.lineno}, column {error.colno}") from error
-    if "\\u0000" in text or "\x00" in text:
-        _refuse_nul(value, "")
+    if "\\u0000" in text or "\x00" in text or _SURROGATE_ESCAPE.search(text):
+        _refuse_unstorable(value, "")
     return value
 
 
-def _refuse_nul(value: Any, pointer: str) -> None:
+def _refuse_unstorable(value: Any, pointer: str) -> None:
+    # Neither NUL nor half of a surrogate pair is text that UTF-8 or PostgreSQL can hold.
     if isinstance(value, str):
         if "\x00" in value:
-            raise MalformedJsonError(
-                "a string contains the NUL character U+0000; remove it",
-                places=((pointer or "/", "must not contain the NUL character"),),
-            )
-    elif isinstance(value, dict):
+            fault = "contains the NUL character U+0000; remove it"
+        elif any("\ud800" <= character <= "\udfff" for character in value):
+            fault = "contains half of a surrogate pair; send the whole character"
+        else:
+            return
+        raise MalformedJsonError(f"a string {fault}", places=((pointer or "/", fault),))
+    if isinstance(value, dict):
         for key, item in value.items():
-            _refuse_nul(key, f"{pointer}/{key}".replace("\x00", "\\u0000"))
-            _refuse_nul(item, f"{pointer}/{key}")
+            name = key.replace("~", "~0").replace("/", "~1").encode("ascii", "backslashreplace").decode()
+            _refuse_unstorable(key, f"{pointer}/{name}".replace("\x00", "\\u0000"))
+            _refuse_unstorable(item, f"{pointer}/{name}")
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _refuse_nul(item, f"{pointer}/{index}")
+            _refuse_unstorable(item, f"{pointer}/{index}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -16,39 +18,83 @@ _ADVICE = {
     "missing": "is required; add it",
     "finite_number": "must be a finite number",
 }
+# Rules over a whole document begin their sentence with the place inside it, such as "streams/0/id: ".
+_PLACE_IN_SENTENCE = re.compile(r"^([a-z_]+(?:/[a-z_0-9]+)+): ")
+_NO_DOCUMENT = object()
 
 
-def _pointer(location: tuple[int | str, ...]) -> str:
-    return "/" + "/".join(str(part).replace("~", "~0").replace("/", "~1") for part in location)
+def _escape(part: int | str) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")
 
 
-def places_of(error: ValidationError) -> tuple[tuple[str, str], ...]:
-    """Return (JSON pointer, sentence) pairs, at most fifty, in the document's order."""
+def _pointer_in(document: Any, location: tuple[int | str, ...], *, missing: bool) -> str:
+    """Return the JSON pointer of ``location``, without the names of union members that pydantic puts in between.
+
+    Args:
+        document: What was validated.
+        location: What pydantic names as the place.
+        missing: Whether the error is that the last part is not there.
+    """
+    pointer: list[str] = []
+    here = document
+    tag_passed = False
+    for index, part in enumerate(location):
+        if isinstance(here, dict):
+            if not tag_passed and part in (here.get("type"), here.get("kind")):
+                tag_passed = True
+            elif part in here or (missing and index == len(location) - 1):
+                here = here.get(part)
+                pointer.append(_escape(part))
+                tag_passed = False
+        elif isinstance(here, list | tuple) and isinstance(part, int):
+            here = here[part] if part < len(here) else None
+            pointer.append(_escape(part))
+            tag_passed = False
+    return "".join(f"/{part}" for part in pointer)
+
+
+def places_of(error: ValidationError, document: Any = _NO_DOCUMENT, *, at: str = "") -> tuple[tuple[str, str], ...]:
+    """Return (JSON pointer, sentence) pairs, at most fifty, in the document's order.
+
+    Args:
+        error: What pydantic says.
+        document: What was validated; with it the pointers are exact where the contract has unions.
+        at: Pointer of the document inside a larger one, such as ``/data``.
+    """
     places = []
     for item in error.errors(include_url=False, include_context=False, include_input=True)[:MAX_PLACES]:
+        if document is _NO_DOCUMENT:
+            pointer = "".join(f"/{_escape(part)}" for part in item["loc"])
+        else:
+            pointer = _pointer_in(document, item["loc"], missing=item["type"] == "missing")
         sentence = _ADVICE.get(item["type"], item["msg"].removeprefix("Value error, "))
+        inner = _PLACE_IN_SENTENCE.match(sentence)
+        if inner is not None:
+            pointer, sentence = f"{pointer}/{inner[1]}", sentence[inner.end() :]
         given = item["input"]
         if isinstance(given, str | int | float | bool) and item["type"] not in ("extra_forbidden", "missing"):
             sentence = f"{sentence} (got {str(given)[:80]!r})"
-        places.append((_pointer(item["loc"]), sentence))
+        places.append((f"{at}{pointer}" or "/", sentence))
     return tuple(places)
 
 
-def validate(kind: type[Model], document: Any, *, what: str) -> Model:
-    """Validate an already parsed JSON ``document`` as ``kind``.
+def validate(kind: type[Model], document: Any, *, what: str, at: str = "") -> Model:
+    """Validate an already parsed JSON ``document`` as ``kind``, by JSON's types: a number in quotes is no number.
 
     Args:
         kind: A contract model, or any type pydantic understands.
         document: JSON values as :func:`services.contracts.canonical.parse_json` returns them.
         what: How to name the document in the error, such as ``sample manifest``.
+        at: Pointer of the document inside a larger one, such as ``/data``.
 
     Raises:
         InvalidInputError: With every place and what to change there.
     """
     try:
-        return TypeAdapter(kind).validate_python(document)
+        # In its JSON mode pydantic can be strict and still read tuples, times and enums from what JSON has for them.
+        return TypeAdapter(kind).validate_json(json.dumps(document), strict=True)
     except ValidationError as error:
-        places = places_of(error)
+        places = places_of(error, document, at=at)
         first = f"{places[0][0]}: {places[0][1]}" if places else "it does not match"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise InvalidInputError(f"The {what} is not valid: {first}{more}", places=places) from error
