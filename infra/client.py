@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from infra.api_calls import ApiCaller, ApiProblem
-from services.audit.verify import VerificationReport
+from services.contracts.verification import VerificationReport
 from services.contracts.access import ApiKeyInfo, Principal, Role
 from services.contracts.findings import RuleReference
 from services.contracts.lifecycle import Stage

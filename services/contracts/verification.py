@@ -1,4 +1,4 @@
-"""Prove a project's audit chain and ground truth, or name what contradicts them."""
+"""What verifying a project answers."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from services.contracts.base import Contract, Name, ProjectId, Sha256, Text
 
 
 class Anchor(Contract):
-    """A link of a chain as somebody noted it earlier, outside of the store."""
+    """A link of an audit chain as somebody noted it earlier, outside of the store."""
 
     sequence: Annotated[int, Field(ge=1)]
     sha256: Sha256
 
 
 class Fault(Contract):
-    """One contradiction."""
+    """One contradiction between stored facts."""
 
-    kind: Name = Field(description="Stable, such as chain-broken or lineage-mismatch.")
+    kind: Name = Field(description="Stable, such as entry-edited or lineage-mismatch.")
     subject: Text
     detail: Text
 
@@ -33,8 +33,8 @@ class VerificationReport(Contract):
     project: ProjectId
     audit_verified: bool
     lineage_verified: bool
-    entries: Annotated[int, Field(ge=0)]
-    records: Annotated[int, Field(ge=0)]
-    head: Anchor | None = Field(default=None, description="The newest link; note it elsewhere and give it next time.")
+    entries: Annotated[int, Field(ge=0, description="Audit entries looked at.")]
+    records: Annotated[int, Field(ge=0, description="Ground-truth records looked at.")]
+    head: Anchor | None = Field(default=None, description="The newest link; keep it elsewhere, give it next time.")
     faults: tuple[Fault, ...] = ()
     faults_left_out: Annotated[int, Field(ge=0)] = 0
