@@ -1,0 +1,40 @@
+"""Collects faults, as many as a report can carry, and counts the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from services.contracts.verification import Fault
+
+MAX_FAULTS = 1_000
+_MAX_TEXT = 2_000
+
+
+def fault(kind: str, subject: str, detail: str) -> Fault:
+    """Return a fault; texts that a tampered row made too long, or unprintable, are cut and cleaned."""
+    return Fault(kind=kind, subject=_clean(subject), detail=_clean(detail))
+
+
+class FaultList:
+    """Faults in the order they were found."""
+
+    def __init__(self, limit: int = MAX_FAULTS) -> None:
+        self._limit = limit
+        self._faults: list[Fault] = []
+        self.count = 0
+
+    def add(self, found: Iterable[Fault]) -> None:
+        """Keep faults, or only count them once there are too many."""
+        for item in found:
+            self.count += 1
+            if len(self._faults) < self._limit:
+                self._faults.append(item)
+
+    @property
+    def kept(self) -> tuple[Fault, ...]:
+        """The first faults."""
+        return tuple(self._faults)
+
+
+def _clean(text: str) -> str:
+    return text.replace("\x00", "")[:_MAX_TEXT]
