@@ -9,6 +9,7 @@ class EventKind(StrEnum):
     """What happened to a process."""
 
     STARTING = "starting"
+    WAITING = "waiting"
     READY = "ready"
     EXITED = "exited"
     UNHEALTHY = "unhealthy"

