@@ -1,11 +1,155 @@
-"""The ``lidar_camera`` check."""
+"""``lidar_camera``: do the cuboids of a LiDAR and the boxes of a camera show the same things in the same places?
+
+Every cuboid is projected into the camera with intrinsics, distortion and extrinsics, clipped at the near plane and at
+the image, and paired with a box: by object_id where both carry one, else by optimal assignment on overlap. What then
+disagrees is a symptom. Before symptoms are reported, a rotated calibration and a time offset are looked for over all
+pairs of the camera (see ``lidar_camera_cause``); where one is proved, the symptoms are judged again with the cause
+corrected for: those that vanish are folded under it, those that stay are findings of their own.
+
+Thresholds, tolerances and exemptions come from ``rules.lidar_camera``. Units: metres, pixels, degrees, frames, seconds.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+
+from services.alignment.lidar_camera_cause import cause_finding, estimate_causes
+from services.alignment.lidar_camera_pairs import associate
+from services.alignment.lidar_camera_points import find_empty_cuboids
+from services.alignment.lidar_camera_residuals import CauseEstimate
+from services.alignment.lidar_camera_scene import Scene
+from services.alignment.lidar_camera_sources import collect_scenes
+from services.alignment.lidar_camera_symptoms import CHECK, Symptom, find_symptoms
 from services.alignment.sample import CheckOutcome, CheckSample
+from services.contracts.findings import SEVERITY_ORDER, Cause, Finding, LabelPatch, Suggestion, finding_id
 from services.rules.rule_set import RuleSet
 
 
 def check_lidar_camera(sample: CheckSample, rules: RuleSet) -> CheckOutcome:
-    """Being written."""
-    return CheckOutcome()
+    """Compare every stream with cuboids with every camera with boxes.
+
+    Args:
+        sample: The sample; its clouds, where given, are used to count points.
+        rules: Thresholds and exemptions, of which ``rules.lidar_camera`` is used.
+
+    Returns:
+        Findings, the symptoms folded under causes, and what could not be judged with the reason.
+    """
+    scenes, not_applicable = collect_scenes(sample, rules.lidar_camera)
+    findings: list[Finding] = []
+    folded: list[Finding] = []
+    symptoms: list[Symptom] = []
+    for scene in scenes:
+        causes, explained, left = _judge(scene, rules)
+        symptoms.extend(left)
+        if causes:
+            findings.append(cause_finding(scene, causes, explained, rules))
+            folded.extend(explained)
+    symptoms, corroborating = _corroborate(symptoms, find_empty_cuboids(sample, rules))
+    folded.extend(corroborating)
+    kept, tracked = _fold_tracks(symptoms, rules)
+    findings.extend(kept)
+    folded.extend(tracked)
+    return CheckOutcome(findings=_unique(findings), folded=_unique(folded), not_applicable=not_applicable)
+
+
+def _unique(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    by_id = {finding.finding_id: finding for finding in findings}
+    return tuple(by_id[key] for key in sorted(by_id))
+
+
+def _judge(scene: Scene, rules: RuleSet) -> tuple[tuple[CauseEstimate, ...], tuple[Finding, ...], tuple[Symptom, ...]]:
+    symptoms = _symptoms(scene, rules)
+    causes = estimate_causes(scene, rules.lidar_camera)
+    if not causes:
+        return (), (), symptoms
+    left = _symptoms(scene, rules, causes[0])
+    still = {row for symptom in left for row in symptom.rows}
+    explained = tuple(symptom.finding for symptom in symptoms if not still & symptom.rows)
+    return causes, explained, left
+
+
+def _symptoms(scene: Scene, rules: RuleSet, cause: CauseEstimate | None = None) -> tuple[Symptom, ...]:
+    rotation = None
+    if cause is not None and cause.kind == "time_offset":
+        scene = scene.delayed(round(cause.offset_frames))
+    elif cause is not None:
+        rotation = cause.correction
+    projected = scene.project(rules.lidar_camera.near_plane_m, rotation)
+    pairs = associate(scene, projected.boxes_px, rules.lidar_camera)
+    return find_symptoms(scene, projected, pairs, rules)
+
+
+def _corroborate(symptoms: list[Symptom], empty: tuple[Symptom, ...]) -> tuple[list[Symptom], list[Finding]]:
+    """Fold "no points inside" under a symptom of the same cuboid: a cuboid in the wrong place is one fault."""
+    misplaced = ("low_overlap", "unmatched_cuboid", "depth_implausible")
+    result, folded = list(symptoms), []
+    for symptom in empty:
+        (cuboid,) = symptom.finding.annotations
+        for index, other in enumerate(result):
+            finding = other.finding
+            if finding.kind in misplaced and cuboid in finding.annotations and not finding.explains:
+                group = f"cuboid_misplaced:{cuboid}"[:200]
+                cause = Cause(kind="cuboid_misplaced", group=group, estimate={"points_inside": 0})
+                update = {
+                    "severity": max(finding.severity, symptom.finding.severity, key=SEVERITY_ORDER.__getitem__),
+                    "message": f"{finding.message} The cuboid holds no LiDAR point either.",
+                    "cause": cause,
+                    "explains": (symptom.finding.finding_id,),
+                }
+                result[index] = replace(other, finding=finding.model_copy(update=update))
+                folded.append(symptom.finding)
+                break
+        else:
+            result.append(symptom)
+    return result, folded
+
+
+def _fold_tracks(symptoms: Iterable[Symptom], rules: RuleSet) -> tuple[list[Finding], list[Finding]]:
+    """Make one finding of a fault that one object has in many frames."""
+    groups: dict[tuple[str, tuple[str, ...], str], list[Finding]] = defaultdict(list)
+    findings: list[Finding] = []
+    folded: list[Finding] = []
+    for symptom in symptoms:
+        finding = symptom.finding
+        if symptom.object_key is None:
+            findings.append(finding)
+        else:
+            groups[finding.kind, finding.streams, symptom.object_key].append(finding)
+    for (kind, streams, key), members in sorted(groups.items()):
+        frames = sorted({frame for finding in members for frame in finding.frames})
+        if len(frames) < rules.lidar_camera.min_track_frames:
+            findings.extend(members)
+            continue
+        worst = min(members, key=lambda f: (-SEVERITY_ORDER[f.severity], f.frames, f.finding_id))
+        place = f"object:{key}"
+        findings.append(
+            worst.model_copy(
+                update={
+                    "finding_id": finding_id(CHECK, kind, rules.id, streams=streams, place=place),
+                    "message": f"In {len(frames)} frames, {frames[0]} to {frames[-1]}, object {key}: {worst.message}",
+                    "annotations": tuple(sorted({i for finding in members for i in finding.annotations})),
+                    "frames": tuple(frames),
+                    "cause": Cause(kind="whole_track", group=f"{kind}:{key}"[:200], estimate={"frames": len(frames)}),
+                    "suggestion": _joined_suggestion(members),
+                    "explains": tuple(sorted(finding.finding_id for finding in members)),
+                }
+            )
+        )
+        folded.extend(members)
+    return findings, folded
+
+
+def _joined_suggestion(members: list[Finding]) -> Suggestion | None:
+    suggestions = [finding.suggestion for finding in sorted(members, key=lambda f: (f.frames, f.finding_id))]
+    patches = [s.patch for s in suggestions if s is not None and s.patch is not None]
+    if len(patches) < len(members):
+        return None
+    upsert = {label.id: label for patch in patches for label in patch.upsert}
+    first = next(s for s in suggestions if s is not None)
+    return Suggestion(
+        summary=f"{first.summary} The same in {len(members) - 1} more places."[:2000],
+        patch=LabelPatch(upsert=tuple(upsert[key] for key in sorted(upsert))),
+    )

@@ -1,0 +1,130 @@
+"""Estimate how many frames the cuboids are late against the camera's boxes.
+
+The cuboids are paired with the boxes of other frames, lag by lag; the lag with the least residual is refined by the
+parabola through its neighbours, whose curvature gives the uncertainty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import chi2
+
+from services.alignment.geometry import Floats, Ints
+from services.alignment.lidar_camera_pairs import associate, pair_by_id
+from services.alignment.lidar_camera_residuals import (
+    TRUNCATE,
+    CauseEstimate,
+    agreement,
+    build_residuals,
+    median_px,
+    noise_excess,
+    object_tracks,
+    projected_centers,
+)
+from services.alignment.lidar_camera_scene import Scene
+from services.rules.lidar_camera import LidarCameraRules
+
+
+@dataclass(frozen=True, slots=True)
+class _Lag:
+    """One lag tried; arrays hold a value for each object that has a pair at this lag."""
+
+    tracks: Ints
+    cost: Floats
+    length: Floats
+    pairs: int
+    median_px: float
+    excess: float
+
+
+def estimate_offset(scene: Scene, rules: LidarCameraRules) -> CauseEstimate | None:
+    """Return the delay of the cuboids that makes most objects agree, or None where none can be measured.
+
+    Args:
+        scene: The labels.
+        rules: Thresholds.
+    """
+    reach = min(rules.cause.max_offset_frames, _span(scene) - 1)
+    if reach < 1:
+        return None
+    tracks = object_tracks(scene, rules)
+    ids_shared = associate(scene, scene.project(rules.near_plane_m).boxes_px, rules).ids_shared
+    lags: dict[int, _Lag] = {}
+    for lag in range(-reach, reach + 1):
+        tried = _try(scene.delayed(lag), rules, tracks, ids_shared=ids_shared)
+        if tried is not None:
+            lags[lag] = tried
+    if 0 not in lags:
+        return None
+    gains = {lag: _gain(lags[0], lags[lag]) for lag in lags if lags[lag].pairs >= rules.cause.min_pairs}
+    best = min(gains, key=lambda lag: (-gains[lag], abs(lag), lag), default=0)
+    if best == 0:
+        return None
+    offset, std = _refine(lags, best)
+    if abs(offset) < rules.cause.min_offset_frames:
+        return None
+    before, after = _common(lags[0], lags[best])
+    return CauseEstimate(
+        kind="time_offset",
+        statistic=gains[best] / lags[best].excess,
+        threshold=float(chi2.isf(rules.cause.false_alarm_rate / (2 * reach), 1)),
+        agreement=agreement(lags[0].length[before], lags[best].length[after]),
+        residual_before_px=lags[0].median_px,
+        residual_after_px=lags[best].median_px,
+        pairs=lags[best].pairs,
+        objects=len(after),
+        rotation_rad=np.zeros(3),
+        rotation_std_rad=np.zeros(3),
+        offset_frames=offset,
+        offset_std_frames=std,
+    )
+
+
+def _span(scene: Scene) -> int:
+    low = max(int(scene.boxes.frames.min()), int(scene.cuboids.frames.min()))
+    high = min(int(scene.boxes.frames.max()), int(scene.cuboids.frames.max()))
+    return high - low + 1
+
+
+def _try(scene: Scene, rules: LidarCameraRules, tracks: Ints, *, ids_shared: bool) -> _Lag | None:
+    if ids_shared:
+        cuboids, boxes = pair_by_id(scene)
+    else:
+        pairs = associate(scene, scene.project(rules.near_plane_m).boxes_px, rules)
+        cuboids, boxes = pairs.cuboids, pairs.boxes
+    data = build_residuals(scene, rules, cuboids, boxes, tracks)
+    if data is None:
+        return None
+    normalised = data.normalised(projected_centers(scene, data.cuboids, rules))
+    squared = np.minimum((normalised**2).sum(axis=1), TRUNCATE)
+    return _Lag(
+        tracks=np.unique(data.tracks),
+        cost=data.per_object(squared),
+        length=data.per_object(np.linalg.norm(normalised, axis=1)),
+        pairs=len(data.cuboids),
+        median_px=median_px(data, normalised),
+        excess=noise_excess(normalised),
+    )
+
+
+def _common(a: _Lag, b: _Lag) -> tuple[Ints, Ints]:
+    return np.intersect1d(a.tracks, b.tracks, assume_unique=True, return_indices=True)[1:]
+
+
+def _gain(still: _Lag, moved: _Lag) -> float:
+    before, after = _common(still, moved)
+    return float((still.cost[before] - moved.cost[after]).sum())
+
+
+def _refine(lags: dict[int, _Lag], best: int) -> tuple[float, float]:
+    if best - 1 not in lags or best + 1 not in lags:
+        return float(best), 0.5
+    rise_left = max(_gain(lags[best - 1], lags[best]), 0.0)
+    rise_right = max(_gain(lags[best + 1], lags[best]), 0.0)
+    curvature = (rise_left + rise_right) / 2
+    if curvature <= 0:
+        return float(best), 0.5
+    shift = float(np.clip((rise_left - rise_right) / (4 * curvature), -0.5, 0.5))
+    return best + shift, float(1 / np.sqrt(curvature))

@@ -1,0 +1,214 @@
+"""Distances between cuboids and their boxes, with the noise to expect: what causes are estimated from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import chi2
+
+from services.alignment.geometry import Bools, Floats, Ints, matrix_from_rotation_vector
+from services.alignment.lidar_camera_scene import UNKNOWN_OCCLUSION, Scene
+from services.alignment.matching import assign, iou_matrix
+from services.alignment.projection import project_cuboids
+from services.rules.lidar_camera import LidarCameraCauseRules, LidarCameraRules
+
+TRUNCATE = 36.0
+"""Where the squared residual of a pair stops to count: six standard deviations."""
+
+INLIER = 3.0
+"""Standard deviations within which an object agrees with a cause."""
+
+_BORDER_PX = 2.0
+_MIN_DEPTH_M = 0.5
+_LINK_IOU = 0.2
+_NOT_WORSE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class CauseEstimate:
+    """What one cause would be, and how well it explains the residuals.
+
+    Attributes:
+        kind: ``calibration_shift`` or ``time_offset``.
+        statistic: Fall of the truncated squared residual by the correction; larger is better.
+        threshold: What the statistic must exceed.
+        agreement: Share of the objects that come closer and end within their noise.
+        residual_before_px: Median distance of the centres without the correction.
+        residual_after_px: With it.
+        pairs: Pairs used.
+        objects: Objects they belong to.
+        rotation_rad: Shape (3,): the calibration's error as a rotation vector in the camera's frame:
+            p_camera as calibrated = R(rotation_rad) @ p_camera in truth. Zero for a time offset.
+        rotation_std_rad: Shape (3,): its standard deviations.
+        offset_frames: How many frames the spatial labels are late; zero for a rotation.
+        offset_std_frames: Its standard deviation.
+    """
+
+    kind: str
+    statistic: float
+    threshold: float
+    agreement: float
+    residual_before_px: float
+    residual_after_px: float
+    pairs: int
+    objects: int
+    rotation_rad: Floats
+    rotation_std_rad: Floats
+    offset_frames: float = 0.0
+    offset_std_frames: float = 0.0
+
+    def is_proved(self, rules: LidarCameraCauseRules) -> bool:
+        """Whether enough pairs and objects agree, better than chance."""
+        return (
+            self.pairs >= rules.min_pairs
+            and self.objects >= rules.min_objects
+            and self.statistic >= self.threshold
+            and self.agreement >= rules.min_agreement
+        )
+
+    @property
+    def correction(self) -> Floats:
+        """Shape (3, 3): turns the camera's frame as calibrated into the true one."""
+        return matrix_from_rotation_vector(-self.rotation_rad)
+
+
+@dataclass(frozen=True, slots=True)
+class Residuals:
+    """Centres of k pairs; a coordinate whose box is cut off there has infinite noise, so it never counts.
+
+    Attributes:
+        cuboids: Shape (k,): rows of the cuboids.
+        target_px: Shape (k, 2): centres of their boxes.
+        noise_px: Shape (k, 2): standard deviation of the difference that careful labels have.
+        tracks: Shape (k,): a number for each object of the scene.
+        objects: Shape (k,): the same, counted from 0 without gaps.
+        votes: Shape (k,): weights; those of one object sum to one.
+    """
+
+    cuboids: Ints
+    target_px: Floats
+    noise_px: Floats
+    tracks: Ints
+    objects: Ints
+    votes: Floats
+
+    def normalised(self, centers_px: Floats) -> Floats:
+        """Return the residuals in standard deviations, (..., k, 2)."""
+        return np.asarray((self.target_px - centers_px) / self.noise_px)
+
+    def cost(self, normalised: Floats) -> Floats:
+        """Return the truncated squared residual, summed over the objects: (..., k, 2) to (...)."""
+        squared = np.minimum((normalised**2).sum(axis=-1), TRUNCATE)
+        return np.asarray((squared * self.votes).sum(axis=-1))
+
+    def per_object(self, values: Floats) -> Floats:
+        """Return the mean of each object's values: (k,) to (number of objects,)."""
+        return np.asarray(np.bincount(self.objects, weights=values * self.votes), dtype=np.float64)
+
+
+def build_residuals(
+    scene: Scene, rules: LidarCameraRules, cuboids: Ints, boxes: Ints, tracks: Ints
+) -> Residuals | None:
+    """Return the residuals of those pairs that can be measured, or None where no pair can.
+
+    Args:
+        scene: The labels.
+        rules: Thresholds.
+        cuboids: Shape (k,): rows of the cuboids.
+        boxes: Shape (k,): rows of their boxes.
+        tracks: Shape (number of cuboids,): an object's number, as :func:`object_tracks` gives it.
+    """
+    camera = scene.camera
+    box = scene.boxes.boxes_px[boxes]
+    size = box[:, 2:] - box[:, :2]
+    limits = np.array([camera.width_px, camera.height_px])
+    cut = (box[:, :2] <= _BORDER_PX) | (box[:, 2:] >= limits - _BORDER_PX)
+    share = np.array([scene.box_thresholds[row].center_noise_share for row in boxes.tolist()])
+    noise = np.hypot(rules.cause.center_noise_px, share[:, None] * size)
+    noise = np.where(cut, np.inf, noise)
+    corners = scene.corners_in_camera()[cuboids]
+    distance = np.linalg.norm(corners.mean(axis=1), axis=1)
+    usable = (
+        ~cut.all(axis=1)
+        & _is_seen(scene, cuboids, boxes)
+        & (size[:, 1] >= rules.min_height_px)
+        & (distance <= rules.max_range_m)
+    )
+    if camera.model == "pinhole":
+        usable &= corners[:, :, 2].min(axis=1) > max(rules.near_plane_m, _MIN_DEPTH_M)
+    if not usable.any():
+        return None
+    cuboids, box = cuboids[usable], box[usable]
+    objects = np.unique(tracks[cuboids], return_inverse=True)[1]
+    votes = 1.0 / np.bincount(objects)[objects]
+    return Residuals(cuboids, (box[:, :2] + box[:, 2:]) / 2, noise[usable], tracks[cuboids], objects, votes)
+
+
+def _is_seen(scene: Scene, cuboids: Ints, boxes: Ints) -> Bools:
+    result = np.ones(len(cuboids), dtype=np.bool_)
+    for rows, index in ((scene.cuboids, cuboids), (scene.boxes, boxes)):
+        occlusion = rows.occlusion[index]
+        result &= ((occlusion < 2) | (occlusion == UNKNOWN_OCCLUSION)) & ~rows.ignore[index]
+    return result
+
+
+def projected_centers(scene: Scene, cuboids: Ints, rules: LidarCameraRules, rotation: Floats | None = None) -> Floats:
+    """Return the centres of projected cuboids, (k, 2) pixels, not clipped to the image.
+
+    Args:
+        scene: The labels.
+        cuboids: Shape (k,): rows of the cuboids.
+        rules: Thresholds.
+        rotation: Shape (3, 3): turns the camera's frame first.
+    """
+    corners = scene.corners_in_camera(rotation)[cuboids]
+    box = project_cuboids(scene.camera, corners, near_m=rules.near_plane_m).unclipped_px
+    return np.asarray((box[:, :2] + box[:, 2:]) / 2)
+
+
+def agreement(before: Floats, after: Floats) -> float:
+    """Return the share of objects, by their mean normalised residual, that a correction does not harm and settles."""
+    return float(np.mean((after <= before + _NOT_WORSE) & (after <= INLIER)))
+
+
+def noise_excess(normalised: Floats) -> float:
+    """Return by how much the spread left after a correction exceeds the expected, as a variance ratio of at least 1."""
+    return max(1.0, float(np.median((normalised**2).sum(axis=1))) / float(chi2.median(2)))
+
+
+def median_px(data: Residuals, normalised: Floats) -> float:
+    """Return the median length of residuals, pixels, over the coordinates that count."""
+    noise = np.where(np.isfinite(data.noise_px), data.noise_px, 0.0)
+    return float(np.median(np.linalg.norm(normalised * noise, axis=1)))
+
+
+def object_tracks(scene: Scene, rules: LidarCameraRules) -> Ints:
+    """Number the objects behind the cuboids: by object_id, else by overlap from one frame to the next.
+
+    Returns:
+        Shape (number of cuboids,).
+    """
+    numbers: dict[str, int] = {}
+    tracks = np.empty(len(scene.cuboids), dtype=np.intp)
+    unnamed = []
+    for row, object_id in enumerate(scene.cuboids.object_ids):
+        if object_id is None:
+            unnamed.append(row)
+        else:
+            tracks[row] = numbers.setdefault(object_id, len(numbers))
+    if not unnamed:
+        return tracks
+    rows = np.array(unnamed, dtype=np.intp)
+    boxes = scene.project(rules.near_plane_m).boxes_px
+    following = len(numbers)
+    previous, previous_frame = np.empty(0, dtype=np.intp), -1
+    for frame in np.unique(scene.cuboids.frames[rows]).tolist():
+        current = rows[scene.cuboids.frames[rows] == frame]
+        tracks[current] = np.arange(following, following + len(current))
+        following += len(current)
+        if frame == previous_frame + 1 and len(previous):
+            old, new = assign(iou_matrix(boxes[previous], boxes[current]), minimum=_LINK_IOU)
+            tracks[current[new]] = tracks[previous[old]]
+        previous, previous_frame = current, frame
+    return tracks
