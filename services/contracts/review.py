@@ -209,5 +209,5 @@ class QueueSummary(Contract):
 
 
 LabelOrigin = Literal[
-    "manifest", "label_files", "prediction", "annotator", "external", "reviewer", "adjudicator", "rework"
+    "manifest", "label_files", "prediction", "pre_label", "annotator", "external", "reviewer", "adjudicator", "rework"
 ]

@@ -1,0 +1,217 @@
+"""Run the cross-modal checks over the newest labels, and ask people where they disagree."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from services.contracts.access import SYSTEM_ACTOR
+from services.contracts.findings import CheckReport
+from services.contracts.lifecycle import NextStep, RevisionRef, Stage, StepResult
+from services.contracts.records import CheckRun, LabelSet, SampleRevision
+from services.contracts.review import Decision, FindingState, StoredFinding, TaskKind
+from services.lifecycle.journal import move, subject_of
+from services.lifecycle.merge import merge_findings
+from services.lifecycle.plan import plan_review
+from services.lifecycle.settle import read_facts, settle, step_result
+from services.lifecycle.steps import (
+    ProjectRules,
+    is_live,
+    lock_revision,
+    open_task,
+    read_project_rules,
+    read_revision,
+)
+from services.lifecycle.windows import window_of
+from services.ports.checks import CheckRunner
+from services.ports.database import Database, Transaction
+from services.review.authorship import concerned_sha256
+from services.review.routing import route
+
+_JUDGED = frozenset({FindingState.DISMISSED, FindingState.ACCEPTED})
+_WAY_TO_CHECKING: Mapping[Stage, tuple[Stage, ...]] = {
+    Stage.RECEIVED: (Stage.PRE_LABELING, Stage.CHECKING),
+    # Labels that arrive between acceptance and commit are checked by way of a review.
+    Stage.ACCEPTED: (Stage.IN_REVIEW, Stage.CHECKING),
+    Stage.CHECKING: (),
+}
+
+
+async def check_alignment(database: Database, runner: CheckRunner, ref: RevisionRef) -> StepResult:
+    """Check a revision's newest labels, keep what was found, open review tasks, and move the stage.
+
+    Idempotent: the checks run outside any lock; what they found is kept in one transaction, which first asks again
+    whether the revision still is to be checked at this label version. A second call after that transaction finds
+    that it is not, and answers what the state says.
+
+    Args:
+        database: The store of record.
+        runner: Where the checks run.
+        ref: The revision.
+
+    Raises:
+        NotFoundError: There is no such revision.
+    """
+    async with database.transaction() as tx:
+        revision = await read_revision(tx, ref)
+        project = await read_project_rules(tx, ref.project)
+        wanted = plan_review(await read_facts(tx, revision, project)).next_step is NextStep.CHECK
+        labels = await tx.samples.label_set(ref) if wanted else None
+    if not wanted:
+        async with database.transaction() as tx:
+            return await settle(tx, await lock_revision(tx, ref))
+    annotations = labels.annotations if labels is not None else ()
+    started = time.perf_counter()
+    report = await runner.run(revision.manifest, annotations, project.rules)
+    checked = _Checked(labels, project, report, seconds=time.perf_counter() - started)
+    async with database.transaction() as tx:
+        return await _keep(tx, await lock_revision(tx, ref), checked)
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A run of the checks that is not kept yet."""
+
+    labels: LabelSet | None
+    project: ProjectRules
+    report: CheckReport
+    seconds: float
+
+    @property
+    def label_version(self) -> int:
+        return 0 if self.labels is None else self.labels.version
+
+
+async def _keep(tx: Transaction, revision: SampleRevision, checked: _Checked) -> StepResult:
+    project = await read_project_rules(tx, revision.ref.project)
+    facts = await read_facts(tx, revision, project)
+    moved_on = revision.label_version != checked.label_version or project.rules != checked.project.rules
+    if moved_on or plan_review(facts).next_step is not NextStep.CHECK:
+        return await settle(tx, revision)
+    # Cancels what new labels from outside have made pointless; a plan that says CHECK opens nothing.
+    await settle(tx, revision)
+    await _add_run(tx, revision, checked)
+    findings = await _merge(tx, revision, checked, facts.decisions)
+    way = _WAY_TO_CHECKING.get(revision.stage, (Stage.CHECKING,))
+    kinds = await _ask(tx, revision, project, findings, facts.decisions)
+    if not kinds:
+        after, next_step = Stage.ACCEPTED, NextStep.COMMIT
+    elif TaskKind.REVIEW in kinds:
+        after, next_step = Stage.IN_REVIEW, NextStep.WAIT
+    else:
+        after, next_step = Stage.ADJUDICATING, NextStep.WAIT
+    stage = await move(tx, revision, *way, after, actor=SYSTEM_ACTOR)
+    return await step_result(tx, revision, stage, next_step, project)
+
+
+async def _add_run(tx: Transaction, revision: SampleRevision, checked: _Checked) -> None:
+    rules, report = checked.project.rules, checked.report
+    run = CheckRun(
+        run_id=uuid4(),
+        ref=revision.ref,
+        label_version=checked.label_version,
+        rule=rules.reference,
+        rule_sha256=rules.sha256,
+        report=report,
+        seconds=checked.seconds,
+        created_at=await tx.now(),
+    )
+    await tx.samples.add_check_run(run)
+    tx.audit.append(
+        revision.ref.project,
+        actor=SYSTEM_ACTOR,
+        action="checks.run",
+        subject=subject_of(revision.ref),
+        body={
+            "run_id": str(run.run_id),
+            "label_version": run.label_version,
+            "rule_sha256": run.rule_sha256,
+            "findings": len(report.findings),
+            "folded": len(report.folded),
+            "not_applicable": len(report.not_applicable),
+        },
+    )
+
+
+async def _merge(
+    tx: Transaction, revision: SampleRevision, checked: _Checked, decisions: tuple[Decision, ...]
+) -> tuple[StoredFinding, ...]:
+    ref = revision.ref
+    stored = await tx.review.findings(ref)
+    known = {item.finding.finding_id: item for item in stored}
+    merged = merge_findings(
+        stored,
+        checked.report,
+        ref=ref,
+        rules=checked.project.rules,
+        annotations=checked.labels.annotations if checked.labels is not None else (),
+        label_version=checked.label_version,
+        now=await tx.now(),
+        decision_of_version=_decision_of_version(decisions),
+        judged_sha256=await _judged_sha256(tx, ref, stored, decisions),
+    )
+    for item in merged:
+        if known.get(item.finding.finding_id) != item:
+            await tx.review.put_finding(item)
+    return merged
+
+
+def _decision_of_version(decisions: tuple[Decision, ...]) -> dict[int, UUID]:
+    return {
+        decision.label_version_after: decision.decision_id
+        for decision in decisions
+        if decision.label_version_after != decision.label_version_before
+    }
+
+
+async def _judged_sha256(
+    tx: Transaction, ref: RevisionRef, stored: tuple[StoredFinding, ...], decisions: tuple[Decision, ...]
+) -> dict[str, str]:
+    """Return the hash of the labels as they were judged, for findings that name no label themselves.
+
+    Such a finding is about all labels of its streams, and the label set its decision was made on tells them.
+    """
+    versions = {decision.decision_id: decision.label_version_after for decision in decisions}
+    sets: dict[int, LabelSet | None] = {}
+    judged: dict[str, str] = {}
+    for item in stored:
+        version = versions.get(item.decision_id) if item.decision_id is not None else None
+        if item.state not in _JUDGED or item.finding.annotations or version is None:
+            continue
+        if version not in sets:
+            sets[version] = await tx.samples.label_set(ref, version) if version else None
+        labels = sets[version]
+        judged[item.finding.finding_id] = concerned_sha256(item.finding, labels.annotations if labels else ())
+    return judged
+
+
+async def _ask(
+    tx: Transaction,
+    revision: SampleRevision,
+    project: ProjectRules,
+    findings: tuple[StoredFinding, ...],
+    decisions: tuple[Decision, ...],
+) -> frozenset[TaskKind]:
+    """Open tasks for open findings; return the kinds of all tasks that are open then."""
+    ref = revision.ref
+    live = [task for task in await tx.review.tasks_of(ref) if is_live(task)]
+    covered = {name for task in live for name in task.finding_ids}
+    open_findings = [item for item in findings if item.state is FindingState.OPEN]
+    asked = [item for item in open_findings if item.finding.finding_id not in covered]
+    kinds = {task.kind for task in live}
+    if asked:
+        tasks = route(
+            asked,
+            project.rules,
+            revision,
+            await tx.samples.label_sets(ref),
+            decisions,
+            max_review_rounds=project.config.max_review_rounds,
+            due_at=await tx.now() + window_of(TaskKind.REVIEW, project.config),
+        )
+        for task in tasks:
+            await open_task(tx, task)
+            kinds.add(task.kind)
+    return frozenset(kinds)

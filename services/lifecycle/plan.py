@@ -1,0 +1,125 @@
+"""What happens next to a sample under review, derived from stored facts alone. A pure function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.contracts.lifecycle import FINAL_STAGES, LEGAL_TRANSITIONS, NextStep, Stage
+from services.contracts.records import SampleRevision
+from services.contracts.review import Decision, LabelOrigin, ReviewTask, TaskKind, Verdict
+from services.lifecycle.steps import is_live
+from services.review.routing import follow_up_kind
+from services.rules.rule_set import RuleSet
+
+_STAGE_OF = {
+    TaskKind.ANNOTATE: Stage.ANNOTATING,
+    TaskKind.REVIEW: Stage.IN_REVIEW,
+    TaskKind.ADJUDICATE: Stage.ADJUDICATING,
+    TaskKind.REWORK: Stage.REWORK,
+}
+# A sample with several open tasks is at the first of these stages that has one.
+_PRECEDENCE = (TaskKind.ANNOTATE, TaskKind.REVIEW, TaskKind.ADJUDICATE, TaskKind.REWORK)
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewFacts:
+    """What the next step follows from.
+
+    Attributes:
+        revision: The revision, locked.
+        rules: The project's rule set.
+        tasks: All its tasks, oldest first.
+        decisions: All its decisions, oldest first.
+        newest_origin: Where the newest labels come from; None without labels.
+        checked_version: The label version of the newest check run; None before the first.
+    """
+
+    revision: SampleRevision
+    rules: RuleSet
+    tasks: tuple[ReviewTask, ...]
+    decisions: tuple[Decision, ...]
+    newest_origin: LabelOrigin | None
+    checked_version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """A decision that must be followed by a task of a kind."""
+
+    decision: Decision
+    kind: TaskKind
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewPlan:
+    """What to do, in this order: cancel, open, move; and what the workflow does then."""
+
+    next_step: NextStep
+    cancel: tuple[ReviewTask, ...] = ()
+    cancel_reason: str = ""
+    open: tuple[FollowUp, ...] = ()
+    path: tuple[Stage, ...] = ()
+    open_tasks: int = 0
+
+
+def plan_review(facts: ReviewFacts) -> ReviewPlan:
+    """Return what follows from the facts; applied, the same facts ask for nothing more.
+
+    - A discarded sample is rejected and its other tasks are cancelled.
+    - Every decision that needs one gets its follow-up task, once.
+    - Labels handed in whole from outside replace what annotators, reviewers and authors were asked about;
+      the second look at an earlier verdict stays.
+    - While a task is open the sample waits; when none is, it is checked.
+    """
+    revision = facts.revision
+    if revision.stage in FINAL_STAGES:
+        return ReviewPlan(NextStep.STOP)
+    if revision.stage is Stage.ACCEPTED and facts.checked_version == revision.label_version:
+        return ReviewPlan(NextStep.COMMIT)
+    live = [task for task in facts.tasks if is_live(task)]
+    if any(decision.verdict is Verdict.DISCARD for decision in facts.decisions):
+        return ReviewPlan(NextStep.STOP, tuple(live), "The sample was discarded.", path=(Stage.REJECTED,))
+    cancel: list[ReviewTask] = []
+    if facts.newest_origin == "external" and revision.label_version > (facts.checked_version or 0):
+        cancel = [task for task in live if not _is_second_look(task)]
+        live = [task for task in live if _is_second_look(task)]
+    follow_ups = _follow_ups(facts)
+    kinds = {task.kind for task in live} | {follow_up.kind for follow_up in follow_ups}
+    waits = [kind for kind in _PRECEDENCE if kind in kinds]
+    return ReviewPlan(
+        next_step=_next_step(waits),
+        cancel=tuple(cancel),
+        cancel_reason="New labels for the whole sample were handed in.",
+        open=follow_ups,
+        path=_path(revision.stage, _STAGE_OF[waits[0]]) if waits else (),
+        open_tasks=len(live) + len(follow_ups),
+    )
+
+
+def _is_second_look(task: ReviewTask) -> bool:
+    return task.kind is TaskKind.ADJUDICATE and task.origin_decision_id is not None
+
+
+def _next_step(waits: list[TaskKind]) -> NextStep:
+    if not waits:
+        return NextStep.CHECK
+    return NextStep.ANNOTATE if waits[0] is TaskKind.ANNOTATE else NextStep.WAIT
+
+
+def _follow_ups(facts: ReviewFacts) -> tuple[FollowUp, ...]:
+    opened = {(task.origin_decision_id, task.kind) for task in facts.tasks}
+    needed = (
+        FollowUp(decision, kind)
+        for decision in facts.decisions
+        if (kind := follow_up_kind(decision, facts.revision.risk, facts.rules)) is not None
+    )
+    return tuple(item for item in needed if (item.decision.decision_id, item.kind) not in opened)
+
+
+def _path(now: Stage, wanted: Stage) -> tuple[Stage, ...]:
+    """Return the way to ``wanted``; by way of checking where the lifecycle knows no straight one."""
+    if now == wanted:
+        return ()
+    if wanted in LEGAL_TRANSITIONS[now]:
+        return (wanted,)
+    return (Stage.CHECKING, wanted)

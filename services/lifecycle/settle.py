@@ -1,0 +1,142 @@
+"""Apply what was decided: follow-up tasks, the stage, and the workflow's next step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.contracts.access import SYSTEM_ACTOR, Role
+from services.contracts.lifecycle import FINAL_STAGES, NextStep, RevisionRef, Stage, StepResult
+from services.contracts.records import SampleRevision
+from services.contracts.review import FindingState, TaskKind
+from services.lifecycle.journal import move
+from services.lifecycle.plan import FollowUp, ReviewFacts, plan_review
+from services.lifecycle.steps import (
+    ProjectRules,
+    cancel_task,
+    is_live,
+    lock_revision,
+    open_task,
+    read_project_rules,
+)
+from services.lifecycle.windows import until_next_deadline, window_of
+from services.ports.database import Database, Transaction
+from services.review.routing import follow_up
+
+_REWORK_ROLES = frozenset({Role.ANNOTATOR, Role.REVIEWER})
+
+
+async def settle_review(database: Database, ref: RevisionRef) -> StepResult:
+    """Apply the decisions stored since the last time and return what the workflow does next.
+
+    Idempotent: everything is derived from what is stored (see :func:`services.lifecycle.plan.plan_review`), under
+    the lock of the revision; a follow-up task is opened once for its decision, and what is applied asks for nothing
+    more. It may be called at any time, by a workflow that knows nothing.
+
+    Raises:
+        NotFoundError: There is no such revision.
+    """
+    async with database.transaction() as tx:
+        return await settle(tx, await lock_revision(tx, ref))
+
+
+async def settle(tx: Transaction, revision: SampleRevision) -> StepResult:
+    """Do the same for a locked revision, in the caller's transaction."""
+    if revision.stage in FINAL_STAGES:
+        return await final_result(tx, revision)
+    project = await read_project_rules(tx, revision.ref.project)
+    plan = plan_review(await read_facts(tx, revision, project))
+    for task in plan.cancel:
+        await cancel_task(tx, task, plan.cancel_reason)
+    if plan.open:
+        await _open_follow_ups(tx, revision, plan.open, project)
+    stage = await move(tx, revision, *plan.path, actor=SYSTEM_ACTOR)
+    return await step_result(tx, revision, stage, plan.next_step, project)
+
+
+async def final_result(tx: Transaction, revision: SampleRevision) -> StepResult:
+    """Return what the workflow is told about a revision that has reached its end."""
+    record = await tx.ground_truth.get(revision.ref) if revision.stage is Stage.COMMITTED else None
+    return StepResult(
+        stage=revision.stage,
+        next_step=NextStep.STOP,
+        content_sha256=None if record is None else record.content_sha256,
+    )
+
+
+async def step_result(
+    tx: Transaction, revision: SampleRevision, stage: Stage, next_step: NextStep, project: ProjectRules
+) -> StepResult:
+    """Return what the workflow is told, with the open tasks and their next deadline as they are now."""
+    live = [task for task in await tx.review.tasks_of(revision.ref) if is_live(task)]
+    findings = await tx.review.findings(revision.ref)
+    return StepResult(
+        stage=stage,
+        next_step=next_step,
+        open_tasks=len(live),
+        findings=sum(item.state is FindingState.OPEN for item in findings),
+        due_in=await until_next_deadline(tx, live, project.config, await tx.now()) if live else None,
+    )
+
+
+async def read_facts(tx: Transaction, revision: SampleRevision, project: ProjectRules) -> ReviewFacts:
+    """Read what the next step follows from."""
+    newest = await tx.samples.label_set(revision.ref)
+    last_run = await tx.samples.last_check_run(revision.ref)
+    return ReviewFacts(
+        revision=revision,
+        rules=project.rules,
+        tasks=await tx.review.tasks_of(revision.ref),
+        decisions=await tx.review.decisions(revision.ref),
+        newest_origin=None if newest is None else newest.origin,
+        checked_version=None if last_run is None else last_run.label_version,
+    )
+
+
+async def _open_follow_ups(
+    tx: Transaction, revision: SampleRevision, needed: tuple[FollowUp, ...], project: ProjectRules
+) -> None:
+    ref = revision.ref
+    workers = await _Workers.of(tx, ref.project, needed)
+    tasks = {task.task_id: task for task in await tx.review.tasks_of(ref)}
+    findings = await tx.review.findings(ref)
+    label_sets = await tx.samples.label_sets(ref)
+    decisions = await tx.review.decisions(ref)
+    now = await tx.now()
+    for item in needed:
+        task = follow_up(
+            item.decision,
+            item.kind,
+            tasks[item.decision.task_id],
+            findings=findings,
+            label_sets=label_sets,
+            decisions=decisions,
+            may_rework=workers.may_rework,
+            due_at=now + window_of(item.kind, project.config),
+        )
+        await open_task(tx, task)
+
+
+@dataclass(frozen=True, slots=True)
+class _Workers:
+    """The people who may be given rework in a project."""
+
+    known: frozenset[str]
+
+    @classmethod
+    async def of(cls, tx: Transaction, project: str, needed: tuple[FollowUp, ...]) -> _Workers:
+        if not any(item.kind is TaskKind.REWORK for item in needed):
+            return cls(frozenset())
+        now = await tx.now()
+        return cls(
+            frozenset(
+                key.actor_id
+                for key in await tx.access.list_keys()
+                if key.role in _REWORK_ROLES
+                and key.revoked_at is None
+                and (key.expires_at is None or key.expires_at > now)
+                and (key.projects is None or project in key.projects)
+            )
+        )
+
+    def may_rework(self, person: str) -> bool:
+        return person in self.known

@@ -1,0 +1,203 @@
+"""Who is asked: findings become review tasks, and decisions become the tasks that follow them. Pure functions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+from services.contracts.findings import SEVERITY_ORDER, Finding
+from services.contracts.manifest import Risk
+from services.contracts.records import LabelSet, SampleRevision
+from services.contracts.review import Decision, NewTask, ReviewTask, StoredFinding, TaskKind, Verdict
+from services.review.authorship import concerned_ids, count_human_authors, deciders
+from services.rules.rule_set import RoutingRule, RuleSet
+
+ANNOTATE_QUEUE = "annotate"
+REWORK_QUEUE = "rework"
+ESCALATION_PRIORITY = 50
+_EXPERT_SUFFIX = ".expert"
+_REASON_LENGTH = 2_000
+_JUDGING = frozenset({Verdict.APPROVE, Verdict.FIX, Verdict.ACCEPT_CONFLICT})
+
+
+def expert_queue(queue: str) -> str:
+    """Return the name of the queue in which experts decide what came from ``queue``."""
+    return queue if queue.endswith(_EXPERT_SUFFIX) else f"{queue}{_EXPERT_SUFFIX}"
+
+
+def matching_rule(finding: Finding, risk: Risk, rules: RuleSet) -> RoutingRule:
+    """Return the first routing rule that fits the finding, or one for the default queue."""
+    for rule in rules.routing:
+        if (
+            (not rule.checks or finding.check in rule.checks)
+            and (not rule.kinds or finding.kind in rule.kinds)
+            and (not rule.risks or risk in rule.risks)
+            and SEVERITY_ORDER[finding.severity] >= SEVERITY_ORDER[rule.min_severity]
+        ):
+            return rule
+    return RoutingRule(queue=rules.default_queue)
+
+
+def needs_expert(finding_id: str, decisions: Iterable[Decision], max_review_rounds: int) -> bool:
+    """Whether reviewers have had their rounds on this finding, or an expert has already decided on it."""
+    kinds = [decision.task_kind for decision in decisions if finding_id in decision.finding_ids]
+    return TaskKind.ADJUDICATE in kinds or kinds.count(TaskKind.REVIEW) >= max_review_rounds
+
+
+def route(
+    findings: Iterable[StoredFinding],
+    rules: RuleSet,
+    revision: SampleRevision,
+    label_sets: Sequence[LabelSet],
+    decisions: Sequence[Decision],
+    *,
+    max_review_rounds: int,
+    due_at: datetime | None = None,
+) -> tuple[NewTask, ...]:
+    """Return the tasks that ask people about findings: one for each queue (and skill, where rules differ).
+
+    A finding on which reviewers had ``max_review_rounds`` goes to the experts of its queue. Nobody is asked about
+    labels they made or findings they have already decided on.
+
+    Args:
+        findings: Findings that need a decision and have no open task; their order does not matter.
+        rules: Routing rules.
+        revision: The sample revision.
+        label_sets: All versions of its labels.
+        decisions: All decisions on it.
+        max_review_rounds: Reviews of one finding before an expert decides.
+        due_at: When the tasks are due.
+    """
+    groups: dict[tuple[str, str, TaskKind], list[tuple[Finding, RoutingRule]]] = defaultdict(list)
+    for stored in findings:
+        finding = stored.finding
+        rule = matching_rule(finding, revision.risk, rules)
+        expert = needs_expert(finding.finding_id, decisions, max_review_rounds)
+        kind = TaskKind.ADJUDICATE if expert else TaskKind.REVIEW
+        queue = expert_queue(rule.queue) if expert else rule.queue
+        groups[queue, rule.skill or "", kind].append((finding, rule))
+    return tuple(
+        NewTask(
+            ref=revision.ref,
+            kind=kind,
+            queue=queue,
+            skill=skill or None,
+            risk=revision.risk,
+            priority=max(rule.priority for _, rule in members),
+            finding_ids=tuple(sorted(finding.finding_id for finding, _ in members)),
+            excluded_actors=excluded_actors([finding for finding, _ in members], label_sets, decisions),
+            reason=_reason_of([finding for finding, _ in members]),
+            due_at=due_at,
+        )
+        for (queue, skill, kind), members in sorted(groups.items())
+    )
+
+
+def _reason_of(findings: list[Finding]) -> str:
+    gravest = min(findings, key=lambda finding: (-SEVERITY_ORDER[finding.severity], finding.finding_id))
+    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+    return _cut(gravest.message, more)
+
+
+def _cut(text: str, end: str = "") -> str:
+    room = _REASON_LENGTH - len(end)
+    return (text if len(text) <= room else text[: room - 1] + "…") + end
+
+
+def excluded_actors(
+    findings: Iterable[Finding], label_sets: Sequence[LabelSet], decisions: Sequence[Decision]
+) -> tuple[str, ...]:
+    """Return who may not judge these findings: authors of the labels concerned, and all who decided on them."""
+    findings = tuple(findings)
+    names: set[str] = set()
+    for labels in label_sets:
+        for finding in findings:
+            names.update(concerned_ids(finding, labels.annotations))
+    excluded = set(count_human_authors(label_sets, names))
+    excluded |= deciders(decisions, (finding.finding_id for finding in findings))
+    return tuple(sorted(excluded))
+
+
+def follow_up_kind(decision: Decision, risk: Risk, rules: RuleSet) -> TaskKind | None:
+    """Return the kind of task that must follow a decision, if any.
+
+    An escalation, and on samples of four-eyes risk every verdict of a reviewer, is decided by an expert; what
+    was rejected goes back to be made again.
+    """
+    if decision.verdict is Verdict.ESCALATE:
+        return TaskKind.ADJUDICATE
+    if decision.verdict is Verdict.REJECT:
+        return TaskKind.REWORK
+    four_eyes = decision.task_kind is TaskKind.REVIEW and risk in rules.four_eyes_risks
+    return TaskKind.ADJUDICATE if four_eyes and decision.verdict in _JUDGING else None
+
+
+def follow_up(
+    decision: Decision,
+    kind: TaskKind,
+    task: ReviewTask,
+    *,
+    findings: Iterable[StoredFinding],
+    label_sets: Sequence[LabelSet],
+    decisions: Sequence[Decision],
+    may_rework: Callable[[str], bool],
+    due_at: datetime | None = None,
+) -> NewTask:
+    """Return the task that follows a decision.
+
+    Args:
+        decision: The decision.
+        kind: From :func:`follow_up_kind`.
+        task: The task that was decided.
+        findings: All findings of the revision.
+        label_sets: All versions of its labels.
+        decisions: All decisions on it.
+        may_rework: Whether a person is known and may be given rework.
+        due_at: When the task is due.
+    """
+    finding_ids = decision.finding_ids or task.finding_ids
+    concerned = [stored.finding for stored in findings if stored.finding.finding_id in finding_ids]
+    shared = {
+        "ref": decision.ref,
+        "kind": kind,
+        "skill": task.skill,
+        "risk": task.risk,
+        "finding_ids": finding_ids,
+        "origin_decision_id": decision.decision_id,
+        "due_at": due_at,
+    }
+    if kind is TaskKind.REWORK:
+        return NewTask(
+            **shared,
+            queue=REWORK_QUEUE,
+            priority=task.priority,
+            assignee=_author_to_ask(concerned, label_sets, decision.actor_id, may_rework),
+            reason=_cut(decision.note or "The labels were rejected."),
+        )
+    # Without findings (an annotator escalated) the whole label set is what is judged.
+    authors = () if concerned else tuple(count_human_authors(label_sets, None))
+    excluded = {*excluded_actors(concerned, label_sets, decisions), *authors, *task.excluded_actors, decision.actor_id}
+    escalated = decision.verdict is Verdict.ESCALATE
+    return NewTask(
+        **shared,
+        queue=expert_queue(task.queue),
+        priority=task.priority + (ESCALATION_PRIORITY if escalated else 0),
+        excluded_actors=tuple(sorted(excluded)),
+        # The second look is blind: its reason tells nothing of the first.
+        reason=_cut(decision.note or "Escalated.")
+        if escalated
+        else "A second person judges every verdict on samples of this risk.",
+    )
+
+
+def _author_to_ask(
+    findings: list[Finding], label_sets: Sequence[LabelSet], rejected_by: str, may_rework: Callable[[str], bool]
+) -> str | None:
+    names: set[str] = set()
+    for labels in label_sets:
+        for finding in findings:
+            names.update(concerned_ids(finding, labels.annotations))
+    made = count_human_authors(label_sets, names if findings else None)
+    able = [(-count, person) for person, count in made.items() if person != rejected_by and may_rework(person)]
+    return min(able)[1] if able else None
