@@ -304,7 +304,7 @@ class ReviewRepository(Protocol):
         ...
 
     async def exclude_actor(self, task_id: UUID, actor_id: str) -> None:
-        """Add a person to those who may not take a task; the same again changes nothing."""
+        """Add a person to those who may not take a task, and end their hold on it; again changes nothing."""
         ...
 
     async def raise_priority(self, task_id: UUID, by: int) -> None:

@@ -1,0 +1,261 @@
+"""Decide a task: one transaction that takes the decision, changes the labels and tells everybody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from services.contracts.access import Principal
+from services.contracts.annotations import Annotation
+from services.contracts.canonical import content_sha256
+from services.contracts.findings import Finding
+from services.contracts.label_base import Author
+from services.contracts.records import LabelSet, SampleRevision
+from services.contracts.review import (
+    VERDICTS_OF,
+    Decision,
+    DecisionInput,
+    FindingState,
+    LabelOrigin,
+    ReviewTask,
+    StoredFinding,
+    TaskKind,
+    Verdict,
+)
+from services.errors import ChangedMeanwhileError, DecisionInvalidError, IntegrityError, TaskFinishedError
+from services.ports.database import Transaction
+from services.projects.registry import rules_of
+from services.review.authorship import concerned_sha256
+from services.review.judges import (
+    FINISHED_STATES,
+    JUDGING_KINDS,
+    LABELLING_KINDS,
+    ensure_lease,
+    ensure_may_judge,
+    ensure_may_take,
+    ensure_unfinished,
+    findings_of,
+    folded_of,
+    labels_concerned,
+    seen_task,
+)
+from services.review.labels import LabelChange, apply_patch, apply_submission, labels_sha256
+from services.review.recording import record_decision
+from services.rules.rule_set import RuleSet
+
+NOTE_NEEDED = frozenset({Verdict.REJECT, Verdict.ESCALATE, Verdict.DISCARD})
+_ORIGIN: dict[TaskKind, LabelOrigin] = {
+    TaskKind.ANNOTATE: "annotator",
+    TaskKind.REWORK: "rework",
+    TaskKind.REVIEW: "reviewer",
+    TaskKind.ADJUDICATE: "adjudicator",
+}
+_STATE_AFTER = {
+    Verdict.APPROVE: FindingState.DISMISSED,
+    Verdict.ACCEPT_CONFLICT: FindingState.ACCEPTED,
+    Verdict.FIX: FindingState.FIXED,
+    # The first of four eyes may have closed what the second sends back.
+    Verdict.REJECT: FindingState.OPEN,
+    Verdict.ESCALATE: FindingState.OPEN,
+}
+# The checks have the last word on these; a late verdict must not open them again.
+_SETTLED = frozenset({FindingState.RESOLVED, FindingState.NOTED})
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """Everything a decision is judged by, read under the locks."""
+
+    revision: SampleRevision
+    task: ReviewTask
+    labels: LabelSet | None
+    findings: tuple[StoredFinding, ...]
+    folded: tuple[Finding, ...]
+
+    @property
+    def annotations(self) -> tuple[Annotation, ...]:
+        return self.labels.annotations if self.labels is not None else ()
+
+    @property
+    def label_version(self) -> int:
+        return self.labels.version if self.labels is not None else 0
+
+
+async def decide_task(tx: Transaction, principal: Principal, task_id: UUID, given: DecisionInput) -> Decision:
+    """Take a decision, or return the stored one when the same person sends the same again.
+
+    Raises:
+        NotFoundError: There is no such task, or none that the key sees.
+        ForbiddenError, SelfReviewError: The person may not decide this task.
+        TaskFinishedError: The task has another answer, or was cancelled.
+        StaleFenceError: The lease behind the fence is over.
+        ChangedMeanwhileError: The labels concerned are not those the decision was made from.
+        DecisionInvalidError: The decision does not fit the task.
+    """
+    seen = await seen_task(tx, principal, task_id)
+    revision = await tx.samples.get(seen.ref, lock=True)
+    if revision is None:
+        raise IntegrityError(f"task {task_id} belongs to a revision that is not stored")
+    task = await seen_task(tx, principal, task_id, lock=True)
+    content = content_of(given)
+    if task.state in FINISHED_STATES:
+        stored = await tx.review.decision_of_task(task_id)
+        if stored is not None and stored.actor_id == principal.actor_id and stored.content_sha256 == content:
+            return stored
+        if stored is not None:
+            raise TaskFinishedError("This task is decided already; the first decision stands.")
+        ensure_unfinished(task)
+    ensure_may_take(principal, task)
+    await ensure_lease(tx, principal, task, given.fence)
+    await ensure_may_judge(tx, principal, task)
+    rules = await rules_of(tx, task.ref.project)
+    _ensure_fits(task, given, rules)
+
+    case = await _read_case(tx, revision, task)
+    await _ensure_current(tx, case, given)
+    change = _changed_labels(case, given, principal.actor_id)
+    decision_id = uuid4()
+    after = case.label_version
+    if change is not None:
+        author = Author(kind="human", id=principal.actor_id)
+        stored_labels = await tx.samples.add_label_set(
+            task.ref, change.annotations, origin=_ORIGIN[task.kind], author=author, decision_id=decision_id
+        )
+        after = stored_labels.version
+    decision = Decision(
+        decision_id=decision_id,
+        task_id=task_id,
+        ref=task.ref,
+        task_kind=task.kind,
+        actor_id=principal.actor_id,
+        verdict=given.verdict,
+        reason_code=given.reason_code,
+        note=given.note,
+        finding_ids=task.finding_ids,
+        fence=given.fence,
+        label_version_before=case.label_version,
+        label_version_after=after,
+        content_sha256=content,
+        decided_at=await tx.now(),
+    )
+    await record_decision(tx, revision, task, decision, given)
+    await _settle_findings(tx, case, decision, change)
+    if change is not None:
+        await _exclude_author(tx, case, principal.actor_id, change)
+    return decision
+
+
+def content_of(given: DecisionInput) -> str:
+    """Return the hash of a decision without its fence: what makes a repeated call the same call."""
+    return content_sha256(given.model_dump(mode="json", exclude_none=True, exclude={"fence"}))
+
+
+def _ensure_fits(task: ReviewTask, given: DecisionInput, rules: RuleSet) -> None:
+    places = []
+    allowed = VERDICTS_OF[task.kind]
+    if given.verdict not in allowed:
+        places.append(("/verdict", f"a task of kind {task.kind} takes {', '.join(sorted(allowed))}"))
+    if given.verdict in NOTE_NEEDED and not (given.note or "").strip():
+        places.append(("/note", f"is required for {given.verdict}; say why in a sentence"))
+    if given.verdict is Verdict.ACCEPT_CONFLICT and given.reason_code not in rules.accept_reason_codes:
+        codes = ", ".join(rules.accept_reason_codes)
+        places.append(("/reason_code", f"is required for {given.verdict}; the rule set has {codes}"))
+    if given.patch is not None and given.verdict not in (Verdict.FIX, Verdict.SUBMIT):
+        places.append(("/patch", f"does not go with {given.verdict}; use fix to correct labels"))
+    if given.annotations is not None and given.verdict is not Verdict.SUBMIT:
+        places.append(("/annotations", f"does not go with {given.verdict}; use submit"))
+    if given.verdict is Verdict.FIX and given.patch is None:
+        places.append(("/patch", "is required for fix"))
+    if given.verdict is Verdict.SUBMIT and (given.patch is None) == (given.annotations is None):
+        places.append(("/annotations", "submit takes either the whole label set or a patch"))
+    if places:
+        more = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
+        raise DecisionInvalidError(
+            f"The decision does not fit the task: {places[0][0]}: {places[0][1]}{more}", places=tuple(places)
+        )
+
+
+async def _read_case(tx: Transaction, revision: SampleRevision, task: ReviewTask) -> _Case:
+    findings = await findings_of(tx, task)
+    return _Case(
+        revision=revision,
+        task=task,
+        labels=await tx.samples.label_set(task.ref),
+        findings=findings,
+        folded=await folded_of(tx, task.ref, findings),
+    )
+
+
+async def _ensure_current(tx: Transaction, case: _Case, given: DecisionInput) -> None:
+    """Refuse a decision made from labels that have changed where it matters."""
+    if given.label_version is None or given.label_version == case.label_version:
+        return
+    if given.annotations is None:
+        seen = await tx.samples.label_set(case.task.ref, given.label_version) if given.label_version else None
+        if seen is None and given.label_version:
+            sentence = f"there are no labels of version {given.label_version}; the newest is {case.label_version}"
+            raise DecisionInvalidError(f"The decision does not fit: {sentence}", places=(("/label_version", sentence),))
+        before = seen.annotations if seen is not None else ()
+        concerned = {
+            *labels_concerned(case.findings, case.folded, before),
+            *labels_concerned(case.findings, case.folded, case.annotations),
+        }
+        if given.patch is not None:
+            concerned.update(given.patch.remove, (label.id for label in given.patch.upsert))
+        if labels_sha256(concerned, before) == labels_sha256(concerned, case.annotations):
+            return
+    raise ChangedMeanwhileError(
+        f"The labels are at version {case.label_version} and no longer as in version {given.label_version}; "
+        "look at the task again."
+    )
+
+
+def _changed_labels(case: _Case, given: DecisionInput, actor_id: str) -> LabelChange | None:
+    now = case.annotations
+    streams = frozenset(stream.id for stream in case.revision.manifest.streams)
+    if given.annotations is not None:
+        return apply_submission(now, given.annotations, actor_id=actor_id, streams=streams)
+    if given.patch is None:
+        return None
+    change = apply_patch(now, given.patch, actor_id=actor_id, streams=streams)
+    if given.verdict is Verdict.FIX and not change.changed:
+        sentence = "changes nothing; approve the labels if they are right"
+        raise DecisionInvalidError(f"The fix {sentence}.", places=(("/patch", sentence),))
+    return change
+
+
+async def _settle_findings(tx: Transaction, case: _Case, decision: Decision, change: LabelChange | None) -> None:
+    state = _STATE_AFTER.get(decision.verdict)
+    if state is None or case.task.kind in LABELLING_KINDS:
+        return
+    annotations = change.annotations if change is not None else case.annotations
+    is_open = state is FindingState.OPEN
+    for item in case.findings:
+        if item.state in _SETTLED:
+            continue
+        await tx.review.put_finding(
+            item.model_copy(
+                update={
+                    "state": state,
+                    "labels_sha256": concerned_sha256(item.finding, annotations),
+                    "decision_id": None if is_open else decision.decision_id,
+                    "fixed_by_label_version": decision.label_version_after if state is FindingState.FIXED else None,
+                    "updated_at": decision.decided_at,
+                }
+            )
+        )
+
+
+async def _exclude_author(tx: Transaction, case: _Case, actor_id: str, change: LabelChange) -> None:
+    """Keep the person from judging, in other open tasks of the sample, the labels they have just made."""
+    changed = frozenset(change.changed)
+    others = [
+        task
+        for task in await tx.review.tasks_of(case.task.ref)
+        if task.kind in JUDGING_KINDS and task.state not in FINISHED_STATES and task.task_id != case.task.task_id
+    ]
+    for task in others:
+        findings = await findings_of(tx, task)
+        folded = await folded_of(tx, task.ref, findings)
+        if changed & labels_concerned(findings, folded, (*case.annotations, *change.annotations)):
+            await tx.review.exclude_actor(task.task_id, actor_id)

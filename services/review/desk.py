@@ -1,0 +1,158 @@
+"""The review desk: what a person at work can do, each in one transaction that is committed before the answer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from services.access.policy import Permission, may, task_kinds_of
+from services.contracts.access import Principal
+from services.contracts.review import (
+    Decision,
+    DecisionInput,
+    Draft,
+    Evidence,
+    Lease,
+    QueueSummary,
+    ReviewTask,
+    TaskState,
+    Verdict,
+)
+from services.errors import StaleFenceError, TaskFinishedError
+from services.ports.database import Database
+from services.review import leases
+from services.review.decisions import decide_task
+from services.review.evidence import evidence_of
+from services.review.judges import blindfolded, is_second_look, seen_task
+from services.review.leases import ClaimWish
+
+TaskCursor = tuple[datetime, UUID]
+
+
+class ReviewDesk:
+    """Everything a person does with review tasks.
+
+    Args:
+        database: The store of record; its clock decides about leases.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def queues(self, principal: Principal) -> tuple[QueueSummary, ...]:
+        """Return the state of the queues in the projects that the key sees."""
+        async with self._database.transaction() as tx:
+            return await tx.review.queues(principal.projects)
+
+    async def list_tasks(
+        self,
+        principal: Principal,
+        *,
+        queue: str | None = None,
+        state: TaskState | None = None,
+        after: TaskCursor | None = None,
+        limit: int = 100,
+    ) -> tuple[tuple[ReviewTask, ...], TaskCursor | None]:
+        """Return a page of tasks, oldest first, and where the next one begins.
+
+        Who works on tasks is shown only those they could take or hold: a page may then be shorter than ``limit``
+        (even empty) although more follow.
+        """
+        async with self._database.transaction() as tx:
+            found = await tx.review.list_tasks(
+                projects=principal.projects, queue=queue, state=state, after=after, limit=limit + 1
+            )
+            now = await tx.now()
+        page = found[:limit]
+        following = (page[-1].created_at, page[-1].task_id) if len(found) > limit else None
+        if not may(principal.role, Permission.HISTORY_READ):
+            page = tuple(_for_worker(task) for task in page if _is_for(principal, task, now))
+        return page, following
+
+    async def claim_next(self, principal: Principal, wish: ClaimWish) -> ReviewTask:
+        """Claim the best task that fits; see :func:`services.review.leases.claim_next`."""
+        async with self._database.transaction() as tx:
+            task = await leases.claim_next(tx, principal, wish)
+            return _for_worker(task, blind=is_second_look(task, await tx.review.decisions(task.ref)))
+
+    async def claim(self, principal: Principal, task_id: UUID) -> ReviewTask:
+        """Claim one task; see :func:`services.review.leases.claim`."""
+        async with self._database.transaction() as tx:
+            task = await leases.claim(tx, principal, task_id)
+            return _for_worker(task, blind=is_second_look(task, await tx.review.decisions(task.ref)))
+
+    async def evidence(self, principal: Principal, task_id: UUID) -> Evidence:
+        """Return what the person may see beside a task; see :func:`services.review.evidence.evidence_of`."""
+        async with self._database.transaction() as tx:
+            return await evidence_of(tx, principal, task_id)
+
+    async def heartbeat(self, principal: Principal, task_id: UUID, fence: int) -> Lease:
+        """Extend a live lease; see :func:`services.review.leases.renew`."""
+        async with self._database.transaction() as tx:
+            return await leases.renew(tx, principal, task_id, fence)
+
+    async def release(self, principal: Principal, task_id: UUID, fence: int) -> None:
+        """Give a task back; see :func:`services.review.leases.release`."""
+        async with self._database.transaction() as tx:
+            await leases.release(tx, principal, task_id, fence)
+
+    async def save_draft(self, principal: Principal, task_id: UUID, fence: int, body: dict[str, Any]) -> Draft:
+        """Keep unfinished work.
+
+        Raises:
+            StaleFenceError, TaskFinishedError: The task is not the person's any more. The draft is kept all the same.
+            NotFoundError, ForbiddenError, SelfReviewError: The person has no business with the task.
+        """
+        async with self._database.transaction() as tx:
+            saved = await leases.save_draft(tx, principal, task_id, fence, body)
+        if isinstance(saved, Draft):
+            return saved
+        raise saved
+
+    async def decide(self, principal: Principal, task_id: UUID, given: DecisionInput) -> Decision:
+        """Take a decision, once; the same again by the same person answers the stored one.
+
+        Raises:
+            StaleFenceError, TaskFinishedError: It came too late. What was sent is kept as the person's draft.
+            NotFoundError, ForbiddenError, SelfReviewError, ChangedMeanwhileError, DecisionInvalidError: See
+                :func:`services.review.decisions.decide_task`.
+        """
+        try:
+            async with self._database.transaction() as tx:
+                return await decide_task(tx, principal, task_id, given)
+        except (StaleFenceError, TaskFinishedError) as error:
+            # The refused transaction is rolled back by now; the draft needs one of its own.
+            if await self._keep_refused(principal, task_id, given):
+                raise leases.kept(error) from error
+            raise
+
+    async def escalate(self, principal: Principal, task_id: UUID, fence: int, note: str) -> Decision:
+        """Hand a task on to an expert, with the reason; a decision like any other."""
+        given = DecisionInput(verdict=Verdict.ESCALATE, fence=fence, note=note)
+        return await self.decide(principal, task_id, given)
+
+    async def _keep_refused(self, principal: Principal, task_id: UUID, given: DecisionInput) -> bool:
+        async with self._database.transaction() as tx:
+            task = await seen_task(tx, principal, task_id, lock=True)
+            # Who can not have held the task has nothing to lose with it.
+            if task.kind not in task_kinds_of(principal.role) or given.fence > task.fence:
+                return False
+            body = given.model_dump(mode="json", exclude_none=True, exclude={"fence"})
+            await tx.review.save_draft(task_id, principal.actor_id, body)
+        return True
+
+
+def _is_for(principal: Principal, task: ReviewTask, now: datetime) -> bool:
+    held = task.lease_expires_at is not None and task.lease_expires_at > now
+    return (
+        task.kind in task_kinds_of(principal.role)
+        and principal.actor_id not in task.excluded_actors
+        and task.assignee in (None, principal.actor_id)
+        and (task.skill is None or task.skill in principal.skills)
+        and (not held or task.held_by == principal.actor_id)
+    )
+
+
+def _for_worker(task: ReviewTask, *, blind: bool = True) -> ReviewTask:
+    return blindfolded(task) if blind else task.model_copy(update={"excluded_actors": ()})

@@ -1,0 +1,124 @@
+"""What a person sees beside a task: enough to decide, nothing that would decide for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from services.access.policy import Permission, may, task_kinds_of
+from services.contracts.access import Principal
+from services.contracts.annotations import Annotation
+from services.contracts.records import LabelSet
+from services.contracts.review import Decision, Evidence, FindingState, ReviewTask, StoredFinding
+from services.errors import ForbiddenError, IntegrityError
+from services.ports.database import Transaction
+from services.review.judges import (
+    FINISHED_STATES,
+    JUDGING_KINDS,
+    LABELLING_KINDS,
+    blindfolded,
+    ensure_may_take,
+    findings_of,
+    folded_of,
+    is_second_look,
+    labels_concerned,
+    seen_task,
+)
+
+
+async def evidence_of(tx: Transaction, principal: Principal, task_id: UUID) -> Evidence:
+    """Return the evidence for a task.
+
+    Who may read the history of samples sees every task whole. Everybody else sees tasks they could take or have
+    decided, and a second look without anything that tells of the first: no earlier decisions, findings as if they
+    were open, labels without their authors.
+
+    Raises:
+        NotFoundError: There is no such task, or none that the key sees.
+        ForbiddenError, SelfReviewError: The person may not know.
+    """
+    task = await seen_task(tx, principal, task_id)
+    revision = await tx.samples.get(task.ref)
+    if revision is None:
+        raise IntegrityError(f"task {task_id} belongs to a revision that is not stored")
+    decisions = await tx.review.decisions(task.ref)
+    knows_history = may(principal.role, Permission.HISTORY_READ)
+    own = next((item for item in decisions if item.task_id == task_id), None)
+    if not knows_history:
+        _ensure_may_look(principal, task, own)
+    blind = not knows_history and is_second_look(task, decisions)
+
+    findings = await findings_of(tx, task)
+    folded = await folded_of(tx, task.ref, findings)
+    label_set = await tx.samples.label_set(task.ref)
+    annotations = label_set.annotations if label_set is not None else ()
+    predictions: tuple[Annotation, ...] = ()
+    if task.kind in LABELLING_KINDS:
+        predictions = _newest_predictions(await tx.samples.label_sets(task.ref))
+    elif findings:
+        # Without findings (an annotator handed the sample on) the whole label set is what is judged.
+        concerned = labels_concerned(findings, folded, annotations)
+        annotations = tuple(label for label in annotations if label.id in concerned)
+    shown = task if knows_history else task.model_copy(update={"excluded_actors": ()})
+    return Evidence(
+        task=blindfolded(task) if blind else shown,
+        stage=revision.stage,
+        context=revision.manifest.context,
+        streams=revision.manifest.streams,
+        findings=tuple(_unjudged(item) for item in findings) if blind else findings,
+        folded=folded,
+        label_version=label_set.version if label_set is not None else 0,
+        annotations=tuple(label.model_copy(update={"author": None}) for label in annotations) if blind else annotations,
+        predictions=predictions,
+        decisions=() if blind else _earlier(decisions, task, own, knows_history=knows_history),
+        draft=await tx.review.draft(task_id, principal.actor_id),
+    )
+
+
+def _ensure_may_look(principal: Principal, task: ReviewTask, own: Decision | None) -> None:
+    if task.kind not in task_kinds_of(principal.role):
+        raise ForbiddenError(f"The role {principal.role} does not take tasks of kind {task.kind}.")
+    if own is not None and own.actor_id == principal.actor_id:
+        return
+    if task.state in FINISHED_STATES:
+        # The verdict on a finished task is what a second look must not know.
+        raise ForbiddenError(f"This task is {task.state}; only who decided it can look at it again.")
+    ensure_may_take(principal, task)
+
+
+def _unjudged(item: StoredFinding) -> StoredFinding:
+    return item.model_copy(
+        update={
+            "state": FindingState.OPEN,
+            "decision_id": None,
+            "fixed_by_label_version": None,
+            "updated_at": item.found_at,
+        }
+    )
+
+
+def _earlier(
+    decisions: Iterable[Decision], task: ReviewTask, own: Decision | None, *, knows_history: bool
+) -> tuple[Decision, ...]:
+    """The decisions on the same findings, and the one that caused the task; for a person none later than their own."""
+    named = frozenset(task.finding_ids)
+    chosen = [
+        item
+        for item in decisions
+        if item.decision_id == task.origin_decision_id
+        or item.task_id == task.task_id
+        or named.intersection(item.finding_ids)
+        or (not named and item.task_kind not in JUDGING_KINDS)
+    ]
+    if own is not None and not knows_history:
+        chosen = [item for item in chosen if item.decided_at <= own.decided_at]
+    return tuple(chosen)
+
+
+def _newest_predictions(label_sets: Iterable[LabelSet]) -> tuple[Annotation, ...]:
+    """The newest prediction of every model, in the order in which the models answered first."""
+    newest: dict[str, LabelSet] = {}
+    for labels in label_sets:
+        if labels.origin == "prediction":
+            newest[labels.author.id] = labels
+    return tuple(annotation for labels in newest.values() for annotation in labels.annotations)

@@ -1,0 +1,157 @@
+"""Who may work on a task, and who may judge: nobody judges what they made or have judged before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from services.access.policy import task_kinds_of
+from services.contracts.access import Principal
+from services.contracts.annotations import Annotation
+from services.contracts.findings import Finding
+from services.contracts.lifecycle import RevisionRef
+from services.contracts.review import Decision, ReviewTask, StoredFinding, TaskKind, TaskState, Verdict
+from services.errors import (
+    ForbiddenError,
+    NotFoundError,
+    SelfReviewError,
+    StaleFenceError,
+    TaskFinishedError,
+)
+from services.ports.database import Transaction
+from services.review.authorship import concerned_ids
+from services.review.routing import excluded_actors
+
+JUDGING_KINDS = frozenset({TaskKind.REVIEW, TaskKind.ADJUDICATE})
+LABELLING_KINDS = frozenset({TaskKind.ANNOTATE, TaskKind.REWORK})
+FINISHED_STATES = frozenset({TaskState.COMPLETED, TaskState.CANCELLED})
+_SECOND_LOOK_AFTER = frozenset({Verdict.APPROVE, Verdict.FIX, Verdict.ACCEPT_CONFLICT})
+
+
+async def seen_task(tx: Transaction, principal: Principal, task_id: UUID, *, lock: bool = False) -> ReviewTask:
+    """Return a task of a project that the key sees.
+
+    Raises:
+        NotFoundError: There is none, or it lies in another project; both read alike.
+    """
+    task = await tx.review.task(task_id, lock=lock)
+    if task is None or not principal.sees(task.ref.project):
+        raise NotFoundError(f"There is no task {task_id}.")
+    return task
+
+
+def ensure_may_take(principal: Principal, task: ReviewTask) -> None:
+    """Refuse who lacks the role or the skill for a task, or is not the person it is assigned to.
+
+    Raises:
+        ForbiddenError: The role, a skill or the assignment says no.
+        SelfReviewError: The person is excluded from the task.
+    """
+    if task.kind not in task_kinds_of(principal.role):
+        raise ForbiddenError(f"The role {principal.role} does not take tasks of kind {task.kind}.")
+    if task.skill is not None and task.skill not in principal.skills:
+        raise ForbiddenError(f"This task needs the skill {task.skill!r}, which this key does not have.")
+    if task.assignee is not None and task.assignee != principal.actor_id:
+        raise ForbiddenError("This task is assigned to somebody else.")
+    if principal.actor_id in task.excluded_actors:
+        raise SelfReviewError(
+            "You made, or have already judged, what this task is about; somebody else must decide it."
+        )
+
+
+def ensure_unfinished(task: ReviewTask) -> None:
+    """Raise TaskFinishedError for a completed or cancelled task."""
+    if task.state in FINISHED_STATES:
+        raise TaskFinishedError(f"This task is {task.state}; nothing more can be done with it.")
+
+
+async def ensure_lease(tx: Transaction, principal: Principal, task: ReviewTask, fence: int) -> None:
+    """Refuse a fencing token that is not the task's newest, or whose lease is over by the database's clock.
+
+    Raises:
+        StaleFenceError: With what to do next.
+    """
+    if await tx.review.lease_is_live(task.task_id, fence, principal.actor_id):
+        return
+    if task.fence == fence and task.held_by == principal.actor_id:
+        detail = f"The lease of fence {fence} has run out; claim the task again."
+    elif task.held_by is not None and task.held_by != principal.actor_id:
+        detail = f"Fence {fence} is over: somebody else has claimed the task since."
+    else:
+        detail = f"Fence {fence} is not the task's newest; claim the task again and use the fence you get."
+    raise StaleFenceError(detail)
+
+
+async def ensure_may_judge(tx: Transaction, principal: Principal, task: ReviewTask) -> None:
+    """Refuse whoever made the labels concerned or has judged the same findings before, by what is stored now.
+
+    The people excluded on the task were right when it was opened; labels may have changed hands since.
+
+    Raises:
+        SelfReviewError: The person is one of them.
+    """
+    if task.kind not in JUDGING_KINDS:
+        return
+    findings = [item.finding for item in await findings_of(tx, task)]
+    before = judged_before(await tx.review.decisions(task.ref), task)
+    label_sets = await tx.samples.label_sets(task.ref)
+    if principal.actor_id in excluded_actors(findings, label_sets, before):
+        raise SelfReviewError(
+            "You made, or have already judged, what this task is about; somebody else must decide it."
+        )
+
+
+async def findings_of(tx: Transaction, task: ReviewTask) -> tuple[StoredFinding, ...]:
+    """Return the findings that a task names, by id."""
+    named = frozenset(task.finding_ids)
+    return tuple(item for item in await tx.review.findings(task.ref) if item.finding.finding_id in named)
+
+
+async def folded_of(tx: Transaction, ref: RevisionRef, findings: tuple[StoredFinding, ...]) -> tuple[Finding, ...]:
+    """Return the symptoms that the findings explain, as the last check run kept them."""
+    explained = {name for item in findings for name in item.finding.explains}
+    if not explained:
+        return ()
+    run = await tx.samples.last_check_run(ref)
+    return tuple(item for item in run.report.folded if item.finding_id in explained) if run is not None else ()
+
+
+def labels_concerned(
+    findings: Iterable[StoredFinding], folded: Iterable[Finding], annotations: Sequence[Annotation]
+) -> frozenset[str]:
+    """Return the ids of the labels that findings, and the symptoms under them, are about."""
+    named = {name for item in findings for name in concerned_ids(item.finding, annotations)}
+    return frozenset(named.union(*(item.annotations for item in folded)))
+
+
+def judged_before(decisions: Iterable[Decision], task: ReviewTask) -> tuple[Decision, ...]:
+    """Return the verdicts on the task's findings that were given with other tasks."""
+    named = frozenset(task.finding_ids)
+    return tuple(
+        decision
+        for decision in decisions
+        if decision.task_id != task.task_id
+        and decision.task_kind in JUDGING_KINDS
+        and named.intersection(decision.finding_ids)
+    )
+
+
+def is_second_look(task: ReviewTask, decisions: Iterable[Decision]) -> bool:
+    """Whether a task is the second of four eyes: its judge must not know the first verdict.
+
+    An adjudication that follows an escalation is none; there the history is the point.
+    """
+    return task.kind is TaskKind.ADJUDICATE and any(
+        decision.decision_id == task.origin_decision_id and decision.verdict in _SECOND_LOOK_AFTER
+        for decision in decisions
+    )
+
+
+def blindfolded(task: ReviewTask) -> ReviewTask:
+    """Return a second look's task without what would tell of the first."""
+    return task.model_copy(
+        update={
+            "origin_decision_id": None,
+            "excluded_actors": (),
+        }
+    )
