@@ -39,9 +39,7 @@ class ChainWalk:
     def _follow_one(self, entry: AuditEntry) -> Iterator[Fault]:
         subject = entry_name(entry.sequence)
         if entry.sequence != self.sequence + 1:
-            yield fault(
-                "sequence-gap", subject, f"entries {self.sequence + 1} to {entry.sequence - 1} are not there"
-            )
+            yield fault("sequence-gap", subject, f"entries {self.sequence + 1} to {entry.sequence - 1} are not there")
         previous = GENESIS_SHA256 if self.last is None else self.last.sha256
         if entry.previous_sha256 != previous:
             yield fault("chain-broken", subject, f"it follows {entry.previous_sha256}, but before it stands {previous}")
@@ -52,6 +50,12 @@ class ChainWalk:
             self._anchor_seen = True
             if entry.sha256 != self._anchor.sha256:
                 yield fault("anchor-mismatch", subject, f"its hash is {entry.sha256}, the anchor says otherwise")
+
+    def skip(self) -> Iterator[Fault]:
+        """Step over an entry that can not be read."""
+        yield fault("entry-unreadable", entry_name(self.sequence + 1), "it is no audit entry")
+        self.last = Anchor(sequence=self.sequence + 1, sha256=GENESIS_SHA256)
+        self.entries += 1
 
     def end(self, head: tuple[int, str]) -> Iterator[Fault]:
         """Yield what is wrong with the chain's end.

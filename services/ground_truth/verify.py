@@ -1,0 +1,186 @@
+"""Hold a ground-truth record against everything it rests on (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from services.audit.faults import fault
+from services.contracts.canonical import content_sha256
+from services.contracts.lifecycle import Stage
+from services.contracts.records import AuditEntry, GroundTruth
+from services.contracts.verification import Fault
+from services.ground_truth.commit import COMMIT_ACTION
+from services.ground_truth.record import RevisionFacts, build_body, build_lineage
+from services.lifecycle.journal import subject_of
+from services.rules.rule_set import RuleSet
+
+_COMMITTED_ACTION = f"sample.{Stage.COMMITTED.value}"
+_LISTS = ("assets", "predictions", "label_sets", "check_runs", "findings", "decisions", "people", "taxonomy_versions")
+_SINGLES = ("format", "manifest_sha256", "rule_set", "workflow")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEvidence:
+    """What is stored beside a record.
+
+    Attributes:
+        facts: The rows about its revision.
+        decision_bodies: The whole input of each decision.
+        rules: The rule set under which it was accepted; None where it is not there.
+        entries: Audit entries about the revision.
+    """
+
+    facts: RevisionFacts
+    decision_bodies: Mapping[UUID, dict[str, Any]]
+    rules: RuleSet | None
+    entries: tuple[AuditEntry, ...]
+
+
+def record_faults(record: GroundTruth, evidence: RecordEvidence) -> Iterator[Fault]:
+    """Yield every way in which a record contradicts itself, its sources or the audit trail."""
+    subject = subject_of(record.ref)
+    yield from _own_hashes(subject, record)
+    yield from _stored_hashes(subject, evidence)
+    run_id = _run_id(record)
+    body = build_body(evidence.facts)
+    for name in sorted(body.keys() | record.body.keys()):
+        if not _equal(body.get(name), record.body.get(name)):
+            yield fault("body-mismatch", subject, f"{name} is not what the stored rows say")
+    yield from _lineage_faults(subject, record.lineage, build_lineage(evidence.facts, workflow_run_id=run_id))
+    yield from _rule_faults(subject, record, evidence.rules)
+    yield from _told_faults(subject, record, evidence.entries)
+    if evidence.facts.revision.stage not in (Stage.COMMITTED, Stage.REOPENED):
+        yield fault("record-without-commit", subject, f"its sample is at {evidence.facts.revision.stage}")
+
+
+def _own_hashes(subject: str, record: GroundTruth) -> Iterator[Fault]:
+    for what, content, stated in (
+        ("content", record.body, record.content_sha256),
+        ("lineage", record.lineage, record.lineage_sha256),
+    ):
+        digest = _digest(content)
+        if digest != stated:
+            yield fault(f"{what}-hash", subject, f"its {what} has the hash {digest}, not {stated}")
+
+
+def _stored_hashes(subject: str, evidence: RecordEvidence) -> Iterator[Fault]:
+    facts = evidence.facts
+    for stored in facts.events:
+        event = stored.event
+        digest = event_sha256(event.type, event.subject, event.data)
+        if digest != event.content_sha256:
+            yield fault("event-hash", subject, f"event {event.id} has the hash {digest}, not {event.content_sha256}")
+    for labels in facts.label_sets:
+        digest = content_sha256([a.model_dump(mode="json", exclude_none=True) for a in labels.annotations])
+        if digest != labels.sha256:
+            yield fault("labels-hash", subject, f"labels {labels.version} have the hash {digest}, not {labels.sha256}")
+    digest = content_sha256(facts.revision.manifest)
+    if digest != facts.revision.manifest_sha256:
+        yield fault("manifest-hash", subject, f"its manifest has the hash {digest}")
+    for decision in facts.decisions:
+        body = evidence.decision_bodies.get(decision.decision_id)
+        if body is None:
+            yield fault("decision-body-missing", subject, f"what decision {decision.decision_id} said is not there")
+            continue
+        digest = content_sha256({name: value for name, value in body.items() if name != "fence"})
+        if digest != decision.content_sha256:
+            yield fault("decision-hash", subject, f"decision {decision.decision_id} has the hash {digest}")
+        if body.get("verdict", decision.verdict.value) != decision.verdict.value:
+            yield fault("decision-hash", subject, f"decision {decision.decision_id} said {body.get('verdict')}")
+
+
+def event_sha256(kind: str, subject: str | None, data: Any) -> str:
+    """Return the content hash of an event, as it is computed when it arrives."""
+    return content_sha256({"type": kind, "subject": subject, "data": data})
+
+
+def _lineage_faults(subject: str, told: dict[str, Any], stored: dict[str, Any]) -> Iterator[Fault]:
+    for name in _SINGLES:
+        if not _equal(told.get(name), stored[name]):
+            yield fault("lineage-mismatch", subject, f"{name} is not what the stored rows say")
+    for name in _LISTS:
+        yield from _list_faults(subject, name, told.get(name), stored[name])
+    # An event may reach a revision after its commit, and is then no part of its lineage; the others must be there.
+    known = {_digest(item) for item in stored["events"]}
+    events = told.get("events")
+    if not isinstance(events, list):
+        yield fault("lineage-mismatch", subject, "events are missing")
+        return
+    for item in events:
+        if _digest(item) not in known:
+            yield fault("lineage-mismatch", subject, f"event {_name(item)} is not stored like that")
+    unknown = told.keys() - stored.keys()
+    if unknown:
+        yield fault("lineage-mismatch", subject, f"unknown members: {', '.join(sorted(unknown))}")
+
+
+def _list_faults(subject: str, name: str, told: Any, stored: list[Any]) -> Iterator[Fault]:
+    if _equal(told, stored):
+        return
+    if not isinstance(told, list):
+        yield fault("lineage-mismatch", subject, f"{name} are missing")
+        return
+    told_items = {_digest(item): item for item in told}
+    stored_items = {_digest(item): item for item in stored}
+    dangling = [item for digest, item in told_items.items() if digest not in stored_items]
+    left_out = [item for digest, item in stored_items.items() if digest not in told_items]
+    for item in dangling:
+        yield fault("lineage-mismatch", subject, f"{name}: {_name(item)} is not stored like that")
+    for item in left_out:
+        yield fault("lineage-mismatch", subject, f"{name}: {_name(item)} is stored but left out, or stored otherwise")
+    if not dangling and not left_out:
+        yield fault("lineage-mismatch", subject, f"{name} are in another order, or repeated")
+
+
+def _rule_faults(subject: str, record: GroundTruth, rules: RuleSet | None) -> Iterator[Fault]:
+    told = record.lineage.get("rule_set")
+    if not isinstance(told, dict):
+        return
+    if rules is None:
+        yield fault("rule-set-missing", subject, f"rule set {told.get('id')} {told.get('version')} is not stored")
+    elif rules.sha256 != told.get("sha256"):
+        yield fault("rule-set-hash", subject, f"rule set {rules.id} {rules.version} has the hash {rules.sha256}")
+
+
+def _told_faults(subject: str, record: GroundTruth, entries: tuple[AuditEntry, ...]) -> Iterator[Fault]:
+    hashes = {"content_sha256": record.content_sha256, "lineage_sha256": record.lineage_sha256}
+    for action, names in ((_COMMITTED_ACTION, ("content_sha256",)), (COMMIT_ACTION, tuple(hashes))):
+        told = [entry for entry in entries if entry.action == action]
+        if len(told) != 1:
+            yield fault("commit-not-told-once", subject, f"{len(told)} audit entries say {action}")
+        for entry in told:
+            for name in names:
+                if entry.body.get(name) != hashes[name]:
+                    yield fault(
+                        "commit-contradicts-entry",
+                        subject,
+                        f"{name} is {hashes[name]}, the audit trail says {entry.body.get(name)}",
+                    )
+
+
+def _run_id(record: GroundTruth) -> str:
+    workflow = record.lineage.get("workflow")
+    run_id = workflow.get("run_id") if isinstance(workflow, dict) else None
+    return run_id if isinstance(run_id, str) else ""
+
+
+def _name(item: Any) -> str:
+    if isinstance(item, dict):
+        for name in ("id", "version", "stream"):
+            if name in item:
+                return str(item[name])
+    return str(item)[:100]
+
+
+def _equal(left: Any, right: Any) -> bool:
+    return _digest(left) == _digest(right)
+
+
+def _digest(value: Any) -> str:
+    try:
+        return content_sha256(value)
+    except ValueError:  # a number that no product code writes
+        return f"unhashable: {value!r}"[:200]
