@@ -1,0 +1,160 @@
+"""Bytes to arrays: what the checks are given of a stream's asset. Sizes are capped before memory is taken."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from PIL import JpegImagePlugin, PngImagePlugin
+
+from services.alignment.sample import AudioData
+from services.contracts.manifest import SampleManifest, Stream
+from services.errors import AssetError, AssetTooLargeError
+
+MAX_AUDIO_BYTES = 512 * 1024 * 1024
+MAX_IMAGE_PIXELS = 250_000_000
+MAX_POINTS = 20_000_000
+
+_AUDIO_FORMATS = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "OGG"})
+_BLOCK_FRAMES = 1 << 16
+_POINT_FIELDS = 4
+_OTHER_CLOUDS = (b"\x93NUMPY", b"# .PCD", b"VERSION", b"ply\n", b"ply\r", b"LASF")
+
+Decoded = AudioData | NDArray[np.float32] | tuple[int, int]
+"""A recording, points of shape (n, 3) in metres, or an image's (width, height) in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedAssets:
+    """What could be decoded of a sample, by stream id, in the shapes of ``CheckSample``."""
+
+    audio: Mapping[str, AudioData] = field(default_factory=dict)
+    clouds_m: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    image_sizes_px: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+def decode_assets(manifest: SampleManifest, bytes_by_stream: Mapping[str, bytes]) -> DecodedAssets:
+    """Decode the assets of a sample.
+
+    Args:
+        manifest: The sample.
+        bytes_by_stream: Bytes by stream id; a stream without is left out, and so is one whose modality the
+            checks take no arrays of.
+
+    Raises:
+        AssetError: An asset can not be decoded; the place names its stream.
+        AssetTooLargeError: An asset is too large once decoded.
+    """
+    audio: dict[str, AudioData] = {}
+    clouds_m: dict[str, NDArray[np.float32]] = {}
+    sizes_px: dict[str, tuple[int, int]] = {}
+    for index, stream in enumerate(manifest.streams):
+        if stream.id not in bytes_by_stream:
+            continue
+        try:
+            decoded = decode_stream(stream, bytes_by_stream[stream.id])
+        except AssetError as error:
+            raise type(error)(error.detail, places=((f"/streams/{index}/uri", error.detail),)) from error
+        if isinstance(decoded, AudioData):
+            audio[stream.id] = decoded
+        elif isinstance(decoded, np.ndarray):
+            clouds_m[stream.id] = decoded
+        elif decoded is not None:
+            sizes_px[stream.id] = decoded
+    return DecodedAssets(audio=audio, clouds_m=clouds_m, image_sizes_px=sizes_px)
+
+
+def decode_stream(stream: Stream, data: bytes) -> Decoded | None:
+    """Decode one stream's asset; None for a modality that the checks take no arrays of.
+
+    Raises:
+        AssetError: The bytes are not of a supported format.
+        AssetTooLargeError: They are too large once decoded.
+    """
+    if stream.modality == "audio":
+        return decode_audio(data, name=stream.id)
+    if stream.modality in ("lidar", "radar"):
+        return decode_points(data, name=stream.id)
+    if stream.modality == "image":
+        return decode_image_size(data, name=stream.id)
+    return None
+
+
+def decode_audio(data: bytes, *, name: str, max_bytes: int = MAX_AUDIO_BYTES) -> AudioData:
+    """Decode a WAV, FLAC or Ogg recording and mix it to mono by the mean of its channels.
+
+    Args:
+        data: The file's bytes.
+        name: The stream, for messages.
+        max_bytes: Cap on 4 bytes for every frame of every channel, whatever the header says.
+    """
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            if file.format not in _AUDIO_FORMATS:
+                raise AssetError(f"the recording {name!r} is {file.format}; supported are WAV, FLAC and Ogg")
+            limit = max_bytes // (4 * file.channels)
+            if file.frames > limit:
+                raise _too_long(name, max_bytes)
+            rate_hz = int(file.samplerate)
+            blocks: list[NDArray[np.float32]] = []
+            frames = 0
+            while len(block := file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
+                frames += len(block)
+                if frames > limit:
+                    raise _too_long(name, max_bytes)
+                blocks.append(block.mean(axis=1, dtype=np.float32))
+    except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as error:
+        raise AssetError(f"the recording {name!r} can not be decoded as WAV, FLAC or Ogg: {error}") from error
+    samples = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
+    if not np.isfinite(samples).all():
+        raise AssetError(f"the recording {name!r} holds samples that are not finite numbers")
+    return AudioData(samples=samples, rate_hz=rate_hz)
+
+
+def _too_long(name: str, max_bytes: int) -> AssetTooLargeError:
+    return AssetTooLargeError(f"the recording {name!r} has more than {max_bytes} bytes once decoded; split it")
+
+
+def decode_points(data: bytes, *, name: str, max_points: int = MAX_POINTS) -> NDArray[np.float32]:
+    """Decode a KITTI scan: little-endian float32 x, y, z, intensity. Points that are not finite are left out.
+
+    Returns:
+        Shape (n, 3), metres, in the sensor's frame.
+    """
+    supported = "supported is the KITTI layout (.bin: float32 x, y, z, intensity)"
+    if data.startswith(_OTHER_CLOUDS):
+        raise AssetError(f"the cloud {name!r} is not in a supported format; {supported}")
+    if len(data) % (4 * _POINT_FIELDS):
+        raise AssetError(f"the cloud {name!r} has {len(data)} bytes, which is no multiple of 16; {supported}")
+    if len(data) // (4 * _POINT_FIELDS) > max_points:
+        raise AssetTooLargeError(f"the cloud {name!r} has more than {max_points} points")
+    points = np.frombuffer(data, dtype="<f4").reshape(-1, _POINT_FIELDS)[:, :3].astype(np.float32)
+    return points[np.isfinite(points).all(axis=1)]
+
+
+def decode_image_size(data: bytes, *, name: str, max_pixels: int = MAX_IMAGE_PIXELS) -> tuple[int, int]:
+    """Read (width, height) in pixels, as stored, from the header of a PNG or JPEG; no pixel is decoded.
+
+    Pillow's classes for the two formats are used directly: no other format is tried on what a stranger sent, and
+    the size is judged here and not by Pillow's process-wide setting.
+    """
+    stream = io.BytesIO(data)
+    try:
+        if data.startswith(b"\x89PNG\r\n\x1a\n"):
+            size = PngImagePlugin.PngImageFile(stream).size
+        elif data.startswith(b"\xff\xd8\xff"):
+            size = JpegImagePlugin.JpegImageFile(stream).size
+        else:
+            raise AssetError(f"the image {name!r} is not in a supported format; supported are PNG and JPEG")
+    except (OSError, SyntaxError, ValueError, IndexError, KeyError, OverflowError) as error:
+        raise AssetError(f"the image {name!r} can not be decoded: {error}") from error
+    width, height = size
+    if width < 1 or height < 1:
+        raise AssetError(f"the image {name!r} has no pixels")
+    if width * height > max_pixels:
+        raise AssetTooLargeError(f"the image {name!r} is {width} x {height} pixels; at most {max_pixels} are allowed")
+    return int(width), int(height)
