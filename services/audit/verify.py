@@ -21,7 +21,7 @@ from services.audit.stages import (
     timeline_faults,
 )
 from services.contracts.lifecycle import RevisionRef, Stage
-from services.contracts.records import AuditEntry, GroundTruth
+from services.contracts.records import AuditEntry, GroundTruth, SampleSummary
 from services.contracts.verification import Anchor, Fault, VerificationReport
 from services.errors import IntegrityError, NotFoundError
 from services.ground_truth.commit import read_facts
