@@ -50,9 +50,12 @@ class LabelPatch(Contract):
 
 
 class TimeShift(Contract):
-    """Move every timed label of a stream: ``t_new = (t_old + offset_s) * (1 + drift)``."""
+    """Move the timed labels of a stream: ``t_new = (t_old + offset_s) * (1 + drift)``."""
 
     stream: Identifier
+    types: Annotated[tuple[Name, ...], Field(max_length=50)] = Field(
+        default=(), description="Label types to move; empty moves every timed label of the stream."
+    )
     offset_s: Seconds
     drift: Annotated[float, Field(gt=-0.5, lt=0.5)] = 0.0
 

@@ -12,7 +12,7 @@ from services.contracts.annotations import Annotation
 from services.contracts.validation import places_of
 from services.errors import InvalidInputError
 
-_NOT_IN_IDENTIFIER = re.compile(r"[^A-Za-z0-9._:@/+-]+")
+_NOT_IN_IDENTIFIER = re.compile(r"[^A-Za-z0-9._:@+-]+")
 _NOT_AT_START = re.compile(r"^[^A-Za-z0-9]+")
 
 
@@ -40,15 +40,11 @@ class OneRecording:
         if self._seen is None:
             self._seen = recording
         if recording != self._seen:
-            raise LineError(
-                f"it belongs to {recording[:80]!r}, earlier lines to {self._seen[:80]!r}; split the file"
-            )
+            raise LineError(f"it belongs to {recording[:80]!r}, earlier lines to {self._seen[:80]!r}; split the file")
         return True
 
 
-def read_lines(
-    text: str, format_name: str, read: Callable[[int, str], Annotation | None]
-) -> tuple[Annotation, ...]:
+def read_lines(text: str, format_name: str, read: Callable[[int, str], Annotation | None]) -> tuple[Annotation, ...]:
     """Return what ``read`` makes of each line that is neither empty nor a ``;;`` comment.
 
     Raises:
