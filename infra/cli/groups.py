@@ -1,0 +1,73 @@
+"""Commands that are imported when they are called, so that each starts as fast as what it needs."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from infra.cli.console import report_problem
+
+Command = Any
+"""typer carries its own copy of click under a private name, which types here can not be taken from."""
+
+FEATURES: dict[str, tuple[str, str]] = {
+    "up": ("infra.cli.up", "up"),
+    "demo": ("infra.cli.demo", "demo"),
+    "check": ("infra.cli.check", "check"),
+    "ingest": ("infra.cli.ingest", "ingest"),
+    "samples": ("infra.cli.samples", "samples"),
+    "queue": ("infra.cli.review", "queue"),
+    "claim": ("infra.cli.review", "claim"),
+    "decide": ("infra.cli.review", "decide"),
+    "export": ("infra.cli.export", "export"),
+    "verify": ("infra.cli.verify", "verify"),
+    "project": ("infra.cli.project", "app"),
+    "rules": ("infra.cli.rules", "app"),
+    "key": ("infra.cli.key", "app"),
+    "dead-letters": ("infra.cli.dead_letters", "app"),
+    "schema": ("infra.cli.schema", "schema"),
+    "bench": ("infra.cli.bench", "app"),
+    "api": ("infra.cli.processes", "api"),
+    "ingester": ("infra.cli.processes", "ingester"),
+    "worker": ("infra.cli.processes", "worker"),
+    "migrate": ("infra.cli.processes", "migrate"),
+}
+
+
+def load_command(name: str) -> Command:
+    """Return a command by its name; its module is imported now."""
+    module_name, attribute = FEATURES[name]
+    found = getattr(importlib.import_module(module_name), attribute)
+    if not isinstance(found, typer.Typer):
+        single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        single.command(name)(found)
+        found = single
+    command = get_command(found)
+    command.name = name
+    return command
+
+
+class FeatureGroup(TyperGroup):
+    """All commands; problems that a person can do something about end in one sentence and an exit code."""
+
+    def list_commands(self, ctx: Command) -> list[str]:
+        """Return the commands in the order they are told in."""
+        return list(FEATURES)
+
+    def get_command(self, ctx: Command, cmd_name: str) -> Command:
+        """Return a command by its name, None if there is none."""
+        return load_command(cmd_name) if cmd_name in FEATURES else None
+
+    def invoke(self, ctx: Command) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            code = report_problem(error)
+            if code is None:
+                raise
+            raise typer.Exit(code) from error

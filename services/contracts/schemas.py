@@ -1,0 +1,141 @@
+"""The contract as documents: JSON Schemas by name, and the AsyncAPI document of the events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from services.contracts.events import (
+    INCOMING_SUBJECT_PREFIX,
+    OUTGOING_SUBJECT_PREFIX,
+    EventType,
+    LabelsSubmitted,
+    SampleWithdrawn,
+    StageChanged,
+    stage_event_type,
+)
+from services.contracts.findings import CheckReport, Finding, LabelPatch
+from services.contracts.lifecycle import Stage
+from services.contracts.manifest import SampleManifest
+from services.contracts.records import GroundTruth, Project
+from services.contracts.review import Decision, DecisionInput, Evidence, ReviewTask
+from services.contracts.verification import VerificationReport
+from services.rules.rule_set import RuleSet
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+ASYNCAPI = "asyncapi"
+
+_MODELS: Mapping[str, type[BaseModel]] = {
+    "sample": SampleManifest,
+    "finding": Finding,
+    "check-report": CheckReport,
+    "rules": RuleSet,
+    "project": Project,
+    "patch": LabelPatch,
+    "task": ReviewTask,
+    "evidence": Evidence,
+    "decision": Decision,
+    "decision-input": DecisionInput,
+    "ground-truth": GroundTruth,
+    "verification": VerificationReport,
+    "sample-withdrawn": SampleWithdrawn,
+    "labels-submitted": LabelsSubmitted,
+    "stage-changed": StageChanged,
+}
+SCHEMAS = frozenset({*_MODELS, ASYNCAPI})
+"""Names of all published documents."""
+
+_INCOMING: Mapping[EventType, type[BaseModel]] = {
+    EventType.SAMPLE_CREATED: SampleManifest,
+    EventType.SAMPLE_UPDATED: SampleManifest,
+    EventType.SAMPLE_WITHDRAWN: SampleWithdrawn,
+    EventType.LABELS_SUBMITTED: LabelsSubmitted,
+}
+_REFERENCE = "#/components/schemas/{model}"
+
+
+def published_schema(name: str) -> dict[str, Any]:
+    """Return a published document.
+
+    Raises:
+        KeyError: There is none of this name.
+    """
+    if name == ASYNCAPI:
+        return asyncapi_document()
+    schema = _MODELS[name].model_json_schema(mode="validation")
+    return {"$schema": DIALECT, "$id": f"urn:concord:schema:{name}", **schema}
+
+
+def asyncapi_document() -> dict[str, Any]:
+    """Return the AsyncAPI 3.0 document of all events, in and out."""
+    outgoing = {stage_event_type(stage): StageChanged for stage in Stage}
+    incoming = {kind.value: model for kind, model in _INCOMING.items()}
+    models = {*incoming.values(), *outgoing.values()}
+    _, definitions = models_json_schema(
+        [(model, "validation") for model in sorted(models, key=lambda model: model.__name__)],
+        ref_template=_REFERENCE,
+    )
+    messages = {kind: _message(kind, model) for kind, model in {**incoming, **outgoing}.items()}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Concord events",
+            "version": "1",
+            "description": (
+                "CloudEvents 1.0 in structured or binary mode over NATS JetStream. Events in are accepted over HTTP "
+                "(POST /v1/events) alike. The pair (source, id) is the dedupe key for ever. Events out carry a "
+                "sequence without gaps per sample and may be told more than once."
+            ),
+        },
+        "defaultContentType": "application/cloudevents+json",
+        "channels": {
+            "ingest": {
+                "address": f"{INCOMING_SUBJECT_PREFIX}.{{origin}}",
+                "description": "Events from upstream systems.",
+                "parameters": {"origin": {"description": "Anything; names the sender for people."}},
+                "messages": {kind: _reference("messages", kind) for kind in incoming},
+            },
+            "events": {
+                "address": f"{OUTGOING_SUBJECT_PREFIX}.{{project}}.{{type}}",
+                "description": "One event per stage change, in order per sample.",
+                "parameters": {
+                    "project": {"description": "The project's id."},
+                    "type": {"description": "The event's type, dots included."},
+                },
+                "messages": {kind: _reference("messages", kind) for kind in outgoing},
+            },
+        },
+        "operations": {
+            "receiveFromUpstream": {"action": "receive", "channel": {"$ref": "#/channels/ingest"}},
+            "tellStageChanges": {"action": "send", "channel": {"$ref": "#/channels/events"}},
+        },
+        "components": {"messages": messages, "schemas": definitions["$defs"]},
+    }
+
+
+def _message(kind: str, model: type[BaseModel]) -> dict[str, Any]:
+    return {
+        "name": kind,
+        "contentType": "application/cloudevents+json",
+        "payload": {
+            "type": "object",
+            "required": ["specversion", "id", "source", "type", "data"],
+            "properties": {
+                "specversion": {"const": "1.0"},
+                "id": {"type": "string", "minLength": 1, "maxLength": 500},
+                "source": {"type": "string", "format": "uri-reference", "minLength": 1, "maxLength": 1000},
+                "type": {"const": kind},
+                "subject": {"type": "string"},
+                "time": {"type": "string", "format": "date-time"},
+                "datacontenttype": {"type": "string", "default": "application/json"},
+                "data": _reference("schemas", model.__name__),
+            },
+        },
+    }
+
+
+def _reference(section: str, name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/{section}/{name}"}
