@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from infra.cli.console import print_json
-from services.contracts.schemas import SCHEMAS, published_schema
+from services.schemas import SCHEMAS, published_schema
 from services.errors import InvalidInputError
 
 

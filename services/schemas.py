@@ -71,8 +71,8 @@ def published_schema(name: str) -> dict[str, Any]:
 
 def asyncapi_document() -> dict[str, Any]:
     """Return the AsyncAPI 3.0 document of all events, in and out."""
-    outgoing = {stage_event_type(stage): StageChanged for stage in Stage}
-    incoming = {kind.value: model for kind, model in _INCOMING.items()}
+    outgoing: dict[str, type[BaseModel]] = {stage_event_type(stage): StageChanged for stage in Stage}
+    incoming: dict[str, type[BaseModel]] = {kind.value: model for kind, model in _INCOMING.items()}
     models = {*incoming.values(), *outgoing.values()}
     _, definitions = models_json_schema(
         [(model, "validation") for model in sorted(models, key=lambda model: model.__name__)],
