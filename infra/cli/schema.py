@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from infra.cli.console import print_json
-from services.schemas import SCHEMAS, published_schema
 from services.errors import InvalidInputError
+from services.schemas import SCHEMAS, published_schema
 
 
 def schema(
