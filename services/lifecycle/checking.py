@@ -27,10 +27,8 @@ from services.lifecycle.steps import (
 from services.lifecycle.windows import window_of
 from services.ports.checks import CheckRunner
 from services.ports.database import Database, Transaction
-from services.review.authorship import concerned_sha256
 from services.review.routing import route
 
-_JUDGED = frozenset({FindingState.DISMISSED, FindingState.ACCEPTED})
 _WAY_TO_CHECKING: Mapping[Stage, tuple[Stage, ...]] = {
     Stage.RECEIVED: (Stage.PRE_LABELING, Stage.CHECKING),
     # Labels that arrive between acceptance and commit are checked by way of a review.
@@ -90,12 +88,10 @@ async def _keep(tx: Transaction, revision: SampleRevision, checked: _Checked) ->
     moved_on = revision.label_version != checked.label_version or project.rules != checked.project.rules
     if moved_on or plan_review(facts).next_step is not NextStep.CHECK:
         return await settle(tx, revision)
-    # Cancels what new labels from outside have made pointless; a plan that says CHECK opens nothing.
-    await settle(tx, revision)
     await _add_run(tx, revision, checked)
     findings = await _merge(tx, revision, checked, facts.decisions)
     way = _WAY_TO_CHECKING.get(revision.stage, (Stage.CHECKING,))
-    kinds = await _ask(tx, revision, project, findings, facts.decisions)
+    kinds = await _ask(tx, revision, checked, findings, facts.decisions)
     if not kinds:
         after, next_step = Stage.ACCEPTED, NextStep.COMMIT
     elif TaskKind.REVIEW in kinds:
@@ -150,7 +146,6 @@ async def _merge(
         label_version=checked.label_version,
         now=await tx.now(),
         decision_of_version=_decision_of_version(decisions),
-        judged_sha256=await _judged_sha256(tx, ref, stored, decisions),
     )
     for item in merged:
         if known.get(item.finding.finding_id) != item:
@@ -166,36 +161,15 @@ def _decision_of_version(decisions: tuple[Decision, ...]) -> dict[int, UUID]:
     }
 
 
-async def _judged_sha256(
-    tx: Transaction, ref: RevisionRef, stored: tuple[StoredFinding, ...], decisions: tuple[Decision, ...]
-) -> dict[str, str]:
-    """Return the hash of the labels as they were judged, for findings that name no label themselves.
-
-    Such a finding is about all labels of its streams, and the label set its decision was made on tells them.
-    """
-    versions = {decision.decision_id: decision.label_version_after for decision in decisions}
-    sets: dict[int, LabelSet | None] = {}
-    judged: dict[str, str] = {}
-    for item in stored:
-        version = versions.get(item.decision_id) if item.decision_id is not None else None
-        if item.state not in _JUDGED or item.finding.annotations or version is None:
-            continue
-        if version not in sets:
-            sets[version] = await tx.samples.label_set(ref, version) if version else None
-        labels = sets[version]
-        judged[item.finding.finding_id] = concerned_sha256(item.finding, labels.annotations if labels else ())
-    return judged
-
-
 async def _ask(
     tx: Transaction,
     revision: SampleRevision,
-    project: ProjectRules,
+    checked: _Checked,
     findings: tuple[StoredFinding, ...],
     decisions: tuple[Decision, ...],
 ) -> frozenset[TaskKind]:
     """Open tasks for open findings; return the kinds of all tasks that are open then."""
-    ref = revision.ref
+    ref, project = revision.ref, checked.project
     live = [task for task in await tx.review.tasks_of(ref) if is_live(task)]
     covered = {name for task in live for name in task.finding_ids}
     open_findings = [item for item in findings if item.state is FindingState.OPEN]
@@ -208,6 +182,7 @@ async def _ask(
             revision,
             await tx.samples.label_sets(ref),
             decisions,
+            folded=checked.report.folded,
             max_review_rounds=project.config.max_review_rounds,
             due_at=await tx.now() + window_of(TaskKind.REVIEW, project.config),
         )

@@ -11,6 +11,7 @@ from services.contracts.findings import CheckReport, Finding
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.review import FindingState, StoredFinding
 from services.review.authorship import concerned_sha256
+from services.review.labels import labels_by_id
 from services.rules.rule_set import RuleSet
 
 _JUDGED = frozenset({FindingState.DISMISSED, FindingState.ACCEPTED})
@@ -26,14 +27,13 @@ def merge_findings(
     label_version: int,
     now: datetime,
     decision_of_version: Mapping[int, UUID] | None = None,
-    judged_sha256: Mapping[str, str] | None = None,
 ) -> tuple[StoredFinding, ...]:
     """Return all findings of a revision after a check run, by finding id.
 
     =====================  ==============================================  ===================================
     was                    found                                           not found
     =====================  ==============================================  ===================================
-    unknown                open; noted below the blocking severity         \u2014
+    unknown                open; noted below the blocking severity         (nothing)
     open, noted            open; noted below the blocking severity         resolved
     fixed                  open again                                      resolved, with the fix
     dismissed, accepted    stays while its labels are the same, else open  stays while they are, else resolved
@@ -54,10 +54,8 @@ def merge_findings(
         label_version: Their version.
         now: For findings that change.
         decision_of_version: The decision that made a label version, where one did.
-        judged_sha256: Hash of the labels concerned when a finding was judged, by finding id, where the finding
-            does not carry it itself.
     """
-    context = _Context(ref, rules, annotations, label_version, now, decision_of_version or {}, judged_sha256 or {})
+    context = _Context(ref, rules, annotations, label_version, now, decision_of_version or {})
     known = {item.finding.finding_id: item for item in stored}
     found = {finding.finding_id: finding for finding in report.findings}
     folded = {finding.finding_id: finding for finding in report.folded if finding.finding_id not in found}
@@ -97,20 +95,18 @@ class _Context:
         label_version: int,
         now: datetime,
         decision_of_version: Mapping[int, UUID],
-        judged_sha256: Mapping[str, str],
     ) -> None:
         self._ref = ref
         self._rules = rules
-        self._annotations = annotations
+        self._labels = labels_by_id(annotations)
         self._version = label_version
         self._now = now
         self._decision_of_version = decision_of_version
-        self._judged_sha256 = judged_sha256
 
     def found(self, item: StoredFinding | None, finding: Finding) -> StoredFinding:
         blocking = self._rules.blocks(finding)
         state = FindingState.OPEN if blocking else FindingState.NOTED
-        digest = concerned_sha256(finding, self._annotations)
+        digest = concerned_sha256(finding, self._labels)
         if item is None:
             return StoredFinding(
                 ref=self._ref,
@@ -122,7 +118,7 @@ class _Context:
                 found_at=self._now,
                 updated_at=self._now,
             )
-        stays = item.state in _JUDGED and self._judged(item) == digest
+        stays = item.state in _JUDGED and item.labels_sha256 == digest
         return self._changed(
             item,
             finding=finding,
@@ -135,8 +131,8 @@ class _Context:
         )
 
     def folded(self, item: StoredFinding, finding: Finding) -> StoredFinding:
-        digest = concerned_sha256(finding, self._annotations)
-        stays = item.state in _JUDGED and self._judged(item) == digest
+        digest = concerned_sha256(finding, self._labels)
+        stays = item.state in _JUDGED and item.labels_sha256 == digest
         return self._changed(
             item,
             finding=finding,
@@ -151,9 +147,9 @@ class _Context:
     def not_found(self, item: StoredFinding) -> StoredFinding:
         if item.state is FindingState.RESOLVED:
             return item
-        digest = concerned_sha256(item.finding, self._annotations)
-        if item.state in _JUDGED and self._judged(item) == digest:
-            return self._changed(item, labels_sha256=digest)
+        digest = concerned_sha256(item.finding, self._labels)
+        if item.state in _JUDGED and item.labels_sha256 == digest:
+            return item
         fixed_by = item.fixed_by_label_version or (self._version if self._version > item.label_version else None)
         decision_id = item.decision_id if item.state is FindingState.FIXED else None
         return self._changed(
@@ -163,9 +159,6 @@ class _Context:
             fixed_by_label_version=fixed_by,
             decision_id=decision_id or self._decision_of_version.get(fixed_by or 0),
         )
-
-    def _judged(self, item: StoredFinding) -> str:
-        return self._judged_sha256.get(item.finding.finding_id, item.labels_sha256)
 
     def _changed(self, item: StoredFinding, **update: object) -> StoredFinding:
         after = item.model_copy(update=update)

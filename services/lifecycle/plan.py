@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from services.contracts.lifecycle import FINAL_STAGES, LEGAL_TRANSITIONS, NextStep, Stage
 from services.contracts.records import SampleRevision
-from services.contracts.review import Decision, LabelOrigin, ReviewTask, TaskKind, Verdict
+from services.contracts.review import Decision, ReviewTask, TaskKind, Verdict
 from services.lifecycle.steps import is_live
 from services.review.routing import follow_up_kind
 from services.rules.rule_set import RuleSet
@@ -30,7 +30,6 @@ class ReviewFacts:
         rules: The project's rule set.
         tasks: All its tasks, oldest first.
         decisions: All its decisions, oldest first.
-        newest_origin: Where the newest labels come from; None without labels.
         checked_version: The label version of the newest check run; None before the first.
     """
 
@@ -38,7 +37,6 @@ class ReviewFacts:
     rules: RuleSet
     tasks: tuple[ReviewTask, ...]
     decisions: tuple[Decision, ...]
-    newest_origin: LabelOrigin | None
     checked_version: int | None
 
 
@@ -67,8 +65,6 @@ def plan_review(facts: ReviewFacts) -> ReviewPlan:
 
     - A discarded sample is rejected and its other tasks are cancelled.
     - Every decision that needs one gets its follow-up task, once.
-    - Labels handed in whole from outside replace what annotators, reviewers and authors were asked about;
-      the second look at an earlier verdict stays.
     - While a task is open the sample waits; when none is, it is checked.
     """
     revision = facts.revision
@@ -79,25 +75,15 @@ def plan_review(facts: ReviewFacts) -> ReviewPlan:
     live = [task for task in facts.tasks if is_live(task)]
     if any(decision.verdict is Verdict.DISCARD for decision in facts.decisions):
         return ReviewPlan(NextStep.STOP, tuple(live), "The sample was discarded.", path=(Stage.REJECTED,))
-    cancel: list[ReviewTask] = []
-    if facts.newest_origin == "external" and revision.label_version > (facts.checked_version or 0):
-        cancel = [task for task in live if not _is_second_look(task)]
-        live = [task for task in live if _is_second_look(task)]
     follow_ups = _follow_ups(facts)
     kinds = {task.kind for task in live} | {follow_up.kind for follow_up in follow_ups}
     waits = [kind for kind in _PRECEDENCE if kind in kinds]
     return ReviewPlan(
         next_step=_next_step(waits),
-        cancel=tuple(cancel),
-        cancel_reason="New labels for the whole sample were handed in.",
         open=follow_ups,
         path=_path(revision.stage, _STAGE_OF[waits[0]]) if waits else (),
         open_tasks=len(live) + len(follow_ups),
     )
-
-
-def _is_second_look(task: ReviewTask) -> bool:
-    return task.kind is TaskKind.ADJUDICATE and task.origin_decision_id is not None
 
 
 def _next_step(waits: list[TaskKind]) -> NextStep:

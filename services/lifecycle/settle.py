@@ -80,14 +80,12 @@ async def step_result(
 
 async def read_facts(tx: Transaction, revision: SampleRevision, project: ProjectRules) -> ReviewFacts:
     """Read what the next step follows from."""
-    newest = await tx.samples.label_set(revision.ref)
     last_run = await tx.samples.last_check_run(revision.ref)
     return ReviewFacts(
         revision=revision,
         rules=project.rules,
         tasks=await tx.review.tasks_of(revision.ref),
         decisions=await tx.review.decisions(revision.ref),
-        newest_origin=None if newest is None else newest.origin,
         checked_version=None if last_run is None else last_run.label_version,
     )
 
@@ -99,6 +97,7 @@ async def _open_follow_ups(
     workers = await _Workers.of(tx, ref.project, needed)
     tasks = {task.task_id: task for task in await tx.review.tasks_of(ref)}
     findings = await tx.review.findings(ref)
+    last_run = await tx.samples.last_check_run(ref)
     label_sets = await tx.samples.label_sets(ref)
     decisions = await tx.review.decisions(ref)
     now = await tx.now()
@@ -108,6 +107,7 @@ async def _open_follow_ups(
             item.kind,
             tasks[item.decision.task_id],
             findings=findings,
+            folded=last_run.report.folded if last_run is not None else (),
             label_sets=label_sets,
             decisions=decisions,
             may_rework=workers.may_rework,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from services.contracts.annotations import Annotation
 from services.contracts.findings import Finding
@@ -24,9 +24,9 @@ def concerned_ids(finding: Finding, annotations: Iterable[Annotation]) -> tuple[
     return tuple(annotation.id for annotation in annotations if annotation.stream in streams)
 
 
-def concerned_sha256(finding: Finding, annotations: Iterable[Annotation]) -> str:
+def concerned_sha256(finding: Finding, annotations: Mapping[str, Annotation] | Iterable[Annotation]) -> str:
     """Return the hash of the labels a finding is about, as :func:`labels_sha256` makes it."""
-    by_id = labels_by_id(annotations)
+    by_id = annotations if isinstance(annotations, Mapping) else labels_by_id(annotations)
     return labels_sha256(concerned_ids(finding, by_id.values()), by_id)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from services.contracts.findings import SEVERITY_ORDER, Finding
@@ -53,6 +53,7 @@ def route(
     decisions: Sequence[Decision],
     *,
     max_review_rounds: int,
+    folded: Iterable[Finding] = (),
     due_at: datetime | None = None,
 ) -> tuple[NewTask, ...]:
     """Return the tasks that ask people about findings: one for each queue (and skill, where rules differ).
@@ -67,8 +68,10 @@ def route(
         label_sets: All versions of its labels.
         decisions: All decisions on it.
         max_review_rounds: Reviews of one finding before an expert decides.
+        folded: Symptoms that the findings explain; their labels are judged with them.
         due_at: When the tasks are due.
     """
+    symptoms = {finding.finding_id: finding for finding in folded}
     groups: dict[tuple[str, str, TaskKind], list[tuple[Finding, RoutingRule]]] = defaultdict(list)
     for stored in findings:
         finding = stored.finding
@@ -86,7 +89,7 @@ def route(
             risk=revision.risk,
             priority=max(rule.priority for _, rule in members),
             finding_ids=tuple(sorted(finding.finding_id for finding, _ in members)),
-            excluded_actors=excluded_actors([finding for finding, _ in members], label_sets, decisions),
+            excluded_actors=excluded_actors([finding for finding, _ in members], symptoms, label_sets, decisions),
             reason=_reason_of([finding for finding, _ in members]),
             due_at=due_at,
         )
@@ -106,17 +109,35 @@ def _cut(text: str, end: str = "") -> str:
 
 
 def excluded_actors(
-    findings: Iterable[Finding], label_sets: Sequence[LabelSet], decisions: Sequence[Decision]
+    findings: Iterable[Finding],
+    symptoms: Mapping[str, Finding],
+    label_sets: Sequence[LabelSet],
+    decisions: Sequence[Decision],
 ) -> tuple[str, ...]:
-    """Return who may not judge these findings: authors of the labels concerned, and all who decided on them."""
+    """Return who may not judge these findings: authors of the labels concerned, and all who decided on them.
+
+    Args:
+        findings: What is to be judged.
+        symptoms: Findings folded under a cause, by id.
+        label_sets: All versions of the labels.
+        decisions: All decisions on the revision.
+    """
     findings = tuple(findings)
-    names: set[str] = set()
-    for labels in label_sets:
-        for finding in findings:
-            names.update(concerned_ids(finding, labels.annotations))
-    excluded = set(count_human_authors(label_sets, names))
+    excluded = set(count_human_authors(label_sets, _concerned(findings, symptoms, label_sets)))
     excluded |= deciders(decisions, (finding.finding_id for finding in findings))
     return tuple(sorted(excluded))
+
+
+def _concerned(
+    findings: Iterable[Finding], symptoms: Mapping[str, Finding], label_sets: Sequence[LabelSet]
+) -> frozenset[str]:
+    """Return the ids of all labels, of any version, that findings and the symptoms under them are about."""
+    findings = tuple(findings)
+    explained = (symptoms[name] for finding in findings for name in finding.explains if name in symptoms)
+    whole = (*findings, *explained)
+    return frozenset(
+        name for labels in label_sets for finding in whole for name in concerned_ids(finding, labels.annotations)
+    )
 
 
 def follow_up_kind(decision: Decision, risk: Risk, rules: RuleSet) -> TaskKind | None:
@@ -139,6 +160,7 @@ def follow_up(
     task: ReviewTask,
     *,
     findings: Iterable[StoredFinding],
+    folded: Iterable[Finding],
     label_sets: Sequence[LabelSet],
     decisions: Sequence[Decision],
     may_rework: Callable[[str], bool],
@@ -151,13 +173,18 @@ def follow_up(
         kind: From :func:`follow_up_kind`.
         task: The task that was decided.
         findings: All findings of the revision.
+        folded: Symptoms under them.
         label_sets: All versions of its labels.
         decisions: All decisions on it.
         may_rework: Whether a person is known and may be given rework.
         due_at: When the task is due.
     """
     finding_ids = decision.finding_ids or task.finding_ids
+    symptoms = {finding.finding_id: finding for finding in folded}
     concerned = [stored.finding for stored in findings if stored.finding.finding_id in finding_ids]
+    # Without findings (an annotator escalated) the whole label set is what is judged.
+    names = _concerned(concerned, symptoms, label_sets) if concerned else None
+    authors = count_human_authors(label_sets, names)
     shared = {
         "ref": decision.ref,
         "kind": kind,
@@ -172,12 +199,10 @@ def follow_up(
             **shared,
             queue=REWORK_QUEUE,
             priority=task.priority,
-            assignee=_author_to_ask(concerned, label_sets, decision.actor_id, may_rework),
+            assignee=_author_to_ask(authors, decision.actor_id, may_rework),
             reason=_cut(decision.note or "The labels were rejected."),
         )
-    # Without findings (an annotator escalated) the whole label set is what is judged.
-    authors = () if concerned else tuple(count_human_authors(label_sets, None))
-    excluded = {*excluded_actors(concerned, label_sets, decisions), *authors, *task.excluded_actors, decision.actor_id}
+    excluded = {*authors, *deciders(decisions, finding_ids), *task.excluded_actors, decision.actor_id}
     escalated = decision.verdict is Verdict.ESCALATE
     return NewTask(
         **shared,
@@ -191,13 +216,6 @@ def follow_up(
     )
 
 
-def _author_to_ask(
-    findings: list[Finding], label_sets: Sequence[LabelSet], rejected_by: str, may_rework: Callable[[str], bool]
-) -> str | None:
-    names: set[str] = set()
-    for labels in label_sets:
-        for finding in findings:
-            names.update(concerned_ids(finding, labels.annotations))
-    made = count_human_authors(label_sets, names if findings else None)
-    able = [(-count, person) for person, count in made.items() if person != rejected_by and may_rework(person)]
+def _author_to_ask(authors: Counter[str], rejected_by: str, may_rework: Callable[[str], bool]) -> str | None:
+    able = [(-count, person) for person, count in authors.items() if person != rejected_by and may_rework(person)]
     return min(able)[1] if able else None

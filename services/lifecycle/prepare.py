@@ -1,0 +1,129 @@
+"""Get a sample ready to be checked, or to be labelled by a person."""
+
+from __future__ import annotations
+
+from services.contracts.access import SYSTEM_ACTOR
+from services.contracts.annotations import Annotation
+from services.contracts.label_base import Author
+from services.contracts.lifecycle import NextStep, RevisionRef, Stage, StepResult
+from services.contracts.records import LabelSet, SampleRevision
+from services.contracts.review import NewTask, TaskKind
+from services.lifecycle.gathering import Failure, Gathered, PreLabelersFor, gather_sample
+from services.lifecycle.journal import move, subject_of
+from services.lifecycle.settle import settle, step_result
+from services.lifecycle.steps import ProjectRules, lock_revision, open_task, read_project_rules
+from services.lifecycle.windows import window_of
+from services.ports.assets import AssetReader
+from services.ports.database import Database, Transaction
+from services.review.routing import ANNOTATE_QUEUE
+
+_BEFORE_LABELLING = frozenset({Stage.RECEIVED, Stage.PRE_LABELING})
+
+
+async def prepare_sample(
+    database: Database, assets: AssetReader, pre_labelers_for: PreLabelersFor, ref: RevisionRef
+) -> StepResult:
+    """Read and hash a sample's assets, read its label files, ask the models, and decide who goes first.
+
+    A model or an asset that fails does not stop the sample: the audit trail notes it, the checks report the asset,
+    and people label what no model did.
+
+    Idempotent: reading and asking leave nothing behind; what they gave is kept in one transaction that moves the
+    sample out of ``pre_labeling``. A call that comes later finds it gone from there and answers what the state says.
+
+    Args:
+        database: The store of record.
+        assets: Reads what the manifest refers to.
+        pre_labelers_for: Makes the project's models.
+        ref: The revision.
+
+    Raises:
+        NotFoundError: There is no such revision.
+        UnavailableError: Try again.
+    """
+    async with database.transaction() as tx:
+        revision = await lock_revision(tx, ref)
+        if revision.stage not in _BEFORE_LABELLING:
+            return await settle(tx, revision)
+        await move(tx, revision, Stage.PRE_LABELING, actor=SYSTEM_ACTOR)
+        sources = (await read_project_rules(tx, ref.project)).config.pre_label
+    gathered = await gather_sample(revision.manifest, assets, sources, pre_labelers_for)
+    async with database.transaction() as tx:
+        revision = await lock_revision(tx, ref)
+        if revision.stage is not Stage.PRE_LABELING:
+            return await settle(tx, revision)
+        return await _keep(tx, revision, gathered)
+
+
+async def _keep(tx: Transaction, revision: SampleRevision, gathered: Gathered) -> StepResult:
+    project = await read_project_rules(tx, revision.ref.project)
+    for failure in gathered.failures:
+        _note(tx, revision.ref, failure)
+    await tx.samples.put_assets(revision.ref, gathered.assets)
+    for prediction in gathered.predictions:
+        author = Author(kind="model", id=prediction.model, version=prediction.version)
+        await tx.samples.add_label_set(revision.ref, prediction.annotations, origin="prediction", author=author)
+    await _keep_label_files(tx, revision, gathered.labels)
+    newest = await tx.samples.label_set(revision.ref)
+    if _needs_annotator(project, newest):
+        await _ask_annotator(tx, revision, project)
+        stage = await move(tx, revision, Stage.ANNOTATING, actor=SYSTEM_ACTOR)
+        return await step_result(tx, revision, stage, NextStep.ANNOTATE, project)
+    if newest is None and gathered.predictions:
+        await _promote_predictions(tx, revision, gathered)
+    stage = await move(tx, revision, Stage.CHECKING, actor=SYSTEM_ACTOR)
+    return await step_result(tx, revision, stage, NextStep.CHECK, project)
+
+
+def _note(tx: Transaction, ref: RevisionRef, failure: Failure) -> None:
+    tx.audit.append(
+        ref.project,
+        actor=SYSTEM_ACTOR,
+        action=failure.action,
+        subject=subject_of(ref),
+        body={"name": failure.name, "code": failure.code, "reason": failure.reason},
+    )
+
+
+async def _keep_label_files(tx: Transaction, revision: SampleRevision, labels: tuple[Annotation, ...]) -> None:
+    """Keep the labels of label files together with the manifest's own, which come first where ids are the same."""
+    if not labels:
+        return
+    own = revision.manifest.annotations
+    known = {annotation.id for annotation in own}
+    merged = (*own, *(annotation for annotation in labels if annotation.id not in known))
+    author = Author(kind="importer", id="label-files")
+    await tx.samples.add_label_set(revision.ref, merged, origin="label_files", author=author)
+
+
+def _needs_annotator(project: ProjectRules, newest: LabelSet | None) -> bool:
+    mode = project.config.annotate
+    return mode == "always" or (mode == "when_missing" and (newest is None or not newest.annotations))
+
+
+async def _ask_annotator(tx: Transaction, revision: SampleRevision, project: ProjectRules) -> None:
+    await open_task(
+        tx,
+        NewTask(
+            ref=revision.ref,
+            kind=TaskKind.ANNOTATE,
+            queue=ANNOTATE_QUEUE,
+            risk=revision.risk,
+            due_at=await tx.now() + window_of(TaskKind.ANNOTATE, project.config),
+        ),
+    )
+
+
+async def _promote_predictions(tx: Transaction, revision: SampleRevision, gathered: Gathered) -> None:
+    """Make predictions the labels of a sample that nobody is to label; the first model goes first on equal ids."""
+    chosen: dict[str, Annotation] = {}
+    for prediction in gathered.predictions:
+        for annotation in prediction.annotations:
+            chosen.setdefault(annotation.id, annotation)
+    first = gathered.predictions[0]
+    author = (
+        Author(kind="model", id=first.model, version=first.version)
+        if len(gathered.predictions) == 1
+        else Author(kind="consensus", id="pre-label-models")
+    )
+    await tx.samples.add_label_set(revision.ref, tuple(chosen.values()), origin="pre_label", author=author)
