@@ -86,6 +86,7 @@ def ref_of_workflow_id(workflow_id: str) -> RevisionRef:
 class NextStep(StrEnum):
     """What the workflow does next; activities decide it from what is stored, the workflow follows."""
 
+    PREPARE = "prepare"
     ANNOTATE = "annotate"  # wait for a person's labels
     CHECK = "check"
     COMMIT = "commit"
@@ -113,7 +114,7 @@ class CarriedState(Contract):
     """What a workflow hands to its own continuation when its history has grown long."""
 
     step: StepResult
-    deadline_round: Annotated[int, Field(ge=0)]
+    deadline_round: Annotated[int, Field(ge=0)] = 0
     seen: Annotated[tuple[Identifier, ...], Field(max_length=MAX_SEEN_MESSAGES)] = Field(
         default=(), description="Ids of the newest messages, oldest first."
     )

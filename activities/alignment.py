@@ -1,0 +1,31 @@
+"""Check a sample's labels across modalities."""
+
+from __future__ import annotations
+
+from temporalio import activity
+
+from activities.guard import guarded
+from activities.names import CHECK_ALIGNMENT
+from services.contracts.lifecycle import CheckInput, StepResult
+from services.lifecycle.checking import check_alignment
+from services.ports.checks import CheckRunner
+from services.ports.database import Database
+
+
+class AlignmentActivities:
+    """Activities of the cross-modal checks.
+
+    Args:
+        database: The store of record.
+        runner: Where the checks run: not in this process.
+    """
+
+    def __init__(self, database: Database, runner: CheckRunner) -> None:
+        self._database = database
+        self._runner = runner
+
+    @activity.defn(name=CHECK_ALIGNMENT)
+    async def check_alignment(self, given: CheckInput) -> StepResult:
+        """See :func:`services.lifecycle.checking.check_alignment`."""
+        async with guarded():
+            return await check_alignment(self._database, self._runner, given.ref)
