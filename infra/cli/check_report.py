@@ -1,0 +1,305 @@
+"""What ``concord check`` found, as JSON for programs, SARIF for code scanning, JUnit for CI, and text."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from xml.etree import ElementTree as ET
+
+from rich.text import Text
+
+from infra.cli.console import output, plain
+from services.contracts.findings import SEVERITY_ORDER, CheckReport, Finding
+from services.errors import ConcordError
+
+SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_SARIF_LEVEL = {"critical": "error", "major": "error", "minor": "warning", "info": "note"}
+_STYLE = {"critical": "bold red", "major": "red", "minor": "yellow", "info": "cyan"}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedSample:
+    """A sample with what the checks said about it."""
+
+    path: Path
+    project: str
+    sample_id: str
+    report: CheckReport
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """Everything one run of the command found.
+
+    Attributes:
+        samples: In the order they were found.
+        errors: Files that could not be read, with why.
+        fail_on: The least severity that counts as a failure.
+        checks: Ids of all checks.
+        version: The product's version.
+    """
+
+    samples: Sequence[CheckedSample]
+    errors: Sequence[tuple[Path, ConcordError]]
+    fail_on: str
+    checks: Sequence[str]
+    version: str
+
+    def fails(self, finding: Finding) -> bool:
+        """Whether a finding is grave enough to fail the run."""
+        return SEVERITY_ORDER[finding.severity] >= SEVERITY_ORDER[self.fail_on]
+
+    @property
+    def failed(self) -> int:
+        """How many findings fail the run."""
+        return sum(self.fails(finding) for sample in self.samples for finding in sample.report.findings)
+
+
+def as_json(result: CheckResult) -> dict[str, Any]:
+    """Return the JSON document."""
+    document: dict[str, Any] = {
+        "samples": [
+            {
+                "sample_id": sample.sample_id,
+                "project": sample.project,
+                "path": str(sample.path),
+                "findings": [_dump(finding) for finding in sample.report.findings],
+                "folded": [_dump(finding) for finding in sample.report.folded],
+                "not_applicable": [_dump(item) for item in sample.report.not_applicable],
+            }
+            for sample in result.samples
+        ],
+        "summary": _summary(result),
+    }
+    if result.errors:
+        document["errors"] = [
+            {"path": str(path), "code": error.code, "detail": error.detail, "places": [list(p) for p in error.places]}
+            for path, error in result.errors
+        ]
+    return document
+
+
+def _dump(model: Any) -> dict[str, Any]:
+    dumped: dict[str, Any] = model.model_dump(mode="json", exclude_none=True)
+    return dumped
+
+
+def _summary(result: CheckResult) -> dict[str, Any]:
+    findings = [finding for sample in result.samples for finding in sample.report.findings]
+    by_check: dict[str, Counter[str]] = {}
+    for finding in findings:
+        by_check.setdefault(finding.check, Counter())[finding.kind] += 1
+    severities: Counter[str] = Counter(finding.severity for finding in findings)
+    return {
+        "samples": len(result.samples),
+        "findings": len(findings),
+        "failed": result.failed,
+        "fail_on": result.fail_on,
+        "by_severity": {name: severities[name] for name in SEVERITY_ORDER},
+        "by_check": {check: dict(sorted(kinds.items())) for check, kinds in sorted(by_check.items())},
+        "not_applicable": dict(
+            sorted(Counter(item.check for sample in result.samples for item in sample.report.not_applicable).items())
+        ),
+        "errors": len(result.errors),
+    }
+
+
+def as_sarif(result: CheckResult) -> dict[str, Any]:
+    """Return a SARIF 2.1.0 log: one rule per check and kind, one result per finding."""
+    rules = sorted({(f.check, f.kind) for sample in result.samples for f in sample.report.findings})
+    rules += [(check, "not_applicable") for check in result.checks]
+    index = {rule: number for number, rule in enumerate(rules)}
+    results = []
+    for sample in result.samples:
+        results += [_sarif_finding(sample, f, index[f.check, f.kind]) for f in sample.report.findings]
+        for item in sample.report.not_applicable:
+            rule = (item.check, "not_applicable")
+            if rule not in index:
+                index[rule] = len(rules)
+                rules.append(rule)
+            results.append(
+                {
+                    "ruleId": "/".join(rule),
+                    "ruleIndex": index[rule],
+                    "kind": "notApplicable",
+                    "level": "none",
+                    "message": {"text": item.reason or "not applicable"},
+                    "locations": [_sarif_location(sample, item.streams, ())],
+                }
+            )
+    run: dict[str, Any] = {
+        "tool": {
+            "driver": {
+                "name": "Concord",
+                "version": result.version,
+                "rules": [
+                    {
+                        "id": f"{check}/{kind}",
+                        "name": "".join(part.capitalize() for part in f"{check}_{kind}".split("_")),
+                        "shortDescription": {"text": f"{check}: {kind.replace('_', ' ')}"},
+                    }
+                    for check, kind in rules
+                ],
+            }
+        },
+        "invocations": [
+            {
+                "executionSuccessful": not result.errors,
+                "toolExecutionNotifications": [
+                    {
+                        "level": "error",
+                        "descriptor": {"id": error.code},
+                        "message": {"text": error.detail},
+                        "locations": [{"physicalLocation": {"artifactLocation": {"uri": _uri(path)}}}],
+                    }
+                    for path, error in result.errors
+                ],
+            }
+        ],
+        "columnKind": "utf16CodeUnits",
+        "results": results,
+    }
+    return {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
+
+
+def _sarif_finding(sample: CheckedSample, finding: Finding, rule_index: int) -> dict[str, Any]:
+    properties = finding.model_dump(
+        mode="json",
+        exclude_none=True,
+        include={"severity", "measured", "streams", "annotations", "frames", "interval_s", "cause", "rule", "explains"},
+    )
+    return {
+        "ruleId": f"{finding.check}/{finding.kind}",
+        "ruleIndex": rule_index,
+        "kind": "fail",
+        "level": _SARIF_LEVEL[finding.severity],
+        "message": {"text": finding.message},
+        "locations": [_sarif_location(sample, finding.streams, finding.annotations)],
+        "partialFingerprints": {"concordFindingId/v1": f"{sample.project}/{sample.sample_id}/{finding.finding_id}"},
+        "properties": properties,
+    }
+
+
+def _sarif_location(sample: CheckedSample, streams: Sequence[str], annotations: Sequence[str]) -> dict[str, Any]:
+    name = f"{sample.project}/{sample.sample_id}"
+    logical = [{"name": sample.sample_id, "fullyQualifiedName": name, "kind": "object"}]
+    logical += [{"name": s, "fullyQualifiedName": f"{name}/streams/{s}", "kind": "member"} for s in streams]
+    logical += [{"name": a, "fullyQualifiedName": f"{name}/annotations/{a}", "kind": "element"} for a in annotations]
+    return {"physicalLocation": {"artifactLocation": {"uri": _uri(sample.path)}}, "logicalLocations": logical}
+
+
+def _uri(path: Path) -> str:
+    """Return a path below the working directory as a relative reference, any other as a file: URI."""
+    absolute = Path(os.path.abspath(path))
+    try:
+        return quote(absolute.relative_to(Path.cwd()).as_posix()) or "."
+    except ValueError:
+        return absolute.as_uri()
+
+
+def as_junit(result: CheckResult) -> str:
+    """Return a JUnit XML document: a suite per sample, a case per check.
+
+    A case fails by its findings at or above the severity; graver cases name their findings, lesser ones are its output.
+    """
+    root = ET.Element("testsuites", name="concord check")
+    totals: Counter[str] = Counter()
+    for sample in result.samples:
+        suite = ET.SubElement(root, "testsuite", name=_xml(f"{sample.project}/{sample.sample_id}"))
+        counts: Counter[str] = Counter()
+        names = {
+            *result.checks,
+            *(f.check for f in sample.report.findings),
+            *(n.check for n in sample.report.not_applicable),
+        }
+        for check in sorted(names):
+            counts.update(_junit_case(suite, result, sample, check))
+        _count(suite, counts)
+        totals.update(counts)
+    if result.errors:
+        suite = ET.SubElement(root, "testsuite", name="input")
+        for path, error in result.errors:
+            case = ET.SubElement(suite, "testcase", classname="input", name=_xml(str(path)), time="0")
+            ET.SubElement(case, "error", type=error.code, message=_xml(error.detail))
+        counts = Counter(tests=len(result.errors), errors=len(result.errors))
+        _count(suite, counts)
+        totals.update(counts)
+    _count(root, totals)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True)
+
+
+def _junit_case(suite: ET.Element, result: CheckResult, sample: CheckedSample, check: str) -> Counter[str]:
+    case = ET.SubElement(suite, "testcase", classname=_xml(sample.sample_id), name=check, time="0")
+    findings = [finding for finding in sample.report.findings if finding.check == check]
+    failing = [finding for finding in findings if result.fails(finding)]
+    reasons = [item.reason for item in sample.report.not_applicable if item.check == check]
+    counts: Counter[str] = Counter(tests=1)
+    if failing:
+        failure = ET.SubElement(
+            case, "failure", type=_xml(failing[0].kind), message=_xml(f"{len(failing)} findings: {failing[0].message}")
+        )
+        failure.text = _xml("\n".join(_line(finding) for finding in failing))
+        counts["failures"] = 1
+    elif reasons and not findings:
+        ET.SubElement(case, "skipped", message=_xml("; ".join(reasons)))
+        counts["skipped"] = 1
+    lesser = [finding for finding in findings if not result.fails(finding)]
+    if lesser:
+        ET.SubElement(case, "system-out").text = _xml("\n".join(_line(finding) for finding in lesser))
+    return counts
+
+
+def _count(element: ET.Element, counts: Counter[str]) -> None:
+    for name in ("tests", "failures", "errors", "skipped"):
+        element.set(name, str(counts[name]))
+    element.set("time", "0")
+
+
+def _line(finding: Finding) -> str:
+    return f"{finding.severity} {finding.check}/{finding.kind}: {finding.message} [{finding.finding_id}]"
+
+
+def _xml(text: str) -> str:
+    """Return ``text`` without the characters that XML 1.0 can not hold."""
+    return "".join(
+        letter
+        if letter in "\t\n\r" or " " <= letter <= "\ud7ff" or "\ue000" <= letter <= "\ufffd" or letter > "\uffff"
+        else "�"
+        for letter in text
+    )
+
+
+def print_text(result: CheckResult, seconds: float) -> None:
+    """Print the result for a person."""
+    console = output()
+    for sample in result.samples:
+        findings = sample.report.findings
+        word = "clean" if not findings else f"{len(findings)} finding{'s' if len(findings) != 1 else ''}"
+        console.print(Text.assemble((sample.sample_id, "bold"), "  ", (word, "green" if not findings else "")))
+        for finding in findings:
+            console.print(
+                Text.assemble("  ", (f"{finding.severity:<8}", _STYLE[finding.severity]), " "),
+                Text(f"{finding.check}/{finding.kind}  ", style="bold"),
+                plain(finding.message),
+                sep="",
+            )
+            if finding.explains:
+                console.print(plain(f"           explains {len(finding.explains)} further findings"), style="dim")
+            if finding.suggestion is not None:
+                console.print(plain(f"           suggestion: {finding.suggestion.summary}"), style="dim")
+        for item in sample.report.not_applicable:
+            console.print(plain(f"  n/a      {item.check}: {item.reason}"), style="dim")
+    summary = _summary(result)
+    severities = ", ".join(f"{count} {name}" for name, count in reversed(summary["by_severity"].items()) if count)
+    console.print(
+        plain(
+            f"{summary['samples']} samples, {summary['findings']} findings"
+            f"{f' ({severities})' if severities else ''}, {result.failed} at or above {result.fail_on}, {seconds:.1f} s"
+        )
+    )
