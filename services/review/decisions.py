@@ -39,7 +39,7 @@ from services.review.judges import (
     labels_concerned,
     seen_task,
 )
-from services.review.labels import LabelChange, apply_patch, apply_submission, labels_sha256
+from services.review.labels import LabelChange, apply_patch, apply_submission, labels_by_id, labels_sha256
 from services.review.recording import record_decision
 from services.rules.rule_set import RuleSet
 
@@ -228,7 +228,7 @@ async def _settle_findings(tx: Transaction, case: _Case, decision: Decision, cha
     state = _STATE_AFTER.get(decision.verdict)
     if state is None or case.task.kind in LABELLING_KINDS:
         return
-    annotations = change.annotations if change is not None else case.annotations
+    by_id = labels_by_id(change.annotations if change is not None else case.annotations)
     is_open = state is FindingState.OPEN
     for item in case.findings:
         if item.state in _SETTLED:
@@ -237,7 +237,7 @@ async def _settle_findings(tx: Transaction, case: _Case, decision: Decision, cha
             item.model_copy(
                 update={
                     "state": state,
-                    "labels_sha256": concerned_sha256(item.finding, annotations),
+                    "labels_sha256": concerned_sha256(item.finding, by_id),
                     "decision_id": None if is_open else decision.decision_id,
                     "fixed_by_label_version": decision.label_version_after if state is FindingState.FIXED else None,
                     "updated_at": decision.decided_at,

@@ -104,11 +104,13 @@ class ReviewDesk:
             StaleFenceError, TaskFinishedError: The task is not the person's any more. The draft is kept all the same.
             NotFoundError, ForbiddenError, SelfReviewError: The person has no business with the task.
         """
-        async with self._database.transaction() as tx:
-            saved = await leases.save_draft(tx, principal, task_id, fence, body)
-        if isinstance(saved, Draft):
-            return saved
-        raise saved
+        try:
+            async with self._database.transaction() as tx:
+                return await leases.save_draft(tx, principal, task_id, fence, body)
+        except (StaleFenceError, TaskFinishedError) as error:
+            if await self._keep_refused(principal, task_id, fence, body):
+                raise leases.kept(error) from error
+            raise
 
     async def decide(self, principal: Principal, task_id: UUID, given: DecisionInput) -> Decision:
         """Take a decision, once; the same again by the same person answers the stored one.
@@ -122,8 +124,8 @@ class ReviewDesk:
             async with self._database.transaction() as tx:
                 return await decide_task(tx, principal, task_id, given)
         except (StaleFenceError, TaskFinishedError) as error:
-            # The refused transaction is rolled back by now; the draft needs one of its own.
-            if await self._keep_refused(principal, task_id, given):
+            content = given.model_dump(mode="json", exclude_none=True, exclude={"fence"})
+            if await self._keep_refused(principal, task_id, given.fence, content):
                 raise leases.kept(error) from error
             raise
 
@@ -132,13 +134,13 @@ class ReviewDesk:
         given = DecisionInput(verdict=Verdict.ESCALATE, fence=fence, note=note)
         return await self.decide(principal, task_id, given)
 
-    async def _keep_refused(self, principal: Principal, task_id: UUID, given: DecisionInput) -> bool:
+    async def _keep_refused(self, principal: Principal, task_id: UUID, fence: int, body: dict[str, Any]) -> bool:
+        """Keep as a draft what came too late; the refused transaction is rolled back by now, this one is its own."""
         async with self._database.transaction() as tx:
             task = await seen_task(tx, principal, task_id, lock=True)
             # Who can not have held the task has nothing to lose with it.
-            if task.kind not in task_kinds_of(principal.role) or given.fence > task.fence:
+            if task.kind not in task_kinds_of(principal.role) or fence > task.fence:
                 return False
-            body = given.model_dump(mode="json", exclude_none=True, exclude={"fence"})
             await tx.review.save_draft(task_id, principal.actor_id, body)
         return True
 

@@ -25,6 +25,7 @@ from services.review.routing import excluded_actors
 JUDGING_KINDS = frozenset({TaskKind.REVIEW, TaskKind.ADJUDICATE})
 LABELLING_KINDS = frozenset({TaskKind.ANNOTATE, TaskKind.REWORK})
 FINISHED_STATES = frozenset({TaskState.COMPLETED, TaskState.CANCELLED})
+_SELF_REVIEW = "You made, or have already judged, what this task is about; somebody else must decide it."
 _SECOND_LOOK_AFTER = frozenset({Verdict.APPROVE, Verdict.FIX, Verdict.ACCEPT_CONFLICT})
 
 
@@ -54,9 +55,7 @@ def ensure_may_take(principal: Principal, task: ReviewTask) -> None:
     if task.assignee is not None and task.assignee != principal.actor_id:
         raise ForbiddenError("This task is assigned to somebody else.")
     if principal.actor_id in task.excluded_actors:
-        raise SelfReviewError(
-            "You made, or have already judged, what this task is about; somebody else must decide it."
-        )
+        raise SelfReviewError(_SELF_REVIEW)
 
 
 def ensure_unfinished(task: ReviewTask) -> None:
@@ -71,9 +70,10 @@ async def ensure_lease(tx: Transaction, principal: Principal, task: ReviewTask, 
     Raises:
         StaleFenceError: With what to do next.
     """
-    if await tx.review.lease_is_live(task.task_id, fence, principal.actor_id):
+    holds = task.fence == fence and task.held_by == principal.actor_id
+    if holds and await tx.review.lease_is_live(task.task_id, fence, principal.actor_id):
         return
-    if task.fence == fence and task.held_by == principal.actor_id:
+    if holds:
         detail = f"The lease of fence {fence} has run out; claim the task again."
     elif task.held_by is not None and task.held_by != principal.actor_id:
         detail = f"Fence {fence} is over: somebody else has claimed the task since."
@@ -92,13 +92,12 @@ async def ensure_may_judge(tx: Transaction, principal: Principal, task: ReviewTa
     """
     if task.kind not in JUDGING_KINDS:
         return
-    findings = [item.finding for item in await findings_of(tx, task)]
+    findings = await findings_of(tx, task)
+    symptoms = {item.finding_id: item for item in await folded_of(tx, task.ref, findings)}
     before = judged_before(await tx.review.decisions(task.ref), task)
     label_sets = await tx.samples.label_sets(task.ref)
-    if principal.actor_id in excluded_actors(findings, label_sets, before):
-        raise SelfReviewError(
-            "You made, or have already judged, what this task is about; somebody else must decide it."
-        )
+    if principal.actor_id in excluded_actors([item.finding for item in findings], symptoms, label_sets, before):
+        raise SelfReviewError(_SELF_REVIEW)
 
 
 async def findings_of(tx: Transaction, task: ReviewTask) -> tuple[StoredFinding, ...]:

@@ -119,29 +119,18 @@ async def release(tx: Transaction, principal: Principal, task_id: UUID, fence: i
     await tx.review.release(task_id, fence)
 
 
-async def save_draft(
-    tx: Transaction, principal: Principal, task_id: UUID, fence: int, body: dict[str, Any]
-) -> Draft | StaleFenceError | TaskFinishedError:
-    """Keep a person's unfinished work, whatever became of the lease.
-
-    Returns the draft, or the error that says that it is kept but the task is not the person's any more: the caller
-    raises it after the transaction, which an exception in here would undo.
+async def save_draft(tx: Transaction, principal: Principal, task_id: UUID, fence: int, body: dict[str, Any]) -> Draft:
+    """Keep a person's unfinished work on a task they hold.
 
     Raises:
         NotFoundError, ForbiddenError, SelfReviewError: The person has no business with the task.
-        StaleFenceError: The fence was never given out.
+        TaskFinishedError, StaleFenceError: They do not hold it any more.
     """
     task = await seen_task(tx, principal, task_id, lock=True)
     ensure_may_take(principal, task)
-    if fence > task.fence:
-        raise StaleFenceError(f"Fence {fence} was never given out for this task; claim it first.")
-    draft = await tx.review.save_draft(task_id, principal.actor_id, body)
-    try:
-        ensure_unfinished(task)
-        await ensure_lease(tx, principal, task, fence)
-    except (StaleFenceError, TaskFinishedError) as error:
-        return kept(error)
-    return draft
+    ensure_unfinished(task)
+    await ensure_lease(tx, principal, task, fence)
+    return await tx.review.save_draft(task_id, principal.actor_id, body)
 
 
 def kept(error: StaleFenceError | TaskFinishedError) -> StaleFenceError | TaskFinishedError:

@@ -1,0 +1,81 @@
+"""Bodies in and out: read strictly by the contract, written from it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+from anyio import to_thread
+from fastapi import Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from services.contracts.canonical import canonical_json, parse_json
+from services.contracts.validation import validate
+from services.errors import UnsupportedMediaTypeError
+
+Model = TypeVar("Model", bound=BaseModel)
+JSON_TYPE = "application/json"
+_IN_A_THREAD_FROM = 64 * 1024
+_BODY_MODEL = "concord_body_model"
+_BODY_OPTIONAL = "concord_body_optional"
+
+
+def json_body(model: type[Model], *, what: str, optional: bool = False) -> Callable[[Request], Awaitable[Model]]:
+    """Return the dependency that reads the request body as ``model``.
+
+    Args:
+        model: A contract model.
+        what: How errors name the body.
+        optional: An empty body means the model's defaults.
+
+    The dependency raises MalformedJsonError, InvalidInputError, UnsupportedMediaTypeError or PayloadTooLargeError.
+    """
+
+    async def read(request: Request) -> Model:
+        raw = await request.body()
+        if optional and not raw:
+            return model()
+        media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if media_type != JSON_TYPE:
+            raise UnsupportedMediaTypeError(f"Send the body as {JSON_TYPE}, not {media_type[:100]!r}.")
+        if len(raw) < _IN_A_THREAD_FROM:
+            return _read(model, what, raw)
+        # A large document takes a second to validate; other requests go on meanwhile.
+        return await to_thread.run_sync(partial(_read, model, what, raw))
+
+    setattr(read, _BODY_MODEL, model)
+    setattr(read, _BODY_OPTIONAL, optional)
+    return read
+
+
+def body_model_of(call: Callable[..., Any] | None) -> tuple[type[BaseModel], bool] | None:
+    """Return the model that a dependency of :func:`json_body` reads, and whether the body may be left out."""
+    model = getattr(call, _BODY_MODEL, None)
+    return None if model is None else (model, bool(getattr(call, _BODY_OPTIONAL)))
+
+
+def _read(model: type[Model], what: str, raw: bytes) -> Model:
+    return validate(model, parse_json(raw), what=what)
+
+
+def json_of(value: BaseModel | Mapping[str, Any]) -> bytes:
+    """Return the body of an answer; members without a value are left out of models."""
+    if isinstance(value, BaseModel):
+        return value.model_dump_json(exclude_none=True).encode()
+    return canonical_json(dict(value))
+
+
+def reply(
+    value: BaseModel | Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return an answer with a JSON body."""
+    return Response(json_of(value), status, dict(headers or {}), JSON_TYPE)
+
+
+def page_reply(items: Iterable[BaseModel], next_cursor: str | None = None) -> Response:
+    """Return a page of a list."""
+    cursor = canonical_json(next_cursor)
+    body = b'{"items":[' + b",".join(json_of(item) for item in items) + b'],"next_cursor":' + cursor + b"}"
+    return Response(body, 200, media_type=JSON_TYPE)

@@ -1,0 +1,85 @@
+"""Opaque cursors: where the next page begins, as the key of the last item of this one."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+from fastapi import Query
+
+from services.contracts.canonical import canonical_json, parse_json
+from services.contracts.validation import validate
+from services.errors import ConcordError, InvalidInputError
+
+Item = TypeVar("Item")
+Key = TypeVar("Key")
+DEFAULT_LIMIT, MAX_LIMIT = 100, 500
+_MAX_LENGTH = 2_000
+
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="At most so many items.")]
+Cursor = Annotated[
+    str | None, Query(max_length=_MAX_LENGTH, description="next_cursor of the page before; opaque, do not build one.")
+]
+
+TimeKey = tuple[datetime, UUID]
+SampleKey = tuple[datetime, str, int]
+RevisionKey = tuple[str, int]
+NameKey = tuple[str]
+NumberKey = tuple[int]
+IdKey = tuple[UUID]
+
+
+def encode_cursor(of: str, key: Sequence[Any]) -> str:
+    """Return the cursor after ``key`` in the list named ``of``."""
+    parts = [
+        part.isoformat() if isinstance(part, datetime) else str(part) if isinstance(part, UUID) else part
+        for part in key
+    ]
+    return base64.urlsafe_b64encode(canonical_json([of, *parts])).decode().rstrip("=")
+
+
+def decode_cursor(of: str, kind: type[Key], cursor: str | None) -> Key | None:
+    """Return the key that a cursor holds; None for the first page.
+
+    Raises:
+        InvalidInputError: It is no cursor of this list.
+    """
+    if cursor is None:
+        return None
+    try:
+        parts = parse_json(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+        if not isinstance(parts, list) or parts[:1] != [of]:
+            raise ValueError(of)
+        return validate(kind, parts[1:], what="cursor")
+    except (ConcordError, ValueError, binascii.Error) as error:
+        sentence = "is no cursor of this list; send next_cursor of the page before, or none"
+        raise InvalidInputError(
+            f"The request is not valid: /query/cursor {sentence}", places=(("/query/cursor", sentence),)
+        ) from error
+
+
+def slice_page(
+    items: Sequence[Item],
+    of: str,
+    key: Callable[[Item], tuple[Any, ...]],
+    *,
+    cursor: str | None,
+    kind: type[Any],
+    limit: int,
+) -> tuple[Sequence[Item], str | None]:
+    """Return a page of a list that is short enough to be read whole, sorted by ``key``, and its next cursor."""
+    after = decode_cursor(of, kind, cursor)
+    rest = [item for item in items if after is None or key(item) > after]
+    return cut_page(rest, of, key, limit=limit)
+
+
+def cut_page(
+    found: Sequence[Item], of: str, key: Callable[[Item], tuple[Any, ...]], *, limit: int
+) -> tuple[Sequence[Item], str | None]:
+    """Return a page from one item more than fits, where there are so many, and its next cursor."""
+    page = found[:limit]
+    return page, encode_cursor(of, key(page[-1])) if len(found) > limit else None

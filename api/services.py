@@ -1,0 +1,25 @@
+"""What the API is made of: ports and use-cases, wired by the composition root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.intake.inbox import Inbox
+from services.ports.database import Database
+
+DEFAULT_MAX_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServices:
+    """Everything the routes call.
+
+    Attributes:
+        database: The store of record; use-cases that need nothing else are made from it call by call.
+        inbox: Takes events in.
+        body_max_bytes: A larger request body is refused while it is read.
+    """
+
+    database: Database
+    inbox: Inbox
+    body_max_bytes: int = DEFAULT_MAX_BYTES
