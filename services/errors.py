@@ -76,6 +76,14 @@ class UnknownEventTypeError(ConcordError):
     title = "Unknown event type"
 
 
+class UndeliverableError(ConcordError):
+    """The event was delivered again and again and never came to an outcome."""
+
+    code = "undeliverable"
+    title = "The event came to no outcome"
+    category = Category.INTEGRITY
+
+
 class EventConflictError(ConcordError):
     """The pair (source, id) was already accepted with other content."""
 
