@@ -37,7 +37,8 @@ def estimate_causes(scene: Scene, rules: LidarCameraRules) -> tuple[CauseEstimat
         return ()
     found = (estimate_rotation(scene, rules), estimate_offset(scene, rules))
     proved = [e for e in found if e is not None and _is_proved(e, rules.cause)]
-    return tuple(sorted(proved, key=lambda e: (-e.statistic, e.kind)))
+    # What is left over tells the causes apart; where it does not (a steady turn), the greater gain does.
+    return tuple(sorted(proved, key=lambda e: (round(e.remaining), -e.statistic, e.kind)))
 
 
 def _is_proved(estimate: CauseEstimate, rules: LidarCameraCauseRules) -> bool:

@@ -21,7 +21,7 @@ from services.alignment.lidar_camera_residuals import (
     median_px,
     noise_excess,
     object_tracks,
-    projected_centers,
+    projected_anchors,
 )
 from services.alignment.lidar_camera_scene import Scene
 from services.rules.lidar_camera import LidarCameraRules
@@ -58,23 +58,29 @@ def estimate_offset(scene: Scene, rules: LidarCameraRules) -> CauseEstimate | No
             lags[lag] = tried
     if 0 not in lags:
         return None
-    gains = {lag: _gain(lags[0], lags[lag]) for lag in lags if lags[lag].pairs >= rules.cause.min_pairs}
-    best = min(gains, key=lambda lag: (-gains[lag], abs(lag), lag), default=0)
-    if best == 0:
+    threshold = float(chi2.isf(rules.cause.false_alarm_rate / (2 * reach), 1))
+    gains = {lag: _gain(lags[0], lags[lag]) / lags[lag].excess for lag in lags}
+    able = [lag for lag in lags if gains[lag] >= threshold and len(lags[lag].tracks) >= rules.cause.min_objects]
+    if not able:
         return None
+    best = min(able, key=lambda lag: (float(lags[lag].cost.mean()), abs(lag), lag))
     offset, std = _refine(lags, best)
     if abs(offset) < rules.cause.min_offset_frames:
         return None
-    before, after = _common(lags[0], lags[best])
+    # An object that has no pair without the correction agrees if it ends within its noise.
+    before = np.full(len(lags[best].tracks), np.inf)
+    still, moved = _common(lags[0], lags[best])
+    before[moved] = lags[0].length[still]
     return CauseEstimate(
         kind="time_offset",
-        statistic=gains[best] / lags[best].excess,
-        threshold=float(chi2.isf(rules.cause.false_alarm_rate / (2 * reach), 1)),
-        agreement=agreement(lags[0].length[before], lags[best].length[after]),
+        statistic=gains[best],
+        threshold=threshold,
+        remaining=float(lags[best].cost.mean()),
+        agreement=agreement(before, lags[best].length),
         residual_before_px=lags[0].median_px,
         residual_after_px=lags[best].median_px,
         pairs=lags[best].pairs,
-        objects=len(after),
+        objects=len(before),
         rotation_rad=np.zeros(3),
         rotation_std_rad=np.zeros(3),
         offset_frames=offset,
@@ -97,7 +103,7 @@ def _try(scene: Scene, rules: LidarCameraRules, tracks: Ints, *, ids_shared: boo
     data = build_residuals(scene, rules, cuboids, boxes, tracks)
     if data is None:
         return None
-    normalised = data.normalised(projected_centers(scene, data.cuboids, rules))
+    normalised = data.normalised(projected_anchors(scene, data, rules))
     squared = np.minimum((normalised**2).sum(axis=1), TRUNCATE)
     return _Lag(
         tracks=np.unique(data.tracks),

@@ -22,7 +22,10 @@ INLIER = 3.0
 _BORDER_PX = 2.0
 _MIN_DEPTH_M = 0.5
 _LINK_IOU = 0.2
-_NOT_WORSE = 0.25
+_NOT_WORSE = 1.0
+
+_SIDE_NOISE = 2.5
+"""A single side of a box is noisier than its centre: cuboids that project too large err on both sides alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class CauseEstimate:
         kind: ``calibration_shift`` or ``time_offset``.
         statistic: Fall of the truncated squared residual by the correction; larger is better.
         threshold: What the statistic must exceed.
+        remaining: Mean truncated squared residual of the objects after the correction.
         agreement: Share of the objects that come closer and end within their noise.
         residual_before_px: Median distance of the centres without the correction.
         residual_after_px: With it.
@@ -48,6 +52,7 @@ class CauseEstimate:
     kind: str
     statistic: float
     threshold: float
+    remaining: float
     agreement: float
     residual_before_px: float
     residual_after_px: float
@@ -75,11 +80,14 @@ class CauseEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Residuals:
-    """Centres of k pairs; a coordinate whose box is cut off there has infinite noise, so it never counts.
+    """Anchors of k pairs: a box's centre, or along an axis on which the image cuts it off, the side that is free.
+
+    An axis on which both sides are cut off has infinite noise, so it never counts.
 
     Attributes:
         cuboids: Shape (k,): rows of the cuboids.
-        target_px: Shape (k, 2): centres of their boxes.
+        shares: Shape (k, 4): what each side of a box adds to its anchor.
+        target_px: Shape (k, 2): anchors of the camera's boxes.
         noise_px: Shape (k, 2): standard deviation of the difference that careful labels have.
         tracks: Shape (k,): a number for each object of the scene.
         objects: Shape (k,): the same, counted from 0 without gaps.
@@ -87,15 +95,16 @@ class Residuals:
     """
 
     cuboids: Ints
+    shares: Floats
     target_px: Floats
     noise_px: Floats
     tracks: Ints
     objects: Ints
     votes: Floats
 
-    def normalised(self, centers_px: Floats) -> Floats:
+    def normalised(self, anchors_px: Floats) -> Floats:
         """Return the residuals in standard deviations, (..., k, 2)."""
-        return np.asarray((self.target_px - centers_px) / self.noise_px)
+        return np.asarray((self.target_px - anchors_px) / self.noise_px)
 
     def cost(self, normalised: Floats) -> Floats:
         """Return the truncated squared residual, summed over the objects: (..., k, 2) to (...)."""
@@ -123,10 +132,13 @@ def build_residuals(
     box = scene.boxes.boxes_px[boxes]
     size = box[:, 2:] - box[:, :2]
     limits = np.array([camera.width_px, camera.height_px])
-    cut = (box[:, :2] <= _BORDER_PX) | (box[:, 2:] >= limits - _BORDER_PX)
+    low_cut, high_cut = box[:, :2] <= _BORDER_PX, box[:, 2:] >= limits - _BORDER_PX
+    cut = low_cut & high_cut
+    low = np.where(low_cut, 0.0, np.where(high_cut, 1.0, 0.5))
+    shares = np.concatenate([low, 1.0 - low], axis=1)
     share = np.array([scene.box_thresholds[row].center_noise_share for row in boxes.tolist()])
     noise = np.hypot(rules.cause.center_noise_px, share[:, None] * size)
-    noise = np.where(cut, np.inf, noise)
+    noise = np.where(cut, np.inf, np.where(low_cut | high_cut, _SIDE_NOISE * noise, noise))
     corners = scene.corners_in_camera()[cuboids]
     distance = np.linalg.norm(corners.mean(axis=1), axis=1)
     usable = (
@@ -139,10 +151,10 @@ def build_residuals(
         usable &= corners[:, :, 2].min(axis=1) > max(rules.near_plane_m, _MIN_DEPTH_M)
     if not usable.any():
         return None
-    cuboids, box = cuboids[usable], box[usable]
+    cuboids, box, shares = cuboids[usable], box[usable], shares[usable]
     objects = np.unique(tracks[cuboids], return_inverse=True)[1]
     votes = 1.0 / np.bincount(objects)[objects]
-    return Residuals(cuboids, (box[:, :2] + box[:, 2:]) / 2, noise[usable], tracks[cuboids], objects, votes)
+    return Residuals(cuboids, shares, _anchors(box, shares), noise[usable], tracks[cuboids], objects, votes)
 
 
 def _is_seen(scene: Scene, cuboids: Ints, boxes: Ints) -> Bools:
@@ -153,18 +165,23 @@ def _is_seen(scene: Scene, cuboids: Ints, boxes: Ints) -> Bools:
     return result
 
 
-def projected_centers(scene: Scene, cuboids: Ints, rules: LidarCameraRules, rotation: Floats | None = None) -> Floats:
-    """Return the centres of projected cuboids, (k, 2) pixels, not clipped to the image.
+def _anchors(boxes_px: Floats, shares: Floats) -> Floats:
+    parts = boxes_px * shares
+    return np.asarray(parts[:, :2] + parts[:, 2:])
+
+
+def projected_anchors(scene: Scene, data: Residuals, rules: LidarCameraRules, rotation: Floats | None = None) -> Floats:
+    """Return the anchors of the projected cuboids, (k, 2) pixels, not clipped to the image.
 
     Args:
         scene: The labels.
-        cuboids: Shape (k,): rows of the cuboids.
+        data: The pairs.
         rules: Thresholds.
         rotation: Shape (3, 3): turns the camera's frame first.
     """
-    corners = scene.corners_in_camera(rotation)[cuboids]
-    box = project_cuboids(scene.camera, corners, near_m=rules.near_plane_m).unclipped_px
-    return np.asarray((box[:, :2] + box[:, 2:]) / 2)
+    corners = scene.corners_in_camera(rotation)[data.cuboids]
+    projected = project_cuboids(scene.camera, corners, near_m=rules.near_plane_m)
+    return _anchors(projected.unclipped_px, data.shares)
 
 
 def agreement(before: Floats, after: Floats) -> float:

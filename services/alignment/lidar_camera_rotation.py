@@ -22,7 +22,7 @@ from services.alignment.lidar_camera_residuals import (
     median_px,
     noise_excess,
     object_tracks,
-    projected_centers,
+    projected_anchors,
 )
 from services.alignment.lidar_camera_scene import Scene
 from services.rules.lidar_camera import LidarCameraRules
@@ -44,25 +44,26 @@ def estimate_rotation(scene: Scene, rules: LidarCameraRules) -> CauseEstimate | 
     data = build_residuals(scene, rules, pairs.cuboids, pairs.boxes, object_tracks(scene, rules))
     if data is None:
         return None
-    before = data.normalised(projected_centers(scene, data.cuboids, rules))
+    before = data.normalised(projected_anchors(scene, data, rules))
     estimate = _consensus(data, before, _jacobian(scene, data, rules, np.zeros(3)), rules)
     covariance = np.eye(3)
     for _ in range(_MAX_STEPS):
-        centers = projected_centers(scene, data.cuboids, rules, matrix_from_rotation_vector(estimate))
-        if not np.isfinite(centers).all():
+        anchors = projected_anchors(scene, data, rules, matrix_from_rotation_vector(estimate))
+        if not np.isfinite(anchors).all():
             return None
         step, covariance = _gauss_newton(
-            data, data.normalised(centers), _jacobian(scene, data, rules, estimate), estimate, rules
+            data, data.normalised(anchors), _jacobian(scene, data, rules, estimate), estimate, rules
         )
         estimate = estimate + step
         if np.abs(step).max() < 1e-6:
             break
-    after = data.normalised(projected_centers(scene, data.cuboids, rules, matrix_from_rotation_vector(estimate)))
+    after = data.normalised(projected_anchors(scene, data, rules, matrix_from_rotation_vector(estimate)))
     objects = data.per_object(np.linalg.norm(after, axis=1))
     return CauseEstimate(
         kind="calibration_shift",
         statistic=float(data.cost(before) - data.cost(after)) / noise_excess(after),
         threshold=float(chi2.isf(rules.cause.false_alarm_rate, 3)),
+        remaining=float(data.cost(after)) / len(objects),
         agreement=agreement(data.per_object(np.linalg.norm(before, axis=1)), objects),
         residual_before_px=median_px(data, before),
         residual_after_px=median_px(data, after),
@@ -77,8 +78,8 @@ def _jacobian(scene: Scene, data: Residuals, rules: LidarCameraRules, at: Floats
     """Return the derivative of the normalised projected centres by the rotation vector: (k, 2, 3)."""
     columns = []
     for axis in np.eye(3):
-        high = projected_centers(scene, data.cuboids, rules, matrix_from_rotation_vector(at + _STEP_RAD * axis))
-        low = projected_centers(scene, data.cuboids, rules, matrix_from_rotation_vector(at - _STEP_RAD * axis))
+        high = projected_anchors(scene, data, rules, matrix_from_rotation_vector(at + _STEP_RAD * axis))
+        low = projected_anchors(scene, data, rules, matrix_from_rotation_vector(at - _STEP_RAD * axis))
         columns.append((high - low) / (2 * _STEP_RAD) / data.noise_px)
     return np.stack(columns, axis=-1)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeVar
-
 import numpy as np
 
 from services.alignment.extrinsics import transform_between
@@ -31,8 +29,6 @@ CHECK = "lidar_camera"
 _SAME_THING_IOU = 0.5
 _SAME_THING_M = 1.0
 
-SomeRows = TypeVar("SomeRows", BoxRows, CuboidRows)
-
 
 def collect_scenes(sample: CheckSample, rules: LidarCameraRules) -> tuple[tuple[Scene, ...], tuple[NotApplicable, ...]]:
     """Return one scene for each camera with boxes and stream with cuboids that are tied together.
@@ -43,11 +39,14 @@ def collect_scenes(sample: CheckSample, rules: LidarCameraRules) -> tuple[tuple[
     """
     streams = sample.manifest.streams
     cameras = [stream for stream in streams if stream.modality in ("image", "video")]
-    cuboids = {stream.id: _human_first(cuboid_rows(sample.annotations, stream.id)) for stream in streams}
+    cuboids = {stream.id: cuboid_rows(sample.annotations, stream.id) for stream in streams}
+    arrived = _labelled_on_arrival(sample)
     spatial = [
         stream
         for stream in streams
-        if len(cuboids[stream.id]) or (rules.judge_unlabelled_streams and stream.modality == "lidar")
+        if len(cuboids[stream.id])
+        or (stream.id, "spatial") in arrived
+        or (rules.judge_unlabelled_streams and stream.modality == "lidar")
     ]
     missing = []
     if not cameras:
@@ -59,13 +58,23 @@ def collect_scenes(sample: CheckSample, rules: LidarCameraRules) -> tuple[tuple[
     scenes: list[Scene] = []
     if not missing:
         for camera in cameras:
-            boxes = _human_first(box_rows(sample.annotations, camera.id))
+            boxes = box_rows(sample.annotations, camera.id)
+            if not len(boxes) and (camera.id, "image") not in arrived and not rules.judge_unlabelled_streams:
+                reason = f"camera {camera.id} has no boxes to compare with the cuboids"
+                missing.append(_missing(reason, camera.id))
+                continue
             for result in _scenes_of(sample, rules, camera, boxes, [(s, cuboids[s.id]) for s in spatial]):
                 if isinstance(result, Scene):
                     scenes.append(result)
                 else:
                     missing.append(result)
     return tuple(scenes), tuple(missing)
+
+
+def _labelled_on_arrival(sample: CheckSample) -> frozenset[tuple[str, str]]:
+    """Return the streams that had labels when the sample came: if they have none now, these were taken away."""
+    kinds = {"box": "image", "track": "image", "cuboid": "spatial", "spatial_track": "spatial"}
+    return frozenset((a.stream, kinds[a.type]) for a in sample.manifest.annotations if a.type in kinds)
 
 
 def _missing(reason: str, *streams: str) -> NotApplicable:
@@ -79,9 +88,6 @@ def _scenes_of(
     boxes: BoxRows,
     spatial: list[tuple[Stream, CuboidRows]],
 ) -> Iterator[Scene | NotApplicable]:
-    if not len(boxes) and not rules.judge_unlabelled_streams:
-        yield _missing(f"camera {stream.id} has no boxes to compare with the cuboids", stream.id)
-        return
     camera = _camera(sample, stream, boxes)
     if camera is None:
         yield _missing(
@@ -123,6 +129,7 @@ def _scene(
     camera_from_spatial: Floats,
 ) -> Scene:
     (stream, camera, boxes), (other, cuboids) = seen, spatial
+    boxes, cuboids = _human_first(boxes, cuboids)
     last_frame = int(max(boxes.frames.max(initial=0), cuboids.frames.max(initial=0)))
     partner = nearest_frames(other.clock, stream.clock, last_frame)
     cloud_frames = np.unique(cuboids.frames)
@@ -176,18 +183,50 @@ def _points_behind(camera: Camera, points_m: Floats, boxes_px: Floats, rules: Li
     )
 
 
-def _human_first(rows: SomeRows) -> SomeRows:
-    """Leave out predictions of things that somebody has labelled in the same frame: two labels, one thing."""
-    by_model = np.array([a.author is not None and a.author.kind == "model" for a in rows.annotations], dtype=np.bool_)
-    if by_model.all() or not by_model.any():
-        return rows
+def _human_first(boxes: BoxRows, cuboids: CuboidRows) -> tuple[BoxRows, CuboidRows]:
+    """Leave out predictions of things that somebody has labelled in the same frame: two labels, one thing.
+
+    A prediction's box and cuboid go together, even where only one of them lies on a person's label.
+    """
+    dropped = _predicted_again(boxes), _predicted_again(cuboids)
+    if not any(marks.any() for marks in dropped):
+        return boxes, cuboids
+    gone = {
+        (int(rows.frames[i]), rows.object_ids[i])
+        for rows, marks in zip((boxes, cuboids), dropped, strict=True)
+        for i in np.flatnonzero(marks).tolist()
+        if rows.object_ids[i] is not None
+    }
+    kept = [
+        [
+            i
+            for i in np.flatnonzero(~marks).tolist()
+            if not (_is_prediction(rows, i) and (int(rows.frames[i]), rows.object_ids[i]) in gone)
+        ]
+        for rows, marks in zip((boxes, cuboids), dropped, strict=True)
+    ]
+    return (
+        take_rows(boxes, np.array(kept[0], dtype=np.intp)),
+        take_rows(cuboids, np.array(kept[1], dtype=np.intp)),
+    )
+
+
+def _is_prediction(rows: Rows, row: int) -> bool:
+    author = rows.annotations[row].author
+    return author is not None and author.kind == "model"
+
+
+def _predicted_again(rows: BoxRows | CuboidRows) -> Bools:
+    by_model = np.array([_is_prediction(rows, i) for i in range(len(rows))], dtype=np.bool_)
     dropped = np.zeros(len(rows), dtype=np.bool_)
+    if by_model.all() or not by_model.any():
+        return dropped
     for frame in np.unique(rows.frames[by_model]).tolist():
         models = np.flatnonzero(by_model & (rows.frames == frame))
         people = np.flatnonzero(~by_model & (rows.frames == frame) & ~rows.ignore)
         if len(people):
             dropped[models] = (_same_thing(rows, models, people) | _same_id(rows, models, people)).any(axis=1)
-    return take_rows(rows, np.flatnonzero(~dropped))
+    return dropped
 
 
 def _same_thing(rows: BoxRows | CuboidRows, a: Ints, b: Ints) -> Bools:

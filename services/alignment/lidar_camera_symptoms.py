@@ -146,7 +146,7 @@ class _Judge:
         class_limits = scene.box_thresholds[b]
         ratio = self._size_ratio(c, b)
         depth = float(self._projected.depth_m[c])
-        if ratio is not None and max(ratio, 1 / ratio) >= limits.depth_ratio and iou < class_limits.min_iou:
+        if ratio is not None and max(ratio, 1 / ratio) >= limits.depth_ratio:
             expected = depth * ratio
             severity: Severity = "major" if max(ratio, 1 / ratio) >= limits.depth_ratio_major else "minor"
             message = (
@@ -169,7 +169,8 @@ class _Judge:
                 measured=Measured(value=iou, unit="iou", threshold=class_limits.min_iou),
             )  # fmt: skip
             return
-        yield from self._height(c, b, depth)
+        if self._meaning(scene.cuboids.labels[c]) == self._meaning(scene.boxes.labels[b]):
+            yield from self._height(c, b, depth)
 
     def _size_ratio(self, c: int, b: int) -> float | None:
         """Projected size over box size, where the two look the same way and neither is cut off."""

@@ -29,7 +29,7 @@ class ClassThresholds(Contract):
     height_m: tuple[Metres, Metres] = Field(description="(lowest, highest) plausible height, metres.")
     typical_size_m: SizeM = Field(description="(length, width, height): which of two classes fits a cuboid.")
     center_noise_share: Fraction = Field(
-        default=0.04,
+        default=0.03,
         description="Standard deviation of an object's labelled centre, as a share of its box's side.",
     )
 
@@ -54,18 +54,18 @@ DEFAULT_CLASSES = (
     ClassThresholds(
         labels=("cyclist", "bicycle", "bicyclist", "rider", "motorcycle", "motorcyclist", "scooter"),
         min_iou=0.35, min_iou_major=0.15, height_m=(0.6, 2.5), typical_size_m=(1.8, 0.7, 1.7),
-        center_noise_share=0.06,
+        center_noise_share=0.05,
     ),
     ClassThresholds(
         labels=("pedestrian", "person", "person_sitting", "human", "walker"),
         min_iou=0.3, min_iou_major=0.1, height_m=(0.5, 2.5), typical_size_m=(0.8, 0.7, 1.7),
-        center_noise_share=0.08,
+        center_noise_share=0.06,
     ),
 )  # fmt: skip
 
 OTHER_CLASS = ClassThresholds(
     labels=(), min_iou=0.3, min_iou_major=0.1, height_m=(0.1, 8.0), typical_size_m=(2.0, 2.0, 2.0),
-    center_noise_share=0.08,
+    center_noise_share=0.06,
 )  # fmt: skip
 
 
@@ -79,10 +79,10 @@ class LidarCameraCauseRules(Contract):
 
     enabled: bool = True
     false_alarm_rate: Annotated[float, Field(ge=1e-12, le=0.5)] = Field(
-        default=1e-4, description="Accepted chance of a cause in a sample without one."
+        default=1e-3, description="Accepted chance of a cause in a sample without one."
     )
     center_noise_px: Annotated[float, Field(gt=0, le=100)] = Field(
-        default=2.0, description="Standard deviation of an object's labelled centre, pixels, besides its share."
+        default=1.5, description="Standard deviation of an object's labelled centre, pixels, besides its share."
     )
     min_pairs: Annotated[int, Field(ge=3, le=100_000)] = 3
     min_objects: Annotated[int, Field(ge=2, le=100_000)] = 2
@@ -139,9 +139,9 @@ class LidarCameraRules(Contract):
         default=0.5, description="Overlap at which a differing object_id is a fault and not a neighbour."
     )
     depth_ratio: Ratio = Field(
-        default=1.35, description="Cuboid's size in the image over the box's, or the inverse, that is implausible."
+        default=1.35, description="Cuboid's height in the image over the box's, or the inverse, that is implausible."
     )
-    depth_ratio_major: Ratio = 1.6
+    depth_ratio_major: Ratio = 1.5
     min_points_inside: Annotated[int, Field(ge=1, le=100_000)] = 1
     points_margin_m: Annotated[float, Field(ge=0, le=10)] = Field(
         default=0.1, description="Cuboids are grown by it before points are counted."
