@@ -1,0 +1,59 @@
+"""``concord export``: ground truth as JSON Lines."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal, TextIO
+
+import typer
+
+from infra.cli.connection import KeyOption, UrlOption, with_client
+from infra.cli.console import messages, plain
+from infra.client import ConcordClient
+from services.contracts.canonical import canonical_json
+from services.contracts.records import GroundTruth
+
+
+def export(
+    project: Annotated[str, typer.Argument(help="The project.")],
+    output_file: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file; standard output if left out.")
+    ] = None,
+    file_format: Annotated[Literal["json"], typer.Option("--format", help="json: one record a line.")] = "json",
+    lineage: Annotated[bool, typer.Option("--lineage/--no-lineage", help="With the lineage of each record.")] = True,
+    url: UrlOption = None,
+    key: KeyOption = None,
+) -> None:
+    """Write the ground truth of a project, one canonical JSON record a line, by sample and revision."""
+
+    async def work(client: ConcordClient) -> int:
+        if output_file is None:
+            return await _write(client, project, typer.get_text_stream("stdout"), lineage=lineage)
+        partial = output_file.with_name(f".{output_file.name}.partial")
+        try:
+            with partial.open("w", encoding="utf-8") as stream:
+                count = await _write(client, project, stream, lineage=lineage)
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.replace(output_file)
+        finally:
+            partial.unlink(missing_ok=True)
+        return count
+
+    count = with_client(url, key, work)
+    messages().print(plain(f"{count} records of {project}{f' in {output_file}' if output_file else ''}"))
+
+
+async def _write(client: ConcordClient, project: str, stream: TextIO, *, lineage: bool) -> int:
+    count = 0
+    async for record in client.each(lambda cursor: client.ground_truths(project, cursor=cursor)):
+        stream.write(_line(record, lineage=lineage))
+        count += 1
+    return count
+
+
+def _line(record: GroundTruth, *, lineage: bool) -> str:
+    left_out = frozenset[str]() if lineage else frozenset({"lineage"})
+    # Canonical, so that two exports of the same records are the same bytes.
+    return canonical_json(record.model_dump(mode="json", exclude=set(left_out))).decode() + "\n"
