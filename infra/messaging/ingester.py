@@ -152,11 +152,11 @@ class Ingester:
                     del unfinished[number]
 
         try:
-            lanes: dict[tuple[str | None, ...], list[tuple[int, Arrival]]] = {}
+            lanes: dict[tuple[str | int, ...], list[tuple[int, Arrival]]] = {}
             for number, message in enumerate(messages):
                 arrival = await self._read(message) if reachable else None
                 if isinstance(arrival, Arrival):
-                    lanes.setdefault(_lane_of(arrival, number), []).append((number, arrival))
+                    lanes.setdefault(arrival.lane(number), []).append((number, arrival))
                     continue
                 if arrival is None:
                     reachable = False
@@ -235,12 +235,6 @@ class Ingester:
             _log.exception("ingester_failed", error=type(error).__name__, deliveries=deliveries)
             await _nak(message, min(2.0**deliveries, _MAX_PAUSE_S))
         return True
-
-
-def _lane_of(arrival: Arrival, number: int) -> tuple[str | None, ...]:
-    if arrival.project is None or arrival.sample_id is None:
-        return (str(number),)
-    return (arrival.project, arrival.sample_id)
 
 
 def _log_refused(message: Msg, error: ConcordError) -> None:

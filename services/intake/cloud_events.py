@@ -56,6 +56,7 @@ _ATTRIBUTE_NAME = re.compile(r"[a-z0-9]{1,60}")
 _NOT_IN_A_STRING = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _NOT_IN_A_URI = re.compile(r"[\s\"<>\\^`{|}]")
 _JSON_TYPE = re.compile(r"(application|text)/([a-z0-9!#$&^_.+-]+\+)?json")
+_CHARSET = re.compile(r';\s*charset\s*=\s*"?([^\s;"]+)', re.IGNORECASE)
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
 
 
@@ -149,6 +150,9 @@ def read_envelope(message: EventMessage) -> Envelope:
         UnsupportedMediaTypeError: The message is no CloudEvent, or its data is not JSON.
     """
     media_type = media_type_of(message.content_type)
+    charset = _CHARSET.search(message.content_type or "")
+    if charset is not None and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise UnsupportedMediaTypeError(f"The body is {charset[1][:40]}; encode it as UTF-8.")
     if media_type in (STRUCTURED_TYPE, "application/cloudevents"):
         return _structured(message.body)
     if media_type.startswith("application/cloudevents"):

@@ -53,6 +53,10 @@ class Arrival:
     project: str | None
     sample_id: str | None
 
+    def lane(self, number: int) -> tuple[str | int, ...]:
+        """Return what events that must keep their order have in common; ``number`` tells apart all others."""
+        return (number,) if self.project is None or self.sample_id is None else (self.project, self.sample_id)
+
 
 class Inbox:
     """Takes events in.

@@ -1,0 +1,95 @@
+"""Events in over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from api.auth import Services
+from api.bodies import reply
+from api.cloud_events import REQUEST_DOCUMENTATION, BatchReply, read_request
+from api.policies import requires
+from api.problems import problem_document
+from services.access.policy import Permission
+from services.contracts.access import Principal
+from services.contracts.events import Receipt
+from services.errors import ConcordError, UnavailableError
+from services.intake.cloud_events import EventMessage
+from services.intake.inbox import Arrival, Inbox
+
+router = APIRouter(tags=["events"])
+
+# Leaves most of the connection pool to others while a large batch is taken in.
+_LANES_AT_ONCE = 4
+
+
+@router.post(
+    "/v1/events",
+    status_code=202,
+    response_model=Receipt | BatchReply,
+    responses={207: {"model": BatchReply, "description": "Some events of the batch were refused"}},
+    openapi_extra=REQUEST_DOCUMENTATION,
+)
+async def post_events(
+    request: Request,
+    services: Services,
+    principal: Annotated[Principal, Depends(requires(Permission.EVENTS_SEND))],
+) -> Response:
+    """Take in one CloudEvent, structured or binary, or a batch of up to 1,000.
+
+    The pair (source, id) is the key of deduplication, for ever: the same event again is answered alike, with the
+    outcome ``duplicate``; the pair with other content is refused. A refused event is kept as a dead letter.
+    """
+    message = await read_request(request)
+    if isinstance(message, EventMessage):
+        receipt = await services.inbox.receive(message, via="http", projects=principal.projects)
+        return reply(receipt, status=202)
+    results = await _take_batch(services.inbox, message, principal)
+    refused = any(result["outcome"] == "refused" for result in results)
+    return reply({"results": results}, status=207 if refused else 202)
+
+
+async def _take_batch(inbox: Inbox, batch: tuple[EventMessage, ...], principal: Principal) -> list[dict[str, Any]]:
+    """Take events of one sample in their order, those of different samples side by side.
+
+    Raises:
+        UnavailableError: Some events may have been accepted; the batch may be sent again as it is.
+    """
+    results: list[dict[str, Any]] = [{} for _ in batch]
+    lanes: dict[tuple[str | int, ...], list[tuple[int, Arrival]]] = {}
+    for number, message in enumerate(batch):
+        try:
+            arrival = await inbox.read(message, via="http", projects=principal.projects)
+        except UnavailableError:
+            raise
+        except ConcordError as error:
+            results[number] = {"outcome": "refused", "problem": problem_document(error)}
+        else:
+            lanes.setdefault(arrival.lane(number), []).append((number, arrival))
+    slots = asyncio.Semaphore(_LANES_AT_ONCE)
+
+    async def run_lane(lane: list[tuple[int, Arrival]]) -> None:
+        async with slots:
+            for number, arrival in lane:
+                results[number] = await _take(inbox, arrival, principal)
+
+    # All lanes are left to finish: a half-done batch is smaller when it is sent again.
+    outcomes = await asyncio.gather(*(run_lane(lane) for lane in lanes.values()), return_exceptions=True)
+    for outcome in outcomes:
+        if outcome is not None:
+            raise outcome
+    return results
+
+
+async def _take(inbox: Inbox, arrival: Arrival, principal: Principal) -> dict[str, Any]:
+    try:
+        receipt = await inbox.take(arrival, via="http", projects=principal.projects)
+    except UnavailableError:
+        raise
+    except ConcordError as error:
+        event = arrival.event
+        return {"source": event.source, "id": event.id, "outcome": "refused", "problem": problem_document(error)}
+    return receipt.model_dump(mode="json")
