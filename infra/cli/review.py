@@ -104,6 +104,7 @@ def _print_evidence(claimed: ClaimedTask, evidence: Evidence) -> None:
 
 def decide(
     task: Annotated[str, typer.Argument(help="The task.")],
+    *,
     verdict: Annotated[Verdict, typer.Option(help="What is decided.")],
     reason_code: Annotated[
         str | None, typer.Option(help="Needed to accept a conflict; the rule set names them.")
@@ -112,6 +113,9 @@ def decide(
     patch: Annotated[Path | None, typer.Option(help='A JSON file {"upsert": […], "remove": […]}.')] = None,
     labels: Annotated[Path | None, typer.Option(help="A JSON file with the whole label set, to submit.")] = None,
     fence: Annotated[int | None, typer.Option(min=1, help="From the claim; looked up if left out.")] = None,
+    label_version: Annotated[
+        int | None, typer.Option(min=0, help="Of the labels you saw; refused if they have changed where it matters.")
+    ] = None,
     json_output: JsonOption = False,
     url: UrlOption = None,
     key: KeyOption = None,
@@ -129,6 +133,7 @@ def decide(
             "note": note,
             "patch": patch_document,
             "annotations": annotations,
+            "label_version": label_version,
         }
         return await client.decide(task, DecisionInput(**given))
 
