@@ -16,8 +16,9 @@ from services.formats.rttm import parse_rttm
 from services.formats.stm import parse_stm
 
 _LEFT_COLOUR_FROM_RECTIFIED_M = (0.06, 0.0, 0.004)
-"""KITTI states cuboids in the frame of its reference camera; the left colour camera stands 6 cm beside it, on one rig
-for all recordings (A. Geiger et al., *Vision meets robotics: the KITTI dataset*, 2013, figure 3 and the P2 matrices)."""
+"""KITTI states cuboids in the frame of its reference camera; the left colour camera stands 6 cm beside it, on one
+rig for all recordings (A. Geiger et al., *Vision meets robotics: the KITTI dataset*, 2013, figure 3, and the P2
+matrices of its calibration files)."""
 
 
 def read_label_file(file: LabelFile, manifest: SampleManifest, data: bytes) -> tuple[Annotation, ...]:

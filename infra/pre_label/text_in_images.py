@@ -1,0 +1,129 @@
+"""Which text stands where in an image, by RapidOCR; needs the extra ``ocr``.
+
+The networks come with the package; their runtime is given a fixed number of threads, since it would take every core.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import ValidationError
+
+from infra.pre_label.local_model import in_budget, require, version_of
+from services.contracts.annotations import Annotation
+from services.contracts.label_base import Author
+from services.contracts.labels_visual import Box, Polygon
+from services.contracts.pre_label import TextInImages
+from services.errors import AssetError, PreLabelError
+from services.ports.pre_label import PreLabelRequest
+
+
+class TextInImagesPreLabeler:
+    """Marks lines of text in the image streams of a sample."""
+
+    def __init__(self, config: TextInImages) -> None:
+        self._config = config
+        self._engine: Any = None
+        self._one_at_a_time = asyncio.Lock()
+
+    @property
+    def name(self) -> str:
+        """The source's name."""
+        return self._config.name
+
+    @property
+    def version(self) -> str:
+        """The version of the package that holds the networks."""
+        return version_of("rapidocr")
+
+    async def predict(self, request: PreLabelRequest) -> tuple[Annotation, ...]:
+        """Return one box (or polygon) a line of text, with the text in ``attributes["text"]``.
+
+        Coordinates are pixels of the image as stored: a rotation by EXIF is not applied.
+
+        Raises:
+            PreLabelError: The package or an image is missing or unreadable, or the time is over.
+        """
+        wanted = self._config.streams
+        streams = [
+            stream.id
+            for stream in request.manifest.streams
+            if stream.modality == "image" and stream.uri is not None and (not wanted or stream.id in wanted)
+        ]
+        labels: list[Annotation] = []
+        for stream in streams:
+            try:
+                content = await request.read(stream)
+            except AssetError as error:
+                raise PreLabelError(f"The image {stream} can not be read: {error.detail}") from error
+
+            def work(stream: str = stream, content: bytes = content) -> list[Annotation]:
+                return self._lines(stream, content)
+
+            async with self._one_at_a_time:
+                labels.extend(await in_budget(self.name, self._config.budget_s, work))
+        return tuple(labels)
+
+    def _lines(self, stream: str, content: bytes) -> list[Annotation]:
+        image = _decoded(content, stream, self._config.max_pixels)
+        answer = self._reader()(image)
+        boxes, texts, scores = (getattr(answer, key, None) for key in ("boxes", "txts", "scores"))
+        if boxes is None or texts is None or scores is None:
+            return []
+        author = Author(kind="model", id=self.name, version=self.version)
+        labels: list[Annotation] = []
+        for corners, text, score in zip(boxes, texts, scores, strict=True):
+            if float(score) < self._config.min_confidence or not str(text).strip():
+                continue
+            points = np.asarray(corners, dtype=np.float64)
+            common: dict[str, Any] = {
+                "id": f"{self.name}-{stream}-{len(labels)}"[:200],
+                "stream": stream,
+                "label": self._config.label,
+                "confidence": min(1.0, max(0.0, float(score))),
+                "author": author,
+                "attributes": {"text": str(text).replace("\x00", "")[:2_000]},
+            }
+            try:
+                labels.append(_shaped(self._config.shape, points, common))
+            except ValidationError:
+                continue  # a line without area
+        return labels
+
+    def _reader(self) -> Any:
+        if self._engine is None:
+            module = require("rapidocr", "ocr")
+            require("onnxruntime", "ocr")
+            self._engine = module.RapidOCR(
+                params={
+                    "Global.log_level": "error",
+                    "EngineConfig.onnxruntime.intra_op_num_threads": self._config.threads,
+                    "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+                }
+            )
+        return self._engine
+
+
+def _shaped(shape: str, points_px: NDArray[np.float64], common: dict[str, Any]) -> Annotation:
+    if shape == "polygon":
+        return Polygon(points_px=tuple((float(x), float(y)) for x, y in points_px), **common)
+    (x_min, y_min), (x_max, y_max) = points_px.min(axis=0), points_px.max(axis=0)
+    return Box(box=(float(x_min), float(y_min), float(x_max), float(y_max)), **common)
+
+
+def _decoded(content: bytes, stream: str, max_pixels: int) -> NDArray[np.uint8]:
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if image.width * image.height > max_pixels:
+                raise PreLabelError(
+                    f"The image {stream} has {image.width} x {image.height} pixels; {max_pixels} are decoded"
+                )
+            # RapidOCR takes an array for BGR, as OpenCV would have read it.
+            return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
+    except (OSError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PreLabelError(f"The image {stream} can not be decoded: {str(error)[:200]}") from None
