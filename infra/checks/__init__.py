@@ -1,0 +1,1 @@
+"""Where the cross-modal checks run."""

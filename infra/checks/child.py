@@ -1,0 +1,138 @@
+"""What a process of the check runner does: read, decode, check. Everything crosses its border as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from infra.storage.assets import FileAssetReader
+from infra.storage.decode import decode_stream
+from services.alignment.engine import run_checks
+from services.alignment.sample import AudioData, CheckSample
+from services.contracts.annotations import Annotations
+from services.contracts.findings import CheckReport, Finding, finding_id
+from services.contracts.manifest import SampleManifest
+from services.errors import AssetError, AssetHashMismatchError, AssetMissingError
+from services.rules.rule_set import RuleSet
+
+SOURCE_CHECK = "metadata_source"
+_ANNOTATIONS: TypeAdapter[Annotations] = TypeAdapter(Annotations)
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderConfig:
+    """How a process of the runner reads assets.
+
+    Attributes:
+        roots: Allowed folders; a relative address is inside the first.
+        max_bytes: Largest asset.
+        timeout_s: Longest time for one asset.
+    """
+
+    roots: tuple[Path, ...]
+    max_bytes: int
+    timeout_s: float
+
+
+def start_child() -> None:
+    """Make the process end with the one that started it, and leave Ctrl-C to that one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
+
+
+def warm_up() -> int:
+    """Return the process's id; by then everything is imported."""
+    return os.getpid()
+
+
+def check_sample(config: ReaderConfig, manifest_json: bytes, annotations_json: bytes, rules_json: bytes) -> bytes:
+    """Run all checks over one sample and return the report as JSON.
+
+    Args:
+        config: How to read assets.
+        manifest_json: A :class:`SampleManifest`.
+        annotations_json: The labels to check, a list.
+        rules_json: A :class:`RuleSet`.
+    """
+    manifest = SampleManifest.model_validate_json(manifest_json)
+    rules = RuleSet.model_validate_json(rules_json)
+    annotations = _ANNOTATIONS.validate_json(annotations_json)
+    reader = FileAssetReader(config.roots, config.max_bytes, config.timeout_s)
+    sample, faults = asyncio.run(_read_sample(manifest, annotations, reader, rules))
+    report = run_checks(sample, rules)
+    whole = CheckReport(
+        rule=report.rule,
+        findings=(*faults, *report.findings),
+        folded=report.folded,
+        not_applicable=report.not_applicable,
+    )
+    return whole.model_dump_json(exclude_none=True).encode()
+
+
+async def _read_sample(
+    manifest: SampleManifest, annotations: Annotations, reader: FileAssetReader, rules: RuleSet
+) -> tuple[CheckSample, list[Finding]]:
+    audio: dict[str, AudioData] = {}
+    clouds_m: dict[str, NDArray[np.float32]] = {}
+    sizes_px: dict[str, tuple[int, int]] = {}
+    faults: list[Finding] = []
+    for stream in manifest.streams:
+        if stream.uri is None:
+            continue
+        try:
+            content = await reader.read(stream.uri, sha256=stream.sha256)
+            decoded = decode_stream(stream, content.data)
+        except AssetError as error:
+            faults.append(_fault(f"stream {stream.id}", stream.id, error, rules, place=""))
+            continue
+        if isinstance(decoded, AudioData):
+            audio[stream.id] = decoded
+        elif isinstance(decoded, tuple):
+            sizes_px[stream.id] = decoded
+        elif decoded is not None:
+            clouds_m[stream.id] = decoded
+    for file in manifest.label_files:
+        try:
+            await reader.check(file.uri, sha256=file.sha256)
+        except AssetError as error:
+            faults.append(_fault(f"label file of stream {file.stream}", file.stream, error, rules, place=file.uri))
+    sample = CheckSample(
+        manifest=manifest, annotations=annotations, audio=audio, clouds_m=clouds_m, image_sizes_px=sizes_px
+    )
+    return sample, faults
+
+
+def _fault(what: str, stream_id: str, error: AssetError, rules: RuleSet, *, place: str) -> Finding:
+    kind = _kind_of(error)
+    return Finding(
+        finding_id=finding_id(SOURCE_CHECK, kind, rules.id, streams=(stream_id,), place=place),
+        check=SOURCE_CHECK,
+        kind=kind,
+        severity="critical",
+        message=f"The {what} could not be read: {error.detail}"[:2_000],
+        streams=(stream_id,),
+        rule=rules.reference,
+    )
+
+
+def _kind_of(error: AssetError) -> str:
+    if isinstance(error, AssetMissingError):
+        return "asset_missing"
+    return "hash_mismatch" if isinstance(error, AssetHashMismatchError) else "asset_unreadable"
