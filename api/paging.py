@@ -6,11 +6,13 @@ import base64
 import binascii
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from fastapi import Query
+from pydantic import Field
 
+from services.contracts.base import Identifier, Name, UtcDatetime
 from services.contracts.canonical import canonical_json, parse_json
 from services.contracts.validation import validate
 from services.errors import ConcordError, InvalidInputError
@@ -25,21 +27,74 @@ Cursor = Annotated[
     str | None, Query(max_length=_MAX_LENGTH, description="next_cursor of the page before; opaque, do not build one.")
 ]
 
-TimeKey = tuple[datetime, UUID]
-SampleKey = tuple[datetime, str, int]
-RevisionKey = tuple[str, int]
-NameKey = tuple[str]
-NumberKey = tuple[int]
-IdKey = tuple[UUID]
+_Revision = Annotated[int, Field(ge=0, le=2**31 - 1)]
+_Sequence = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class TimeKey(NamedTuple):
+    """Key of a list by time."""
+
+    at: UtcDatetime
+    id: UUID
+
+
+class SampleKey(NamedTuple):
+    """Key of a list of sample revisions by time."""
+
+    at: UtcDatetime
+    sample_id: Identifier
+    revision: _Revision
+
+
+class RevisionKey(NamedTuple):
+    """Key of a list by id and number."""
+
+    id: Identifier
+    revision: _Revision
+
+
+class TextTimeKey(NamedTuple):
+    """Key of a list by time, of things whose ids are texts."""
+
+    at: UtcDatetime
+    id: Identifier
+
+
+class QueueKey(NamedTuple):
+    """Key of a list of queues."""
+
+    project: Name
+    queue: Name
+    kind: Name
+
+
+class NameKey(NamedTuple):
+    """Key of a list by id."""
+
+    id: Identifier
+
+
+class NumberKey(NamedTuple):
+    """Key of a list by sequence number."""
+
+    sequence: _Sequence
+
+
+class IdKey(NamedTuple):
+    """Key of a list whose order only its store knows."""
+
+    id: UUID
 
 
 def encode_cursor(of: str, key: Sequence[Any]) -> str:
     """Return the cursor after ``key`` in the list named ``of``."""
-    parts = [
-        part.isoformat() if isinstance(part, datetime) else str(part) if isinstance(part, UUID) else part
-        for part in key
-    ]
-    return base64.urlsafe_b64encode(canonical_json([of, *parts])).decode().rstrip("=")
+    return base64.urlsafe_b64encode(canonical_json([of, *map(_plain, key)])).decode().rstrip("=")
+
+
+def _plain(part: Any) -> Any:
+    if isinstance(part, datetime):
+        return part.isoformat()
+    return str(part) if isinstance(part, UUID) else part
 
 
 def decode_cursor(of: str, kind: type[Key], cursor: str | None) -> Key | None:

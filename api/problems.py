@@ -77,7 +77,9 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    instance: str = Field(description="Names this one request, as the log does.")
+    instance: str | None = Field(
+        default=None, description="Names this one request, as the log does; a problem inside a batch has none."
+    )
     places: list[Place] = Field(default_factory=list)
 
 

@@ -254,6 +254,14 @@ class IdempotencyConflictError(ConcordError):
     category = Category.CONFLICT
 
 
+class SecretToldError(ConcordError):
+    """The call made a key when it came first; a secret is told once."""
+
+    code = "secret-told"
+    title = "The secret of this key was told once"
+    category = Category.CONFLICT
+
+
 class UnavailableError(ConcordError):
     """A part that this operation needs does not answer; try again."""
 

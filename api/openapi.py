@@ -1,0 +1,116 @@
+"""The OpenAPI 3.1 document: what FastAPI knows, and the bodies and problems that it does not read itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute, iter_route_contexts
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from api.bodies import JSON_TYPE, body_model_of
+from api.policies import PUBLIC, policies_of
+from api.problems import MEDIA_TYPE, Problem
+
+DESCRIPTION = """
+Concord takes data events in, checks that labels agree across modalities, asks people where they do not, and keeps
+what was decided as versioned ground truth.
+
+Every call carries `Authorization: Bearer <API key>`. Every error is a problem document (RFC 9457) with a stable
+`type`. Every list is paged by `cursor`. Every unsafe call may carry an `Idempotency-Key` and can then be sent again
+without harm.
+"""
+TAGS = (
+    ("events", "Data events in."),
+    ("dead letters", "Events that could not be handled, and another try at them."),
+    ("projects", "Use cases and their settings."),
+    ("rule sets", "Thresholds, tolerances and routing, as versioned data shared by all projects."),
+    ("samples", "Where a sample is, what was found, what was decided."),
+    ("ground truth", "Committed records and why they are believed."),
+    ("review", "Queues, tasks, leases and decisions."),
+    ("audit", "The append-only trail and its proof."),
+    ("access", "Keys and roles."),
+    ("contract", "Published schemas."),
+    ("operations", "Health, readiness and metrics."),
+)
+_PREFIX = "#/components/schemas/"
+_ALWAYS = {"500": "A fault of the service.", "503": "A part does not answer; try again."}
+_GUARDED = {"401": "No valid API key.", "403": "The key's role or projects do not allow this."}
+
+
+def build_openapi(app: FastAPI) -> dict[str, Any]:
+    """Return the document of an application."""
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=DESCRIPTION.strip(),
+        routes=app.routes,
+        tags=[{"name": name, "description": text} for name, text in TAGS],
+        separate_input_output_schemas=False,
+    )
+    schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
+    policies = policies_of(app)
+    bodies = _bodies(app)
+    models = {model for model, _ in bodies.values()} | {Problem}
+    _, definitions = models_json_schema(
+        [(model, "validation") for model in sorted(models, key=lambda model: model.__name__)],
+        ref_template=f"{_PREFIX}{{model}}",
+    )
+    schemas.update({name: schemas.get(name, schema) for name, schema in definitions["$defs"].items()})
+    for (method, path), policy in policies.items():
+        operation = document["paths"][path].get(method.lower())
+        if operation is not None:
+            _describe(operation, policy, bodies.get((method, path)))
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    return document
+
+
+def _bodies(app: FastAPI) -> dict[tuple[str, str], tuple[type[BaseModel], bool]]:
+    found = {}
+    for context in iter_route_contexts(app.routes):
+        if not isinstance(context.original_route, APIRoute):
+            continue
+        for call in _calls(context.dependant):
+            body = body_model_of(call)
+            if body is not None:
+                found.update({(method, str(context.path)): body for method in context.methods or ()})
+    return found
+
+
+def _calls(dependant: Dependant) -> Iterator[Any]:
+    for dependency in dependant.dependencies:
+        yield dependency.call
+        yield from _calls(dependency)
+
+
+def _describe(operation: dict[str, Any], policy: str, body: tuple[type[BaseModel], bool] | None) -> None:
+    responses: dict[str, Any] = operation["responses"]
+    # FastAPI announces its own error format; ours is the problem document.
+    responses.pop("422", None)
+    expected = dict(_ALWAYS)
+    if policy != PUBLIC:
+        expected |= _GUARDED
+        operation["x-concord-permission"] = policy
+    if operation.get("parameters") or body is not None:
+        expected |= {"404": "There is no such thing, or none that the key sees.", "422": "The input is not valid."}
+    if body is not None:
+        model, optional = body
+        schema = {"$ref": f"{_PREFIX}{model.__name__}"}
+        operation["requestBody"] = {"required": not optional, "content": {JSON_TYPE: {"schema": schema}}}
+        expected |= {
+            "400": "The body is not readable JSON.",
+            "409": "The state of the world says no.",
+            "412": "Somebody else changed it first.",
+            "413": "The body is too large.",
+            "415": "The content type is not read here.",
+        }
+    elif any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", ())):
+        expected |= {"409": "The state of the world says no.", "413": "The body is too large."}
+    for status, text in sorted(expected.items()):
+        content = {MEDIA_TYPE: {"schema": {"$ref": f"{_PREFIX}{Problem.__name__}"}}}
+        responses.setdefault(status, {"description": text, "content": content})

@@ -1,0 +1,146 @@
+"""Projects and rule sets."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Path
+from starlette.responses import Response
+
+from api.auth import Services
+from api.bodies import json_body, page_reply, reply
+from api.idempotency import Idempotent
+from api.paging import DEFAULT_LIMIT, Cursor, Limit, NameKey, RevisionKey, slice_page
+from api.policies import requires
+from api.schemas import MAX_INTEGER, Page, ProjectPath
+from services.access.policy import Permission
+from services.contracts.access import Principal
+from services.contracts.base import Identifier
+from services.contracts.findings import RuleReference
+from services.contracts.records import Project
+from services.errors import ChangedMeanwhileError, InvalidInputError
+from services.ports.database import Database
+from services.projects.registry import ProjectRegistry, version_of
+from services.rules.rule_set import RuleSet
+
+router = APIRouter(prefix="/v1")
+
+MayRead = Annotated[Principal, Depends(requires(Permission.PROJECTS_READ))]
+MayWrite = Annotated[Principal, Depends(requires(Permission.PROJECTS_WRITE))]
+MayReadRules = Annotated[Principal, Depends(requires(Permission.RULE_SETS_READ))]
+MayWriteRules = Annotated[Principal, Depends(requires(Permission.RULE_SETS_WRITE))]
+
+
+def etag_of(project: Project) -> str:
+    """Return the entity tag of a project's content."""
+    return f'"{version_of(project)}"'
+
+
+@router.post("/projects", status_code=201, response_model=Project, tags=["projects"])
+async def create_project(
+    principal: MayWrite,
+    project: Annotated[Project, Depends(json_body(Project, what="project"))],
+    once: Idempotent,
+) -> Response:
+    """Create a project. Its rule set must exist."""
+
+    async def call(database: Database) -> Response:
+        created = await ProjectRegistry(database).create(principal, project)
+        return reply(created, status=201, headers={"ETag": etag_of(created)})
+
+    return await once.run(principal, call)
+
+
+@router.get("/projects", response_model=Page[Project], tags=["projects"])
+async def list_projects(
+    principal: MayRead, services: Services, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
+) -> Response:
+    """List the projects that the key sees, by id."""
+    projects = await ProjectRegistry(services.database).list(principal)
+    return page_reply(
+        *slice_page(projects, "projects", lambda item: (item.id,), cursor=cursor, kind=NameKey, limit=limit)
+    )
+
+
+@router.get("/projects/{project}", response_model=Project, tags=["projects"])
+async def get_project(principal: MayRead, services: Services, project: ProjectPath) -> Response:
+    """Return a project with its ETag."""
+    found = await ProjectRegistry(services.database).get(principal, project)
+    return reply(found, headers={"ETag": etag_of(found)})
+
+
+@router.put("/projects/{project}", response_model=Project, tags=["projects"])
+async def update_project(
+    principal: MayWrite,
+    project: ProjectPath,
+    content: Annotated[Project, Depends(json_body(Project, what="project"))],
+    once: Idempotent,
+    if_match: Annotated[
+        str | None, Header(max_length=500, description="ETag of what the change was made from; refused if it changed.")
+    ] = None,
+) -> Response:
+    """Replace a project's name, purpose, domain and configuration."""
+    if content.id != project:
+        sentence = f"must be {project!r}, as in the address"
+        raise InvalidInputError(f"The project is not valid: /id {sentence}", places=(("/id", sentence),))
+
+    async def call(database: Database) -> Response:
+        expected = _expected(if_match)
+        updated = await ProjectRegistry(database).update(principal, content, expected=expected)
+        return reply(updated, headers={"ETag": etag_of(updated)})
+
+    return await once.run(principal, call)
+
+
+def _expected(if_match: str | None) -> str | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    tag = if_match.strip()
+    if len(tag) < 2 or tag[0] != '"' or tag[-1] != '"':
+        # A weak or foreign tag never matches (RFC 9110, 13.1.1).
+        raise ChangedMeanwhileError("If-Match holds no ETag of this project; read it again.")
+    return tag[1:-1]
+
+
+@router.post("/rule-sets", status_code=201, response_model=RuleSet, tags=["rule sets"])
+async def create_rule_set(
+    principal: MayWriteRules,
+    rules: Annotated[RuleSet, Depends(json_body(RuleSet, what="rule set"))],
+    once: Idempotent,
+) -> Response:
+    """Keep a rule set version. A version never changes; the same content again is nothing new."""
+
+    async def call(database: Database) -> Response:
+        await ProjectRegistry(database).add_rule_set(principal, rules)
+        return reply(rules, status=201)
+
+    return await once.run(principal, call)
+
+
+@router.get("/rule-sets", response_model=Page[RuleReference], tags=["rule sets"])
+async def list_rule_sets(
+    principal: MayReadRules, services: Services, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
+) -> Response:
+    """List all rule set versions; they are shared by all projects."""
+    references = await ProjectRegistry(services.database).list_rule_sets()
+    return page_reply(
+        *slice_page(
+            references,
+            "rule-sets",
+            lambda item: (item.id, item.version),
+            cursor=cursor,
+            kind=RevisionKey,
+            limit=limit,
+        )
+    )
+
+
+@router.get("/rule-sets/{rule_set_id}/{version}", response_model=RuleSet, tags=["rule sets"])
+async def get_rule_set(
+    principal: MayReadRules,
+    services: Services,
+    rule_set_id: Annotated[Identifier, Path(examples=["default"])],
+    version: Annotated[int, Path(ge=1, le=MAX_INTEGER, examples=[1])],
+) -> Response:
+    """Return a rule set version."""
+    return reply(await ProjectRegistry(services.database).rule_set(RuleReference(id=rule_set_id, version=version)))

@@ -1,0 +1,1 @@
+"""Samples as they are read: where they are, what was found, what was committed."""
