@@ -1,0 +1,111 @@
+"""What the database's errors mean as business facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from services.errors import (
+    AlreadyExistsError,
+    ConcordError,
+    ForbiddenError,
+    IntegrityError,
+    InvalidInputError,
+    NotFoundError,
+    SelfReviewError,
+    StaleFenceError,
+    TaskFinishedError,
+    UnavailableError,
+)
+
+_TRY_AGAIN = {
+    "25P02": "an earlier statement of the transaction failed",
+    "25P03": "the transaction was idle for too long",
+    "25006": "the database is read-only now",
+    "40001": "the transaction collided with another",
+    "40P01": "the transaction was caught in a deadlock",
+    "55P03": "a row or table stays locked",
+    "57014": "a statement took too long",
+}
+_TRY_AGAIN_CLASSES = {"08": "the connection was lost", "53": "the database is out of resources", "57": "the database "
+                      "is stopping or starting", "58": "the database's storage failed"}  # fmt: skip
+_UNSTORABLE = frozenset({"22021", "22P05"})
+
+_CONSTRAINTS: dict[str, tuple[type[ConcordError], str]] = {
+    "uq_decisions_task_id": (TaskFinishedError, "the task has its decision already"),
+    "ck_decisions_not_excluded": (SelfReviewError, "the task excludes this person: they made or judged what is judged"),
+    "ck_decisions_current_fence": (StaleFenceError, "the task was claimed again since; claim it to go on"),
+    "ck_review_tasks_not_excluded": (SelfReviewError, "the task excludes this person"),
+    "ck_review_tasks_assignee": (ForbiddenError, "the task is assigned to somebody else"),
+    "pk_ground_truth": (AlreadyExistsError, "the revision has its ground truth already"),
+    "fk_samples_projects": (NotFoundError, "there is no such project"),
+}
+
+
+def sqlstate_of(error: BaseException) -> str | None:
+    """Return the SQLSTATE of a driver's error, as raised or as SQLAlchemy wraps it."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    state = getattr(original, "sqlstate", None)
+    return state if isinstance(state, str) else None
+
+
+def _constraint_of(error: DBAPIError) -> str | None:
+    cause = error.orig.__cause__ if error.orig is not None else None
+    name = getattr(cause, "constraint_name", None)
+    return name if isinstance(name, str) else None
+
+
+def business_error(error: BaseException) -> ConcordError | None:
+    """Return what ``error`` means, or None where it is a mistake of the program.
+
+    Args:
+        error: What SQLAlchemy or asyncpg raised.
+    """
+    if isinstance(error, PoolTimeoutError):
+        return UnavailableError("all database connections are in use; try again")
+    if isinstance(error, TimeoutError | OSError):
+        return UnavailableError("the database does not answer; try again")
+    state = sqlstate_of(error)
+    reason = _TRY_AGAIN.get(state or "") or _TRY_AGAIN_CLASSES.get((state or "")[:2])
+    if reason is not None:
+        return UnavailableError(f"{reason}; try again", facts={"sqlstate": state})
+    if isinstance(error, DBAPIError):
+        return _meaning(error, state)
+    if isinstance(error, asyncpg.PostgresConnectionError | asyncpg.InterfaceError):
+        return UnavailableError("the connection to the database was lost; try again")
+    return None
+
+
+def _meaning(error: DBAPIError, state: str | None) -> ConcordError | None:
+    if error.connection_invalidated:
+        return UnavailableError("the connection to the database was lost; try again")
+    if state in _UNSTORABLE:
+        return InvalidInputError("a text contains a character that can not be stored, such as NUL; remove it")
+    constraint = _constraint_of(error)
+    if constraint in _CONSTRAINTS:
+        kind, detail = _CONSTRAINTS[constraint]
+        return kind(detail)
+    if state is not None and state.startswith("23"):
+        return IntegrityError(
+            f"the database refuses this: {constraint or 'what is kept is never changed'}",
+            facts={"constraint": constraint, "sqlstate": state},
+        )
+    if error.orig is not None and isinstance(error.orig.__cause__, asyncpg.InterfaceError):
+        return UnavailableError("the connection to the database was lost; try again")
+    return None
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise business facts in place of the database's errors."""
+    try:
+        yield
+    except (DBAPIError, PoolTimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        meaning = business_error(error)
+        if meaning is None:
+            raise
+        raise meaning from error

@@ -1,0 +1,116 @@
+"""What is to be told to the outside."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from sqlalchemy import text
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from infra.db.documents import body_of, body_text, storable
+from infra.db.listen import OUTBOX_CHANNEL
+from infra.db.repositories.base import Repository
+from services.contracts.lifecycle import RevisionRef
+from services.contracts.records import OutboxMessage
+
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 60.0
+
+_ADD = text("""
+    INSERT INTO outbox (topic, project, sample_id, revision, sequence, body, attempts)
+    VALUES (:topic, :project, :sample_id, :revision, :sequence, :body, 0)
+""")
+_NOTIFY = text("SELECT pg_notify(:channel, '')")
+# One clock for the whole statement: were it read row by row, an earlier message could leave its pause between the
+# look at it and the look at its successor, which would then go first.
+_PENDING = text("""
+    SELECT message_id, topic, project, sample_id, sequence, body, created_at, attempts
+    FROM outbox AS message
+    WHERE published_at IS NULL AND topic = ANY (CAST(:topics AS text[])) AND next_attempt_at <= statement_timestamp()
+      AND NOT EXISTS (
+          SELECT FROM outbox AS earlier
+          WHERE earlier.published_at IS NULL
+            AND earlier.project = message.project AND earlier.sample_id = message.sample_id
+            AND earlier.message_id < message.message_id
+            AND earlier.next_attempt_at > statement_timestamp()
+            AND CASE WHEN message.topic = 'event' THEN earlier.topic = 'event'
+                     ELSE earlier.topic <> 'event' AND earlier.revision = message.revision END)
+    ORDER BY message_id LIMIT :limit
+""")
+_PUBLISHED = text("""
+    UPDATE outbox SET published_at = clock_timestamp()
+    WHERE message_id = ANY (CAST(:message_ids AS bigint[])) AND published_at IS NULL
+""")
+_FAILED = text("""
+    UPDATE outbox
+    SET attempts = attempts + 1, last_error = :error,
+        next_attempt_at = clock_timestamp()
+            + make_interval(secs => least(:first_pause * power(2, least(attempts, 30)), :longest_pause))
+    WHERE message_id = :message_id AND published_at IS NULL
+""")
+_BACKLOG = text("SELECT topic, count(*) AS waiting FROM outbox WHERE published_at IS NULL GROUP BY topic")
+
+
+class PostgresOutbox(Repository):
+    """Implements :class:`services.ports.database.OutboxRepository`.
+
+    Messages of one sample are written under the sample's or the revision's lock, so their ids rise in the order in
+    which their transactions commit. Events are told in order per sample; what workflows are told, in order per
+    sample revision. A message is told at least once: two relays at the same time may both see it.
+    """
+
+    def __init__(self, session: AsyncSession) -> None:
+        super().__init__(session)
+        self._added = False
+
+    async def add(
+        self,
+        topic: Literal["event", "workflow_start", "workflow_signal"],
+        ref: RevisionRef,
+        body: dict[str, Any],
+        *,
+        sequence: int | None = None,
+    ) -> None:
+        """Keep a message and wake the relay when the transaction commits."""
+        await self._count(_ADD, topic=topic, **ref.model_dump(), sequence=sequence, body=body_text(body))
+        self._added = True
+
+    async def notify(self) -> None:
+        """Wake the relays when the transaction commits, if it has added messages."""
+        if self._added:
+            await self._run(_NOTIFY, channel=OUTBOX_CHANNEL)
+
+    async def pending(self, topics: tuple[str, ...], *, limit: int) -> tuple[OutboxMessage, ...]:
+        """Return unpublished messages in the order they must be told, oldest first, whose retry time has come."""
+        rows = await self._run(_PENDING, topics=[*topics], limit=limit)
+        return tuple(
+            OutboxMessage(
+                message_id=row.message_id,
+                topic=row.topic,
+                project=row.project,
+                sample_id=row.sample_id,
+                sequence=row.sequence,
+                body=body_of(row.body),
+                created_at=row.created_at,
+                attempts=row.attempts,
+            )
+            for row in rows
+        )
+
+    async def mark_published(self, message_ids: tuple[int, ...]) -> None:
+        """Note that messages were told."""
+        await self._count(_PUBLISHED, message_ids=[*message_ids])
+
+    async def mark_failed(self, message_id: int, error: str) -> None:
+        """Note a failed attempt; the message is tried again after 0.5 s, 1 s, 2 s … up to a minute."""
+        await self._count(
+            _FAILED,
+            message_id=message_id,
+            error=storable(error)[:2_000],
+            first_pause=_FIRST_PAUSE_S,
+            longest_pause=_LONGEST_PAUSE_S,
+        )
+
+    async def backlog(self) -> dict[str, int]:
+        """Return how many messages of each topic wait."""
+        return {row.topic: row.waiting for row in await self._run(_BACKLOG)}

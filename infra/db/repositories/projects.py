@@ -1,0 +1,110 @@
+"""Projects and rule sets."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+from sqlmodel import col, select
+
+from infra.db.documents import model_text
+from infra.db.repositories.base import Repository
+from infra.db.tables import ProjectRow, RuleSetRow
+from services.contracts.findings import RuleReference
+from services.contracts.records import Project, ProjectConfig
+from services.errors import AlreadyExistsError, NotFoundError
+from services.rules.rule_set import RuleSet
+
+_ADD = text("""
+    INSERT INTO projects (id, name, purpose, domain, config)
+    VALUES (:id, :name, :purpose, :domain, :config) ON CONFLICT DO NOTHING
+""")
+_UPDATE = text("""
+    UPDATE projects SET name = :name, purpose = :purpose, domain = :domain, config = :config WHERE id = :id
+""")
+_ADD_RULES = text("""
+    INSERT INTO rule_sets (id, version, sha256, document)
+    VALUES (:id, :version, :sha256, :document) ON CONFLICT DO NOTHING
+""")
+_RULES_SHA256 = text("SELECT sha256 FROM rule_sets WHERE id = :id AND version = :version")
+_LIST_RULES = text("SELECT id, version FROM rule_sets ORDER BY id, version")
+
+
+def _columns(project: Project) -> dict[str, str]:
+    return {
+        "id": project.id,
+        "name": project.name,
+        "purpose": project.purpose,
+        "domain": project.domain,
+        "config": model_text(project.config),
+    }
+
+
+def _project_of(row: ProjectRow) -> Project:
+    return Project(
+        id=row.id,
+        name=row.name,
+        purpose=row.purpose,
+        domain=row.domain,
+        config=ProjectConfig.model_validate_json(row.config),
+    )
+
+
+class PostgresProjects(Repository):
+    """Implements :class:`services.ports.database.ProjectRepository`."""
+
+    async def add(self, project: Project) -> None:
+        """Keep a new project.
+
+        Raises:
+            AlreadyExistsError: Its id is taken.
+        """
+        if not await self._count(_ADD, **_columns(project)):
+            raise AlreadyExistsError(f"there is a project {project.id} already")
+
+    async def get(self, project: str, *, lock: bool = False) -> Project | None:
+        """Return a project; with ``lock`` no other transaction changes it until this one ends."""
+        statement = select(ProjectRow).where(ProjectRow.id == project)
+        row = await self._entity(statement.with_for_update(key_share=True) if lock else statement)
+        return None if row is None else _project_of(row)
+
+    async def update_config(self, project: Project) -> None:
+        """Replace name, purpose, domain and configuration of a known project.
+
+        Raises:
+            NotFoundError: There is no such project.
+        """
+        if not await self._count(_UPDATE, **_columns(project)):
+            raise NotFoundError(f"there is no project {project.id}")
+
+    async def list(self) -> tuple[Project, ...]:
+        """Return all projects by id."""
+        rows = await self._entities(select(ProjectRow).order_by(col(ProjectRow.id)))
+        return tuple(_project_of(row) for row in rows)
+
+    async def add_rule_set(self, rules: RuleSet) -> None:
+        """Keep a rule set version.
+
+        Raises:
+            AlreadyExistsError: The version is known with other content.
+        """
+        sha256 = rules.sha256
+        added = await self._count(
+            _ADD_RULES, id=rules.id, version=rules.version, sha256=sha256, document=model_text(rules)
+        )
+        if added:
+            return
+        known = await self._first(_RULES_SHA256, id=rules.id, version=rules.version)
+        if known is None or known.sha256 != sha256:
+            raise AlreadyExistsError(
+                f"rule set {rules.id} has a version {rules.version} with other content; use the next version"
+            )
+
+    async def rule_set(self, reference: RuleReference) -> RuleSet | None:
+        """Return a rule set version."""
+        row = await self._entity(
+            select(RuleSetRow).where(RuleSetRow.id == reference.id, RuleSetRow.version == reference.version)
+        )
+        return None if row is None else RuleSet.model_validate_json(row.document)
+
+    async def list_rule_sets(self) -> tuple[RuleReference, ...]:
+        """Return all rule set versions by id and version."""
+        return tuple(RuleReference(id=row.id, version=row.version) for row in await self._run(_LIST_RULES))

@@ -1,0 +1,46 @@
+"""The schema as SQLModel tables, one module per feature. Private to ``infra.db``."""
+
+from infra.db.tables.access import ApiKeyRow
+from infra.db.tables.audit import AuditEntryRow, AuditHeadRow
+from infra.db.tables.base import Table
+from infra.db.tables.ground_truth import GroundTruthRow
+from infra.db.tables.idempotency import IdempotencyReplyRow
+from infra.db.tables.inbox import DeadLetterRow, InboxRow
+from infra.db.tables.outbox import OutboxRow
+from infra.db.tables.projects import ProjectRow, RuleSetRow
+from infra.db.tables.review import DecisionRow, DraftRow, FindingRow, ReviewTaskRow
+from infra.db.tables.samples import (
+    AssetRow,
+    CheckRunRow,
+    LabelSetRow,
+    SampleRevisionRow,
+    SampleRow,
+    StageChangeRow,
+)
+
+METADATA = Table.metadata
+
+__all__ = [
+    "METADATA",
+    "ApiKeyRow",
+    "AssetRow",
+    "AuditEntryRow",
+    "AuditHeadRow",
+    "CheckRunRow",
+    "DeadLetterRow",
+    "DecisionRow",
+    "DraftRow",
+    "FindingRow",
+    "GroundTruthRow",
+    "IdempotencyReplyRow",
+    "InboxRow",
+    "LabelSetRow",
+    "OutboxRow",
+    "ProjectRow",
+    "ReviewTaskRow",
+    "RuleSetRow",
+    "SampleRevisionRow",
+    "SampleRow",
+    "StageChangeRow",
+    "Table",
+]
