@@ -38,8 +38,6 @@ _LANES_AT_ONCE = 8
 _FETCH_S = 2.0
 _HEARTBEAT_S = 0.5
 _SILENT_FETCHES = 3
-_ACK_WAIT_S = 60.0
-_BEAT_S = 15.0
 _MAX_PAUSE_S = 30.0
 
 # What a message builds on may still be on its way, because senders do not wait for one another.
@@ -56,20 +54,24 @@ class Ingester:
     Args:
         nats: The connection.
         inbox: Where events go.
+        ack_wait_s: Time after which the server takes a silent ingester for dead and delivers again.
+        pause_s: First pause before an event is tried again; it doubles.
     """
 
-    def __init__(self, nats: Client, inbox: Inbox) -> None:
+    def __init__(self, nats: Client, inbox: Inbox, *, ack_wait_s: float = 60.0, pause_s: float = 1.0) -> None:
         self._nats = nats
         self._inbox = inbox
+        self._ack_wait_s = ack_wait_s
+        self._pause_s = pause_s
 
     async def run(self, stop: asyncio.Event) -> None:
         """Take events in until ``stop`` is set; what is in hand then is finished."""
-        pause_s = 0.5
+        pause_s = self._pause_s
         while not stop.is_set():
             try:
                 await ensure_streams(self._nats)
                 subscription = await self._subscribe()
-                pause_s = 0.5
+                pause_s = self._pause_s
                 await self._pull(subscription, stop)
             except (nats.errors.Error, TimeoutError, OSError) as error:
                 _log.warning("ingester_interrupted", error=type(error).__name__, detail=str(error)[:200])
@@ -85,7 +87,7 @@ class Ingester:
             config=ConsumerConfig(
                 deliver_policy=DeliverPolicy.ALL,
                 ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=_ACK_WAIT_S,
+                ack_wait=self._ack_wait_s,
                 max_ack_pending=4 * _BATCH,
             ),
         )
@@ -122,7 +124,7 @@ class Ingester:
 
     async def _until_ready(self, stop: asyncio.Event) -> None:
         """Pull nothing while the inbox can take nothing: every pull would use up a delivery."""
-        pause_s = 0.5
+        pause_s = self._pause_s
         while not stop.is_set():
             try:
                 await self._inbox.ready()
@@ -136,7 +138,7 @@ class Ingester:
     async def _handle(self, messages: Sequence[Msg]) -> bool:
         """Bring every message to an outcome; False if the inbox could not be reached."""
         unfinished = dict(enumerate(messages))
-        beating = asyncio.create_task(_beat(unfinished))
+        beating = asyncio.create_task(_beat(unfinished, self._ack_wait_s / 4))
         reachable = True
         slots = asyncio.Semaphore(_LANES_AT_ONCE)
 
@@ -148,7 +150,7 @@ class Ingester:
                     if reachable:
                         reachable = await self._settle(messages[number], self._accept(messages[number], arrival))
                     else:
-                        await _nak(messages[number], 1.0)
+                        await _nak(messages[number], self._pause_s)
                     del unfinished[number]
 
         try:
@@ -160,7 +162,7 @@ class Ingester:
                     continue
                 if arrival is None:
                     reachable = False
-                    await _nak(message, 1.0)
+                    await _nak(message, self._pause_s)
                 del unfinished[number]
             await asyncio.gather(*(run_lane(lane) for lane in lanes.values()))
         finally:
@@ -201,7 +203,7 @@ class Ingester:
         except ConcordError as error:
             deliveries = message.metadata.num_delivered
             if isinstance(error, _EARLY) and deliveries <= EARLY_DELIVERIES:
-                await _nak(message, 0.5 * 2.0**deliveries)
+                await _nak(message, self._pause_s * 2.0 ** (deliveries - 1))
                 return
             await self._put_aside(message, arrival.message, error)
             return
@@ -225,7 +227,7 @@ class Ingester:
             await work
         except UnavailableError as error:
             _log.warning("ingester_unavailable", reason=error.detail)
-            await _nak(message, 1.0)
+            await _nak(message, self._pause_s)
             return False
         except nats.errors.Error as error:
             # An acknowledgement that got lost: the message comes again and is recognised.
@@ -233,7 +235,7 @@ class Ingester:
         except Exception as error:  # a fault of ours must not stop the events behind it
             deliveries = message.metadata.num_delivered
             _log.exception("ingester_failed", error=type(error).__name__, deliveries=deliveries)
-            await _nak(message, min(2.0**deliveries, _MAX_PAUSE_S))
+            await _nak(message, min(self._pause_s * 2.0 ** (deliveries - 1), _MAX_PAUSE_S))
         return True
 
 
@@ -250,10 +252,10 @@ async def _nak(message: Msg, delay_s: float) -> None:
         _log.warning("ingester_not_returned", error=type(error).__name__)
 
 
-async def _beat(unfinished: Mapping[int, Msg]) -> None:
+async def _beat(unfinished: Mapping[int, Msg], every_s: float) -> None:
     """Tell the server that the messages are being worked on, however long it takes."""
     while True:
-        await asyncio.sleep(_BEAT_S)
+        await asyncio.sleep(every_s)
         for message in tuple(unfinished.values()):
             with contextlib.suppress(nats.errors.Error):
                 await message.in_progress()
