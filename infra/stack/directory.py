@@ -101,6 +101,7 @@ class DataDirectory:
             holder = os.pread(lock, 32, 0).decode(errors="replace").strip()
             os.close(lock)
             raise StackAlreadyRunningError(path, int(holder) if holder.isdigit() else None)
+        (path / _STATE).unlink(missing_ok=True)  # of a start that was killed
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
         return cls(path, lock, os.open(path / _CHILDREN_LOCK, os.O_RDWR | os.O_CREAT, 0o600))
@@ -171,9 +172,7 @@ class DataDirectory:
             PortInUseError: A fixed port is taken.
         """
         path = self.path / _PORTS
-        kept: dict[str, int] = {}
-        with contextlib.suppress(OSError, ValueError):
-            kept = {str(name): int(port) for name, port in json.loads(path.read_text(encoding="utf-8")).items()}
+        kept = _read_ports(path)
         chosen: dict[str, int] = {}
         for name in names:
             wanted = (fixed or {}).get(name)
@@ -251,6 +250,15 @@ def is_port_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def _read_ports(path: Path) -> dict[str, int]:
+    """The ports of the last start; new ones do no harm, so whatever can not be understood is forgotten."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {str(name): port for name, port in content.items() if isinstance(port, int) and 0 < port < 2**16}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 def _free_port(taken: set[int]) -> int:

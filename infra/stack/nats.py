@@ -14,6 +14,8 @@ USER = "concord"
 _MAX_PAYLOAD_BYTES = 1024 * 1024
 _HEADER_LIMIT_BYTES = 64 * 1024
 _ANSWER_TIMEOUT_S = 8.0
+_MAX_FILE_STORE_BYTES = 1024**4
+_MAX_MEMORY_STORE_BYTES = 256 * 1024**2
 
 
 class EmbeddedNats:
@@ -58,18 +60,25 @@ class EmbeddedNats:
                 "store_dir": str(self._folder),
                 # The default keeps acknowledged messages in memory for two minutes: a power cut loses them.
                 "sync_interval": "always" if self._durable else "2m",
+                # The default is a share of what is free at the start: nothing, for ever, if that is on a full disk.
+                "max_file_store": _MAX_FILE_STORE_BYTES,
+                "max_memory_store": _MAX_MEMORY_STORE_BYTES,
             },
         }
 
 
 def jetstream_probe(monitor_port: int) -> Probe:
-    """A probe that asks the monitoring port whether JetStream works."""
+    """A probe that asks the monitoring port whether JetStream and every stream work.
+
+    A stream that met a full disk refuses writes until the server restarts, also when there is room again. Only the
+    complete check sees that; its variants for the server or for JetStream alone stay green.
+    """
 
     async def probe() -> None:
         async with asyncio.timeout(_ANSWER_TIMEOUT_S):
             reader, writer = await asyncio.open_connection("127.0.0.1", monitor_port)
             try:
-                writer.write(b"GET /healthz?js-enabled-only=true HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+                writer.write(b"GET /healthz HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
                 answer = await reader.read(_HEADER_LIMIT_BYTES)
             finally:
                 writer.close()
@@ -87,7 +96,15 @@ def nats_probe(url: str) -> Probe:
         """The connection attempt reports it too."""
 
     async def probe() -> None:
-        client = await nats.connect(url, allow_reconnect=False, connect_timeout=5, error_cb=ignore)
+        # Without a bound of its own the client would try for ever, whatever it is told about reconnecting.
+        client = await nats.connect(
+            url,
+            allow_reconnect=False,
+            connect_timeout=5,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0.1,
+            error_cb=ignore,
+        )
         try:
             await client.jetstream().account_info()
         finally:

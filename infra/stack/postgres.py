@@ -31,10 +31,19 @@ _START_TIMEOUT_S = 600.0
 class EmbeddedPostgres:
     """Postgres in a folder of a stack's data directory, on loopback, behind a password."""
 
-    def __init__(self, data_dir: Path, log_dir: Path, *, port: int, password: str, durable: bool) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        log_dir: Path,
+        *,
+        port: int,
+        password: str,
+        durable: bool,
+        keep_open: tuple[int, ...] = (),
+    ) -> None:
         self._data_dir = data_dir
         self._cluster = data_dir / "postgres"
-        self._installer = PostgresInstaller(data_dir, log_dir, self._cluster)
+        self._installer = PostgresInstaller(data_dir, log_dir, self._cluster, keep_open)
         self._port = port
         self._password = password
         self._durable = durable

@@ -36,10 +36,11 @@ class PostgresInstaller:
     ``nobody``, on files given to ``nobody``.
     """
 
-    def __init__(self, data_dir: Path, log_dir: Path, cluster: Path) -> None:
+    def __init__(self, data_dir: Path, log_dir: Path, cluster: Path, keep_open: tuple[int, ...] = ()) -> None:
         self._data_dir = data_dir
         self._log_dir = log_dir
         self._cluster = cluster
+        self._keep_open = keep_open
 
     async def find(self) -> Installation:
         """The first way of running the binaries that works, tried by asking for their version.
@@ -72,7 +73,7 @@ class PostgresInstaller:
             cwd=self._data_dir,
             identity=identity,
         )
-        process = ManagedProcess.spawn(spec, self._log_dir)
+        process = ManagedProcess.spawn(spec, self._log_dir, self._keep_open)
         try:
             async with asyncio.timeout(_TOOL_TIMEOUT_S):
                 code = await process.wait()

@@ -16,6 +16,7 @@ from infra.stack.events import EventKind, EventListener, ProcessEvent, ignore_ev
 from infra.stack.nats import EmbeddedNats, nats_probe
 from infra.stack.postgres import EmbeddedPostgres, postgres_probe
 from infra.stack.process import Probe, ProcessSpec
+from infra.stack.reaper import reap_adopted
 from infra.stack.supervisor import RestartPolicy, Supervisor
 from infra.stack.temporal import EmbeddedTemporal, temporal_probe
 
@@ -79,6 +80,7 @@ class EmbeddedStack:
         self._supervisor: Supervisor | None = None
         self._urls: StackUrls | None = None
         self._secrets: StackSecrets | None = None
+        self._reaper: asyncio.Task[None] | None = None
         self._complete = False
 
     @property
@@ -132,14 +134,15 @@ class EmbeddedStack:
         self._supervisor = supervisor = Supervisor(
             directory.log_dir, policy=self._policy, on_event=self._heard, keep_open=(directory.children_lock,)
         )
+        if os.getpid() == 1:
+            self._reaper = asyncio.create_task(reap_adopted(lambda: supervisor.pids().values()), name="reap")
         servers = _Servers(config, directory, self._secrets)
         self._urls = servers.urls
         await asyncio.gather(*(_wait_for_external(name, probe, config) for name, probe in servers.external_probes()))
         await _together(supervisor.start(servers.simple_specs()), self._start_postgres(servers))
         if self._before_children is not None:
             await self._before_children(self._urls)
-        for factory in self._children:
-            await supervisor.start([factory(self._urls)])
+        await supervisor.start([factory(self._urls) for factory in self._children])
         self._complete = True
         self._publish()
 
@@ -154,6 +157,8 @@ class EmbeddedStack:
             if self._supervisor is not None:
                 await self._supervisor.stop()
         finally:
+            if self._reaper is not None:
+                self._reaper.cancel()
             if self._directory is not None:
                 self._directory.close()
                 self._directory = None
@@ -181,6 +186,7 @@ class _Servers:
         self._postgres = EmbeddedPostgres(
             directory.path,
             directory.log_dir,
+            keep_open=(directory.children_lock,),
             port=ports["postgres"],
             password=secrets.postgres_password,
             durable=config.durable,
