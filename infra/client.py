@@ -10,7 +10,6 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from infra.api_calls import ApiCaller, ApiProblem
-from services.contracts.verification import VerificationReport
 from services.contracts.access import ApiKeyInfo, Principal, Role
 from services.contracts.findings import RuleReference
 from services.contracts.lifecycle import Stage
@@ -36,6 +35,7 @@ from services.contracts.review import (
     TaskKind,
     TaskState,
 )
+from services.contracts.verification import VerificationReport
 from services.rules.rule_set import RuleSet
 
 Item = TypeVar("Item")

@@ -36,3 +36,4 @@ class Settings(BaseSettings):
     )
     log_level: str = "INFO"
     log_format: str = Field(default="json", pattern="^(json|console)$")
+    alive_file: Path | None = Field(default=None, description="A file to touch as a sign of life, for a supervisor.")

@@ -11,9 +11,9 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from infra.client import ConcordClient
+from infra.first_key import first_admin_key
 from infra.stack.directory import read_secrets, read_stack
 from infra.stack.errors import StackError
-from services.access.keys import SECRET_PREFIX
 from services.errors import InvalidInputError
 
 Result = TypeVar("Result")
@@ -29,11 +29,6 @@ KeyOption = Annotated[
 DataDirOption = Annotated[
     Path, typer.Option("--data-dir", envvar="CONCORD_DATA_DIR", help="Data directory of the local stack.")
 ]
-
-
-def admin_key_of(bootstrap_secret: str) -> str:
-    """Return the secret of the first admin key, made of a stack's own secret."""
-    return f"{SECRET_PREFIX}{bootstrap_secret}"
 
 
 def find_connection(url: str | None, key: str | None, data_dir: Path) -> tuple[str, str]:
@@ -52,7 +47,7 @@ def find_connection(url: str | None, key: str | None, data_dir: Path) -> tuple[s
         return url, key
     try:
         stack = read_stack(data_dir)
-        return stack.api_url, key or admin_key_of(read_secrets(data_dir).bootstrap_admin_key)
+        return stack.api_url, key or first_admin_key(read_secrets(data_dir))
     except StackError as error:
         raise InvalidInputError(
             f"no Concord runs on {data_dir}: start one with `concord up`, or give --url and --key"
