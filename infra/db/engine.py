@@ -59,6 +59,8 @@ class PostgresDatabase:
                 if _FAULT in state:
                     # Postgres answers COMMIT of a failed transaction with a rollback and no error.
                     raise state[_FAULT]
+                if connection.invalidated:
+                    raise UnavailableError("the connection to the database was lost; try again")
                 await transaction.finish()
                 await session.commit()
             except Exception as error:
