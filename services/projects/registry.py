@@ -161,14 +161,15 @@ class ProjectRegistry:
     @staticmethod
     async def _ensure_rules(tx: Transaction, project: Project) -> None:
         reference = project.config.rule_set
-        try:
-            await rule_set(tx, reference)
-        except NotFoundError as error:
-            sentence = f"there is no rule set {reference.id!r} version {reference.version}; create it first"
-            place = "/config/rule_set"
-            raise InvalidInputError(
-                f"The project is not valid: {place}: {sentence}", places=((place, sentence),)
-            ) from error
+        if await tx.projects.rule_set(reference) is not None:
+            return
+        if reference == DEFAULT_RULE_SET.reference:
+            # Kept with its first project: what a check run refers to must stand beside it.
+            await tx.projects.add_rule_set(DEFAULT_RULE_SET)
+            return
+        sentence = f"there is no rule set {reference.id!r} version {reference.version}; create it first"
+        place = "/config/rule_set"
+        raise InvalidInputError(f"The project is not valid: {place}: {sentence}", places=((place, sentence),))
 
     @staticmethod
     def _note(tx: Transaction, project: Project, *, actor: str, action: str) -> None:

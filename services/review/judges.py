@@ -73,8 +73,8 @@ async def ensure_lease(tx: Transaction, principal: Principal, task: ReviewTask, 
     holds = task.fence == fence and task.held_by == principal.actor_id
     if holds and await tx.review.lease_is_live(task.task_id, fence, principal.actor_id):
         return
-    if holds:
-        detail = f"The lease of fence {fence} has run out; claim the task again."
+    if holds or (task.fence == fence and task.held_by is None):
+        detail = f"The lease of fence {fence} is over; claim the task again."
     elif task.held_by is not None and task.held_by != principal.actor_id:
         detail = f"Fence {fence} is over: somebody else has claimed the task since."
     else:
