@@ -41,8 +41,10 @@ async def escalate_overdue(database: Database, ref: RevisionRef, deadline_round:
         if revision.stage not in FINAL_STAGES:
             config = (await read_project_rules(tx, ref.project)).config
             now = await tx.now()
-            for task in await tx.review.tasks_of(ref):
-                if is_live(task) and not is_held(task, now):
+            for seen in await tx.review.tasks_of(ref):
+                # Locked, so that nobody claims it between this look and what follows from it.
+                task = await tx.review.task(seen.task_id, lock=True) if is_live(seen) else None
+                if task is not None and not is_held(task, now):
                     await _escalate(tx, task, config, now, deadline_round)
         return await settle(tx, revision)
 

@@ -164,8 +164,8 @@ async def test_discarded_sample_ends_rejected(skipping: WorkflowEnvironment) -> 
 async def test_failed_activity_holds_the_sample_and_is_tried_again_later(
     skipping: WorkflowEnvironment, activity: str
 ) -> None:
-    good = getattr(Script(), activity)
-    script = Script(**{activity: [broken(), broken(), *good]})
+    script = Script()
+    setattr(script, activity, [broken(), broken(), *getattr(script, activity)])
     async with running(skipping.client, script) as handle:
         result = await handle.result()
     assert result.stage is Stage.COMMITTED
