@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +26,14 @@ EXIT_UNAVAILABLE = 3
 _PLACES_SHOWN = 10
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def product_version() -> str:
+    """Return the version that is installed."""
+    try:
+        return version("concord")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def output() -> Console:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
 
+from infra.cli.console import product_version
 from infra.cli.groups import FeatureGroup
 
 app = typer.Typer(
@@ -18,14 +18,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-def product_version() -> str:
-    """Return the version that is installed."""
-    try:
-        return version("concord")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _print_version(wanted: bool) -> None:

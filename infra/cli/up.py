@@ -15,6 +15,7 @@ from infra.cli.console import JsonOption, messages, output, plain, print_facts, 
 from infra.local import LocalConcord, LocalConfig, run_local
 from infra.stack.events import EventKind, ProcessEvent
 from infra.stack.signals import run_until_signal
+from infra.telemetry.logging import configure_logging
 from services.errors import InvalidInputError
 
 _STYLE = {
@@ -67,6 +68,7 @@ def up(
         check_processes=check_processes,
     )
     console = messages()
+    configure_logging(level="WARNING", form="console")
 
     async def work() -> None:
         async with run_local(config, on_event=lambda event: _tell(console, event)) as concord:
@@ -79,7 +81,7 @@ def up(
 def _tell(console: Console, event: ProcessEvent) -> None:
     duration = f"{event.elapsed_s:.1f} s" if event.kind is EventKind.READY else ""
     line = plain(f"  {event.name:<10} {event.kind:<10} {duration} {event.detail}".rstrip())
-    console.print(line, style=_STYLE[event.kind])
+    console.print(line, style=_STYLE.get(event.kind, "yellow"))
 
 
 def _announce(concord: LocalConcord, config: LocalConfig, *, json_output: bool) -> None:
