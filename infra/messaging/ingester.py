@@ -35,9 +35,9 @@ EARLY_DELIVERIES = 4
 
 _BATCH = 64
 _LANES_AT_ONCE = 8
-_FETCH_S = 2.0
-_HEARTBEAT_S = 0.5
-_SILENT_FETCHES = 3
+_FETCH_S = 1.0
+_HEARTBEAT_S = 0.4
+_SILENT_FETCHES = 5
 _MAX_PAUSE_S = 30.0
 
 # What a message builds on may still be on its way, because senders do not wait for one another.

@@ -39,8 +39,11 @@ async def open_nats(url: str, *, name: str) -> AsyncIterator[Client]:
     async def report(error: Exception) -> None:
         _log.warning("nats_error", connection=name, error=type(error).__name__, detail=str(error)[:200])
 
+    closing = False
+
     async def disconnected() -> None:
-        _log.warning("nats_disconnected", connection=name)
+        if not closing:
+            _log.warning("nats_disconnected", connection=name)
 
     async def reconnected() -> None:
         _log.info("nats_reconnected", connection=name)
@@ -58,6 +61,7 @@ async def open_nats(url: str, *, name: str) -> AsyncIterator[Client]:
     try:
         yield client
     finally:
+        closing = True
         try:
             await client.flush(_FLUSH_WITHIN_S)
         except (nats.errors.Error, TimeoutError, OSError):

@@ -69,7 +69,7 @@ class EventRelay:
 
         Raises:
             UnavailableError: The database does not answer.
-            nats.errors.Error: The server does not answer; what it stored before is noted.
+            nats.errors.Error: The server does not answer, and nothing was published.
         """
         async with self._database.transaction() as tx:
             waiting = await tx.outbox.pending((TOPIC,), limit=_LIMIT)
@@ -84,7 +84,7 @@ class EventRelay:
             await tx.outbox.mark_published(tuple(batch.published))
             for message_id, reason in batch.failed.items():
                 await tx.outbox.mark_failed(message_id, reason)
-        if batch.unreachable is not None:
+        if batch.unreachable is not None and not batch.published:
             await ensure_streams(self._nats)
             raise batch.unreachable
         return True

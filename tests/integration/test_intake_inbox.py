@@ -76,8 +76,12 @@ async def test_a_created_sample_has_revision_labels_stage_event_and_workflow(
         revision = await tx.samples.get(REF)
         labels = await tx.samples.label_set(REF)
         audit = await tx.audit.list(PROJECT, after=0, limit=10)
-    assert revision is not None and revision.stage is Stage.RECEIVED and revision.label_version == 1
-    assert labels is not None and labels.origin == "manifest" and labels.author.kind == "importer"
+    assert revision is not None
+    assert revision.stage is Stage.RECEIVED
+    assert revision.label_version == 1
+    assert labels is not None
+    assert labels.origin == "manifest"
+    assert labels.author.kind == "importer"
     assert [entry.action for entry in audit] == ["sample.received"]
     [start] = await outbox(database, "workflow_start")
     assert start["workflow_id"] == "sample/calls/1/s-1"
@@ -239,7 +243,8 @@ async def test_an_update_replaces_the_live_revision(database: PostgresDatabase, 
     async with database.transaction() as tx:
         cancelled = await tx.review.task(task.task_id)
         timeline = await tx.samples.timeline(PROJECT, "s-1")
-    assert cancelled is not None and cancelled.state is TaskState.CANCELLED
+    assert cancelled is not None
+    assert cancelled.state is TaskState.CANCELLED
     assert [(change.ref.revision, change.stage.value) for change in timeline] == [
         (1, "received"), (1, "pre_labeling"), (1, "annotating"), (1, "withdrawn"), (2, "received"),
     ]  # fmt: skip
@@ -274,8 +279,12 @@ async def test_a_withdrawal_ends_the_revision_once(database: PostgresDatabase, i
 def submission(author: str = "tool-7", kind: str = "tool", event_id: str = "l-1", **changes: Any) -> EventMessage:
     label = {"id": "b1", "type": "intent", "stream": "note", "label": "farewell"}
     data = {
-        "project": PROJECT, "sample_id": "s-1", "annotations": [label], "author": {"kind": kind, "id": author}, **changes
-    }  # fmt: skip
+        "project": PROJECT,
+        "sample_id": "s-1",
+        "annotations": [label],
+        "author": {"kind": kind, "id": author},
+        **changes,
+    }
     return structured(event(data, EventType.LABELS_SUBMITTED, id=event_id))
 
 
@@ -290,11 +299,16 @@ async def test_submitted_labels_complete_the_task_that_asks_for_them(database: P
         decision = await tx.review.decision_of_task(task.task_id)
         labels = await tx.samples.label_set(REF)
         done = await tx.review.task(task.task_id)
-    assert decision is not None and decision.verdict is Verdict.SUBMIT and decision.actor_id == "tool-7"
+    assert decision is not None
+    assert decision.verdict is Verdict.SUBMIT
+    assert decision.actor_id == "tool-7"
     assert (decision.label_version_before, decision.label_version_after) == (1, 2)
-    assert labels is not None and labels.origin == "external" and labels.decision_id == decision.decision_id
+    assert labels is not None
+    assert labels.origin == "external"
+    assert labels.decision_id == decision.decision_id
     assert [annotation.id for annotation in labels.annotations] == ["b1"]
-    assert done is not None and done.state is TaskState.COMPLETED
+    assert done is not None
+    assert done.state is TaskState.COMPLETED
     [signal] = await outbox(database, "workflow_signal")
     assert (signal["signal"], signal["message_id"]) == ("decision_recorded", str(decision.decision_id))
 
