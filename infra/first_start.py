@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import structlog
+
 from infra.db.engine import open_database
 from infra.db.migrate import migrate
 from services.access.keys import SECRET_PREFIX, SYSTEM_PROJECT, sha256_of_secret
@@ -12,6 +14,7 @@ from services.errors import InvalidInputError
 from services.ports.database import Database
 from services.rules.rule_set import DEFAULT_RULE_SET
 
+_log = structlog.get_logger(__name__)
 FIRST_ACTOR = "admin"
 _STRONG = re.compile(rf"{SECRET_PREFIX}[A-Za-z0-9_-]{{43,}}")
 
@@ -37,7 +40,12 @@ async def prepare_store(url: str, *, bootstrap_key: str | None) -> None:
 async def _keep_default_rules(database: Database) -> None:
     async with database.transaction() as tx:
         # Check runs refer to the rules they went by, the built-in ones too.
-        await tx.projects.add_rule_set(DEFAULT_RULE_SET)
+        known = await tx.projects.rule_set(DEFAULT_RULE_SET.reference)
+        if known is None:
+            await tx.projects.add_rule_set(DEFAULT_RULE_SET)
+        elif known != DEFAULT_RULE_SET:
+            # What projects went by stays what it was; a newer program brings its rules under a newer version.
+            _log.warning("built_in_rules_differ", rule_set=known.id, version=known.version)
 
 
 async def keep_first_key(database: Database, secret: str) -> None:
