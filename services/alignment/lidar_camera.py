@@ -11,7 +11,7 @@ Thresholds, tolerances and exemptions come from ``rules.lidar_camera``. Units: m
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -47,12 +47,28 @@ def check_lidar_camera(sample: CheckSample, rules: RuleSet) -> CheckOutcome:
         if causes:
             findings.append(cause_finding(scene, causes, explained, rules))
             folded.extend(explained)
+    symptoms = _missing_everywhere(symptoms, scenes)
     symptoms, corroborating = _corroborate(symptoms, find_empty_cuboids(sample, rules))
     folded.extend(corroborating)
     kept, tracked = _fold_tracks(symptoms, rules)
     findings.extend(kept)
     folded.extend(tracked)
     return CheckOutcome(findings=_unique(findings), folded=_unique(folded), not_applicable=not_applicable)
+
+
+def _missing_everywhere(symptoms: list[Symptom], scenes: Iterable[Scene]) -> list[Symptom]:
+    """Where several streams hold cuboids, a box lacks its cuboid only if none of them has it; say so once."""
+    spatial = Counter(scene.camera_id for scene in scenes)
+    misses = Counter((s.finding.annotations, s.finding.frames) for s in symptoms if s.finding.kind == "unmatched_box")
+    kept: list[Symptom] = []
+    for symptom in symptoms:
+        place = (symptom.finding.annotations, symptom.finding.frames)
+        if symptom.finding.kind == "unmatched_box":
+            if misses[place] < spatial[symptom.finding.streams[0]]:
+                continue
+            misses[place] = 0
+        kept.append(symptom)
+    return kept
 
 
 def _unique(findings: Iterable[Finding]) -> tuple[Finding, ...]:

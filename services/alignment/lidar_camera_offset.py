@@ -40,7 +40,7 @@ class _Lag:
 
 
 def estimate_offset(scene: Scene, rules: LidarCameraRules) -> CauseEstimate | None:
-    """Return the delay of the cuboids that makes most objects agree, or None where none can be measured.
+    """Return the delay of the cuboids that makes most objects agree, or None where nothing is wrong.
 
     Args:
         scene: The labels.
@@ -51,14 +51,16 @@ def estimate_offset(scene: Scene, rules: LidarCameraRules) -> CauseEstimate | No
         return None
     tracks = object_tracks(scene, rules)
     ids_shared = associate(scene, scene.project(rules.near_plane_m).boxes_px, rules).ids_shared
+    threshold = float(chi2.isf(rules.cause.false_alarm_rate / (2 * reach), 1))
+    still = _try(scene, rules, tracks, ids_shared=ids_shared)
+    if still is None or float(still.cost.sum()) < threshold:
+        return None  # even a perfect correction would not prove anything
     lags: dict[int, _Lag] = {}
     for lag in range(-reach, reach + 1):
         tried = _try(scene.delayed(lag), rules, tracks, ids_shared=ids_shared)
         if tried is not None:
             lags[lag] = tried
-    if 0 not in lags:
-        return None
-    threshold = float(chi2.isf(rules.cause.false_alarm_rate / (2 * reach), 1))
+    lags[0] = still
     gains = {lag: _gain(lags[0], lags[lag]) / lags[lag].excess for lag in lags}
     able = [lag for lag in lags if gains[lag] >= threshold and len(lags[lag].tracks) >= rules.cause.min_objects]
     if not able:
@@ -69,8 +71,8 @@ def estimate_offset(scene: Scene, rules: LidarCameraRules) -> CauseEstimate | No
         return None
     # An object that has no pair without the correction agrees if it ends within its noise.
     before = np.full(len(lags[best].tracks), np.inf)
-    still, moved = _common(lags[0], lags[best])
-    before[moved] = lags[0].length[still]
+    matched, moved = _common(still, lags[best])
+    before[moved] = still.length[matched]
     return CauseEstimate(
         kind="time_offset",
         statistic=gains[best],

@@ -147,7 +147,7 @@ def _pair_rest(
             continue
         score = iou_matrix(moved[c], scene.boxes.boxes_px[b])
         if without_conflict:
-            score = np.where(_both_named(scene, c, b), 0.0, score)
+            score = np.where(_named_differently(scene, c, b), 0.0, score)
         rows, columns = assign(score, minimum=minimum)
         found.append((c[rows], b[columns]))
     if not found:
@@ -155,10 +155,10 @@ def _pair_rest(
     return np.concatenate([c for c, _ in found]), np.concatenate([b for _, b in found])
 
 
-def _both_named(scene: Scene, cuboids: Ints, boxes: Ints) -> Bools:
-    named_c = np.array([scene.cuboids.object_ids[row] is not None for row in cuboids.tolist()])
-    named_b = np.array([scene.boxes.object_ids[row] is not None for row in boxes.tolist()])
-    return np.asarray(named_c[:, None] & named_b[None, :])
+def _named_differently(scene: Scene, cuboids: Ints, boxes: Ints) -> Bools:
+    names_c = [scene.cuboids.object_ids[row] for row in cuboids.tolist()]
+    names_b = [scene.boxes.object_ids[row] for row in boxes.tolist()]
+    return np.array([[None not in (c, b) and c != b for b in names_b] for c in names_c], dtype=np.bool_)
 
 
 def _ids_are_unrelated(moved: Floats, scene: Scene, by_id: tuple[Ints, Ints], by_overlap: tuple[Ints, Ints]) -> bool:

@@ -34,7 +34,7 @@ _MAX_STEPS = 12
 
 
 def estimate_rotation(scene: Scene, rules: LidarCameraRules) -> CauseEstimate | None:
-    """Return the rotation error of the calibration that the pairs agree on best, or None where nothing can be measured.
+    """Return the rotation error of the calibration that the pairs agree on best, or None where nothing is wrong.
 
     Args:
         scene: The labels.
@@ -45,6 +45,9 @@ def estimate_rotation(scene: Scene, rules: LidarCameraRules) -> CauseEstimate | 
     if data is None:
         return None
     before = data.normalised(projected_anchors(scene, data, rules))
+    threshold = float(chi2.isf(rules.cause.false_alarm_rate, 3))
+    if data.cost(before) < threshold:
+        return None  # even a perfect correction would not prove anything
     estimate = _consensus(data, before, _jacobian(scene, data, rules, np.zeros(3)), rules)
     covariance = np.eye(3)
     for _ in range(_MAX_STEPS):
@@ -62,7 +65,7 @@ def estimate_rotation(scene: Scene, rules: LidarCameraRules) -> CauseEstimate | 
     return CauseEstimate(
         kind="calibration_shift",
         statistic=float(data.cost(before) - data.cost(after)) / noise_excess(after),
-        threshold=float(chi2.isf(rules.cause.false_alarm_rate, 3)),
+        threshold=threshold,
         remaining=float(data.cost(after)) / len(objects),
         agreement=agreement(data.per_object(np.linalg.norm(before, axis=1)), objects),
         residual_before_px=median_px(data, before),

@@ -19,7 +19,7 @@ from services.alignment.lidar_camera_scene import (
     meaning_of,
     thresholds_of,
 )
-from services.alignment.matching import iou_pairs
+from services.alignment.matching import cover_matrix, iou_pairs
 from services.alignment.projection import ProjectedCuboids
 from services.contracts.findings import Finding, LabelPatch, Measured, Severity, Suggestion, finding_id
 from services.rules.lidar_camera import LidarCameraRules
@@ -144,11 +144,13 @@ class _Judge:
         scene, limits = self._scene, self._limits
         cuboid, box = scene.cuboids.ids[c], scene.boxes.ids[b]
         class_limits = scene.box_thresholds[b]
-        ratio = self._size_ratio(c, b)
+        heights = self._comparable_heights(c, b)
         depth = float(self._projected.depth_m[c])
-        if ratio is not None and max(ratio, 1 / ratio) >= limits.depth_ratio:
-            expected = depth * ratio
-            severity: Severity = "major" if max(ratio, 1 / ratio) >= limits.depth_ratio_major else "minor"
+        # Small boxes are drawn to a few pixels: only what exceeds that speaks about the distance.
+        excess = (max(heights) - limits.depth_noise_px) / min(heights) if heights is not None else 1.0
+        if heights is not None and excess >= limits.depth_ratio:
+            expected = depth * heights[0] / heights[1]
+            severity: Severity = "major" if excess >= limits.depth_ratio_major else "minor"
             message = (
                 f"Cuboid {cuboid} stands {depth:.1f} m away, but the size of its box {box} asks for "
                 f"about {expected:.1f} m (IoU {iou:.2f})."
@@ -172,8 +174,8 @@ class _Judge:
         if self._meaning(scene.cuboids.labels[c]) == self._meaning(scene.boxes.labels[b]):
             yield from self._height(c, b, depth)
 
-    def _size_ratio(self, c: int, b: int) -> float | None:
-        """Projected size over box size, where the two look the same way and neither is cut off."""
+    def _comparable_heights(self, c: int, b: int) -> tuple[float, float] | None:
+        """Heights of the projection and of the box, where the two look the same way and neither is cut off."""
         p, box = self._projected.unclipped_px[c], self._scene.boxes.boxes_px[b]
         if not np.isfinite(p).all() or self._projected.clipped_near[c] or self._is_cut(box):
             return None
@@ -181,7 +183,7 @@ class _Judge:
         offset = np.abs((p[2:] + p[:2]) - (box[2:] + box[:2])) / 2
         if (offset > 0.35 * np.maximum(extent, box_extent)).any():
             return None
-        return float(extent[1] / box_extent[1])
+        return float(extent[1]), float(box_extent[1])
 
     def _is_cut(self, box: Floats) -> bool:
         camera = self._scene.camera
@@ -218,6 +220,8 @@ class _Judge:
         alone &= (height >= limits.min_height_px) & (p.depth_m <= limits.max_range_m) & (p.depth_m > 0)
         alone &= np.isin(scene.cuboids.frames, sorted(scene.judged_frames))
         for c in np.flatnonzero(alone).tolist():
+            if self._is_covered(c):
+                continue
             place = ", ".join(f"{value:.0f}" for value in p.boxes_px[c])
             message = (
                 f"Cuboid {scene.cuboids.ids[c]} ({scene.cuboids.labels[c]}, {p.depth_m[c]:.1f} m away) is inside the "
@@ -227,6 +231,13 @@ class _Judge:
                 "unmatched_cuboid", self._missing_severity(float(height[c])), message, cuboid=c,
                 measured=Measured(value=float(height[c]), unit="px", threshold=limits.min_height_px),
             )  # fmt: skip
+
+    def _is_covered(self, c: int) -> bool:
+        """Whether a nearer cuboid stands in front of one: labellers box what they see."""
+        scene, p = self._scene, self._projected
+        nearer = (scene.cuboids.frames == scene.cuboids.frames[c]) & p.visible & (p.depth_m < p.depth_m[c] - 1.0)
+        cover = cover_matrix(p.boxes_px[c : c + 1], p.boxes_px[nearer])
+        return bool((cover >= self._limits.occluder_cover).any())
 
     def boxes_alone(self) -> Iterator[Symptom]:
         """Yield boxes of things that the LiDAR must see and that have no cuboid."""

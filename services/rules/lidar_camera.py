@@ -126,6 +126,9 @@ class LidarCameraRules(Contract):
     max_occlusion: Annotated[int, Field(ge=0, le=2)] = Field(
         default=1, description="Above it (3, unknown, never counts) no partner, overlap or points are asked for."
     )
+    occluder_cover: Fraction = Field(
+        default=0.6, description="A cuboid covered this far in the image by a nearer one needs no box."
+    )
     max_range_m: Metres = Field(default=80.0, description="Cuboids beyond it are not judged.")
     min_height_px: Pixels = Field(default=12.0, description="Lower boxes are not judged.")
     major_height_px: Pixels = Field(
@@ -142,11 +145,18 @@ class LidarCameraRules(Contract):
         default=1.35, description="Cuboid's height in the image over the box's, or the inverse, that is implausible."
     )
     depth_ratio_major: Ratio = 1.5
+    depth_noise_px: Pixels = Field(
+        default=4.0, description="Taken off the greater of the two heights before they are compared."
+    )
     min_points_inside: Annotated[int, Field(ge=1, le=100_000)] = 1
     points_margin_m: Annotated[float, Field(ge=0, le=10)] = Field(
         default=0.1, description="Cuboids are grown by it before points are counted."
     )
     points_range_m: Metres = Field(default=50.0, description="Farther cuboids may well hold no point.")
+    points_blocked_share: Fraction = Field(
+        default=0.5,
+        description="Share of the points towards a cuboid that end before it, at which something hides it.",
+    )
     min_points_seen: Annotated[int, Field(ge=0, le=100_000)] = Field(
         default=3, description="A box with fewer LiDAR points behind it is outside the LiDAR's view."
     )
