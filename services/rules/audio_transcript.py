@@ -91,6 +91,11 @@ class TimeAlignmentRules(Contract):
         description="Least correlation of the corrected transcript with the speech, in standard errors of "
         "unrelated ones: a transcript of another recording has no shift.",
     )
+    min_coverage: Fraction = Field(
+        default=0.42,
+        description="Least share of sure speech that the corrected transcript covers, beyond what it would cover by "
+        "chance (0 chance, 1 all of it); for the same reason.",
+    )
     peak_margin: Fraction = Field(
         default=0.3, description="A rival maximum must lie lower by this share of the gain; else it is unclear."
     )
