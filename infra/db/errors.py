@@ -31,8 +31,14 @@ _TRY_AGAIN = {
     "55P03": "a row or table stays locked",
     "57014": "a statement took too long",
 }
-_TRY_AGAIN_CLASSES = {"08": "the connection was lost", "53": "the database is out of resources", "57": "the database "
-                      "is stopping or starting", "58": "the database's storage failed"}  # fmt: skip
+_TRY_AGAIN_CLASSES = {
+    "08": "the connection was lost",
+    "28": "the database refuses this program's name or password",
+    "3D": "there is no such database on the server",
+    "53": "the database is out of resources",
+    "57": "the database is stopping or starting",
+    "58": "the database's storage failed",
+}
 _UNSTORABLE = frozenset({"22021", "22P05"})
 
 _CONSTRAINTS: dict[str, tuple[type[ConcordError], str]] = {
