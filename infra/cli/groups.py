@@ -31,10 +31,10 @@ FEATURES: dict[str, tuple[str, str]] = {
     "dead-letters": ("infra.cli.dead_letters", "app"),
     "schema": ("infra.cli.schema", "schema"),
     "bench": ("infra.cli.bench", "app"),
-    "api": ("infra.cli.processes", "api"),
-    "ingester": ("infra.cli.processes", "ingester"),
-    "worker": ("infra.cli.processes", "worker"),
-    "migrate": ("infra.cli.processes", "migrate"),
+    "api": ("infra.cli.api", "api"),
+    "ingester": ("infra.cli.ingester", "ingester"),
+    "worker": ("infra.cli.worker", "worker"),
+    "migrate": ("infra.cli.migrate", "migrate"),
 }
 
 

@@ -1,4 +1,4 @@
-"""``concord api``, ``ingester``, ``worker`` and ``migrate``: the parts one by one, for a cluster."""
+"""What the commands that run one process have in common."""
 
 from __future__ import annotations
 
@@ -9,19 +9,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import structlog
-import uvicorn
 from pydantic import ValidationError
 
 from infra.alive import keep_alive
-from infra.cli.console import output
-from infra.composition import Service, open_api, open_ingester, open_worker
-from infra.first_start import prepare_store
+from infra.composition.shared import Service
 from infra.settings import Settings
 from infra.telemetry.logging import configure_logging
 from services.errors import InvalidInputError
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_FINISH_WITHIN_S = 30
 _log = structlog.get_logger(__name__)
 
 
@@ -42,31 +38,8 @@ def read_settings() -> Settings:
         raise InvalidInputError(f"the environment is not complete: {named}") from error
 
 
-def api() -> None:
-    """Serve the HTTP API; settings come from the environment (CONCORD_…)."""
-    settings = _start("api")
-    asyncio.run(_serve_http(settings))
-
-
-def ingester() -> None:
-    """Take events in from NATS, publish events, and tell Temporal; settings come from the environment."""
-    _serve(_start("ingester"), open_ingester)
-
-
-def worker() -> None:
-    """Run workflows and activities; settings come from the environment."""
-    _serve(_start("worker"), open_worker)
-
-
-def migrate() -> None:
-    """Bring the database to the newest schema, with the built-in rules and CONCORD_BOOTSTRAP_KEY if it is set."""
-    settings = read_settings()
-    key = settings.bootstrap_key.get_secret_value() if settings.bootstrap_key is not None else None
-    asyncio.run(prepare_store(settings.database_url.get_secret_value(), bootstrap_key=key))
-    output().print("The database has the newest schema.")
-
-
-def _start(process: str) -> Settings:
+def start_process(process: str) -> Settings:
+    """Read the settings of a process and set up its log."""
     settings = read_settings()
     configure_logging(level=settings.log_level, form=settings.log_format)
     structlog.contextvars.bind_contextvars(process=process)
@@ -74,25 +47,9 @@ def _start(process: str) -> Settings:
     return settings
 
 
-async def _serve_http(settings: Settings) -> None:
-    async with open_api(settings) as app, _sign_of_life(settings):
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                host=settings.api_host,
-                port=settings.api_port,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                # Whom to believe about a client's address is for whoever puts a proxy before it to say.
-                proxy_headers=False,
-                timeout_graceful_shutdown=_FINISH_WITHIN_S,
-            )
-        )
-        await server.serve()
+def serve(settings: Settings, open_service: Callable[[Settings], AbstractAsyncContextManager[Service]]) -> None:
+    """Run a service until SIGINT or SIGTERM; what is in hand then is finished."""
 
-
-def _serve(settings: Settings, open_service: Callable[[Settings], AbstractAsyncContextManager[Service]]) -> None:
     async def run() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -120,7 +77,7 @@ async def _until_stopped(
 
     async def work() -> None:
         nonlocal opened
-        async with open_service(settings) as service, _sign_of_life(settings):
+        async with open_service(settings) as service, sign_of_life(settings):
             opened = True
             _log.info("ready")
             await service(stop)
@@ -137,7 +94,8 @@ async def _until_stopped(
 
 
 @asynccontextmanager
-async def _sign_of_life(settings: Settings) -> AsyncIterator[None]:
+async def sign_of_life(settings: Settings) -> AsyncIterator[None]:
+    """Show life inside the block, where the settings ask for it."""
     if settings.alive_file is None:
         yield
         return

@@ -1,0 +1,26 @@
+"""What several processes are made of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from infra.db.engine import PostgresDatabase, open_database
+from infra.settings import Settings
+from infra.storage.assets import FileAssetReader
+
+Service = Callable[[asyncio.Event], Awaitable[None]]
+"""Works until the event is set; what is in hand then is finished."""
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[PostgresDatabase]:
+    """Open the store of record."""
+    async with open_database(settings.database_url.get_secret_value(), settings.database_pool_size) as database:
+        yield database
+
+
+def asset_reader(settings: Settings) -> FileAssetReader:
+    """Return what reads assets, from the allowed folders only."""
+    return FileAssetReader(settings.asset_roots, settings.asset_max_bytes, settings.asset_timeout_s)

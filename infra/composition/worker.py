@@ -1,0 +1,46 @@
+"""The Temporal worker's process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from activities.registry import all_activities
+from infra.checks.child import ReaderConfig
+from infra.checks.runner import ProcessCheckRunner
+from infra.composition.shared import Service, asset_reader, open_store
+from infra.pre_label.registry import build_pre_labelers
+from infra.settings import Settings
+from infra.temporal.client import connect_temporal
+from infra.temporal.worker import build_worker
+
+
+@asynccontextmanager
+async def open_worker(settings: Settings) -> AsyncIterator[Service]:
+    """Open the Temporal worker with everything its activities need."""
+    reader = ReaderConfig(
+        roots=settings.asset_roots, max_bytes=settings.asset_max_bytes, timeout_s=settings.asset_timeout_s
+    )
+    async with (
+        open_store(settings) as database,
+        ProcessCheckRunner(reader, settings.check_processes, settings.check_timeout_s) as runner,
+    ):
+        client = await connect_temporal(settings.temporal_address, settings.temporal_namespace)
+        pre_labelers_for = partial(build_pre_labelers, allowed_hosts=settings.pre_label_hosts)
+        activities = all_activities(database, asset_reader(settings), pre_labelers_for, runner)
+        worker = build_worker(client, settings.temporal_task_queue, activities)
+
+        async def run(stop: asyncio.Event) -> None:
+            working = asyncio.create_task(worker.run(), name="worker")
+            stopping = asyncio.create_task(stop.wait())
+            try:
+                await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if not working.done():
+                    await worker.shutdown()
+                await working
+            finally:
+                stopping.cancel()
+
+        yield run
