@@ -186,6 +186,8 @@ def _path_of(uri: str) -> Path:
     parts = [_decoded(part, uri) for part in rest.split("/")]
     if ".." in parts:
         raise AssetForbiddenError(f"the asset {_shown(uri)} may not name '..'")
+    if parts[-1] in ("", "."):
+        raise AssetForbiddenError(f"the asset {_shown(uri)} names a folder")
     return Path("/" if absolute else "", *(part for part in parts if part not in ("", ".")))
 
 
