@@ -8,6 +8,7 @@ fisheye (J. Kannala and S. Brandt, "A generic camera model and calibration metho
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -99,9 +100,9 @@ def _bend_fisheye(camera: Camera, points_m: Floats) -> Floats:
     return np.stack([x * scale, y * scale], axis=-1)
 
 
-def _monotone_limit(bend: object, end: float) -> float:
+def _monotone_limit(bend: Callable[[Floats], Floats], end: float) -> float:
     grid = np.linspace(0.0, end, 2_001)
-    values = bend(grid)  # type: ignore[operator]
+    values = bend(grid)
     falling = np.flatnonzero((np.diff(values) <= 0) | ~np.isfinite(np.diff(values)))
     return float(grid[falling[0]]) if len(falling) else float("inf")
 

@@ -9,8 +9,9 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -31,20 +32,24 @@ AXES = {"yaw": (0.0, 0.0, 1.0), "pitch": (0.0, 1.0, 0.0), "roll": (1.0, 0.0, 0.0
 SWAPPED = {"car": "pedestrian", "van": "pedestrian", "pedestrian": "car", "cyclist": "car", "truck": "cyclist"}
 
 
-def tracking_samples(clip_frames: int, sequences: Iterable[str] = ("0000", "0003", "0012")) -> list[CheckSample]:
+@cache
+def tracking_samples(
+    clip_frames: int, sequences: tuple[str, ...] = ("0000", "0003", "0012")
+) -> tuple[CheckSample, ...]:
     manifests = iter_manifests(DATA / "kitti_tracking", "av", clip_frames=clip_frames)
     wanted = set(sequences)
-    return [CheckSample(m, m.annotations) for m in manifests if m.sample_id.split("-")[2] in wanted]
+    return tuple(CheckSample(m, m.annotations) for m in manifests if m.sample_id.split("-")[2] in wanted)
 
 
-def object_samples() -> list[CheckSample]:
+@cache
+def object_samples() -> tuple[CheckSample, ...]:
     samples = []
     for manifest in iter_manifests(DATA / "kitti_object", "av"):
         stem = manifest.sample_id.rsplit("-", 1)[1]
         raw = np.fromfile(DATA / "kitti_object/training/velodyne" / f"{stem}.bin", dtype=np.float32)
         clouds = {"lidar_top": raw.reshape(-1, 4)[:, :3]}
         samples.append(CheckSample(manifest, manifest.annotations, clouds_m=clouds))
-    return samples
+    return tuple(samples)
 
 
 def turned(sample: CheckSample, axis: str, degrees: float) -> CheckSample:
@@ -195,7 +200,7 @@ WHOLE: dict[str, tuple[str, Callable[[CheckSample], CheckSample]]] = {
 }
 
 
-def inject_single(samples: list[CheckSample], kind: str, seeds: Iterable[int]) -> Tally:
+def inject_single(samples: Sequence[CheckSample], kind: str, seeds: Iterable[int]) -> Tally:
     tally = Tally()
     for seed in seeds:
         for index, sample in enumerate(samples):
@@ -211,7 +216,7 @@ def inject_single(samples: list[CheckSample], kind: str, seeds: Iterable[int]) -
     return tally
 
 
-def inject_whole(samples: list[CheckSample], name: str) -> Tally:
+def inject_whole(samples: Sequence[CheckSample], name: str) -> Tally:
     kind, fault = WHOLE[name]
     tally = Tally()
     for sample in samples:

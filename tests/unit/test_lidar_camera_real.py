@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def clips() -> list[CheckSample]:
+def clips() -> tuple[CheckSample, ...]:
     return tracking_samples(20)
 
 
@@ -49,7 +49,7 @@ def test_clean_tracking_clips_have_no_finding(length: int) -> None:
         assert findings(without_ids(sample), "major") == ()
 
 
-def test_labels_of_a_less_careful_hand_raise_no_alarm(clips: list[CheckSample]) -> None:
+def test_labels_of_a_less_careful_hand_raise_no_alarm(clips: tuple[CheckSample, ...]) -> None:
     for seed, sample in enumerate(clips):
         rng = random.Random(seed)  # noqa: S311 - not for security
         assert findings(jittered(sample, rng, 1.5, 0.03)) == ()
@@ -57,7 +57,7 @@ def test_labels_of_a_less_careful_hand_raise_no_alarm(clips: list[CheckSample]) 
 
 def test_real_detections_agree_with_themselves_and_with_people() -> None:
     calibration = parse_calibration((DATA / "kitti_tracking/calib/0003.txt").read_text())
-    (sample, *_) = tracking_samples(40, ["0003"])
+    (sample, *_) = tracking_samples(40, ("0003",))
     predictions = tuple(
         label
         for name in ("Car", "Pedestrian", "Cyclist")
@@ -84,7 +84,7 @@ def test_real_detections_agree_with_themselves_and_with_people() -> None:
         ("object id changed", 0.95),
     ],
 )
-def test_single_faults_are_found_and_nothing_else(clips: list[CheckSample], kind: str, least: float) -> None:
+def test_single_faults_are_found_and_nothing_else(clips: tuple[CheckSample, ...], kind: str, least: float) -> None:
     tally = inject_single(clips, kind, range(2))
     assert tally.injected >= 30
     assert tally.found >= least * tally.injected
@@ -110,7 +110,7 @@ def test_whole_faults_of_long_clips_are_one_finding(name: str) -> None:
 @pytest.mark.parametrize("degrees", [1.0, -1.0, 2.0, -2.0])
 @pytest.mark.parametrize("with_ids", [True, False])
 def test_yaw_of_sequence_0003_is_estimated(length: int, degrees: float, with_ids: bool) -> None:
-    sample = turned(tracking_samples(length, ["0003"])[0], "yaw", degrees)
+    sample = turned(tracking_samples(length, ("0003",))[0], "yaw", degrees)
     (finding,) = findings(sample if with_ids else without_ids(sample), "info")
     assert finding.kind == "calibration_shift"
     assert finding.cause is not None
@@ -119,19 +119,19 @@ def test_yaw_of_sequence_0003_is_estimated(length: int, degrees: float, with_ids
 
 
 def test_shift_too_small_for_any_symptom_is_still_seen_over_many_objects() -> None:
-    sample = turned(tracking_samples(40, ["0012"])[0], "yaw", 0.5)
+    sample = turned(tracking_samples(40, ("0012",))[0], "yaw", 0.5)
     outcome = check_lidar_camera(sample, DEFAULT_RULE_SET)
     (finding,) = outcome.findings
     assert (finding.kind, finding.severity) == ("calibration_shift", "major")
 
 
 def test_time_offset_is_estimated_in_seconds() -> None:
-    (finding,) = findings(late(tracking_samples(40, ["0003"])[0], 3))
+    (finding,) = findings(late(tracking_samples(40, ("0003",))[0], 3))
     assert finding.cause is not None
     assert finding.cause.estimate["offset_s"] == pytest.approx(0.3, abs=0.05)
 
 
-def test_reordered_labels_give_the_same_outcome(clips: list[CheckSample]) -> None:
+def test_reordered_labels_give_the_same_outcome(clips: tuple[CheckSample, ...]) -> None:
     sample = turned(clips[0], "yaw", 1.0)
     shuffled = list(sample.annotations)
     random.Random(1).shuffle(shuffled)  # noqa: S311 - not for security
