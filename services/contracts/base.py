@@ -45,6 +45,9 @@ Number = Annotated[float, Field(ge=-1e12, le=1e12)]
 Positive = Annotated[float, Field(gt=0, le=1e12)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=-1e9, le=1e10)]
+Version = Annotated[int, Field(ge=1, le=2_147_483_647)]
+"""A count from 1 that the store keeps in 32 bits."""
+
 FrameIndex = Annotated[int, Field(ge=0, le=100_000_000)]
 
 Scalar = Annotated[bool, Field(strict=True)] | Annotated[int, Field(ge=-(2**53), le=2**53)] | Number | Text

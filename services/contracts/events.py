@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from services.contracts.annotations import Annotations
-from services.contracts.base import Contract, Identifier, Name, ProjectId, Sha256, Text, UtcDatetime
+from services.contracts.base import Contract, Identifier, Name, ProjectId, Sha256, Text, UtcDatetime, Version
 from services.contracts.label_base import Author
 from services.contracts.lifecycle import Stage
 
@@ -35,7 +35,7 @@ class LabelsSubmitted(Contract):
 
     project: ProjectId
     sample_id: Identifier
-    revision: Annotated[int, Field(ge=1)] | None = Field(default=None, description="The newest if left out.")
+    revision: Version | None = Field(default=None, description="The newest if left out.")
     annotations: Annotations
     author: Author
 

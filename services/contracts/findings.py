@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from services.contracts.annotations import Annotation
-from services.contracts.base import Contract, FrameIndex, Identifier, Name, Scalar, Seconds, Text
+from services.contracts.base import Contract, FrameIndex, Identifier, Name, Scalar, Seconds, Text, Version
 from services.contracts.canonical import canonical_json
 
 Severity = Literal["info", "minor", "major", "critical"]
@@ -39,7 +39,7 @@ class RuleReference(Contract):
     """The rule set that the thresholds came from."""
 
     id: Identifier
-    version: Annotated[int, Field(ge=1)]
+    version: Version
 
 
 class LabelPatch(Contract):

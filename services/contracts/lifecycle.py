@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from services.contracts.base import Contract, Identifier, Name, ProjectId, Sha256, Text
+from services.contracts.base import Contract, Identifier, Name, ProjectId, Sha256, Text, Version
 from services.errors import StageConflictError
 
 
@@ -63,7 +63,7 @@ class RevisionRef(Contract):
 
     project: ProjectId
     sample_id: Identifier
-    revision: Annotated[int, Field(ge=1)]
+    revision: Version
 
 
 def workflow_id_of(ref: RevisionRef) -> str:

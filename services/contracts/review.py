@@ -122,14 +122,14 @@ class DecisionInput(Contract):
     """What a person sends to decide a task."""
 
     verdict: Verdict
-    fence: Annotated[int, Field(ge=1)] = Field(description="From the claim.")
+    fence: Annotated[int, Field(ge=1, le=2**53)] = Field(description="From the claim.")
     reason_code: Name | None = Field(default=None, description="Required to accept a conflict.")
     note: LongText | None = Field(default=None, description="Required to reject, escalate or discard.")
     patch: LabelPatch | None = Field(default=None, description="The correction, for fix and submit.")
     annotations: Annotations | None = Field(
         default=None, description="For submit: the whole label set, instead of a patch."
     )
-    label_version: Annotated[int, Field(ge=0)] | None = Field(
+    label_version: Annotated[int, Field(ge=0, le=2_147_483_647)] | None = Field(
         default=None,
         description="The labels the decision was made from; refused if those concerned have changed since.",
     )
@@ -190,7 +190,7 @@ class Evidence(Contract):
     findings: tuple[StoredFinding, ...]
     folded: tuple[Finding, ...] = Field(default=(), description="Symptoms that the findings explain.")
     label_version: int
-    annotations: Annotations = Field(description="The labels the findings name; all of them for labelling.")
+    annotations: Annotations = Field(description="All labels as they are now; the findings name those they concern.")
     predictions: Annotations = ()
     decisions: tuple[Decision, ...] = Field(default=(), description="Earlier decisions; none for a blind second look.")
     draft: Draft | None = None

@@ -12,7 +12,7 @@ from services.contracts.base import Contract, Name, ProjectId, Sha256, Text
 class Anchor(Contract):
     """A link of an audit chain as somebody noted it earlier, outside of the store."""
 
-    sequence: Annotated[int, Field(ge=1)]
+    sequence: Annotated[int, Field(ge=1, le=2**53)]
     sha256: Sha256
 
 

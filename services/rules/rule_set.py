@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from services.contracts.base import Contract, Identifier, Name, Text
+from services.contracts.base import Contract, Identifier, Name, Text, Version
 from services.contracts.canonical import content_sha256
 from services.contracts.findings import SEVERITY_ORDER, Finding, RuleReference, Severity
 from services.contracts.manifest import Risk
@@ -35,7 +35,7 @@ class RuleSet(Contract):
 
     format: Literal["concord.rules/1"] = "concord.rules/1"
     id: Identifier
-    version: Annotated[int, Field(ge=1)]
+    version: Version
     description: Text = ""
     blocking_severity: Severity = Field(
         default="major", description="Findings at or above it need a decision before ground truth."
