@@ -21,7 +21,6 @@ from services.review.judges import (
     findings_of,
     folded_of,
     is_second_look,
-    labels_concerned,
     seen_task,
 )
 
@@ -32,6 +31,9 @@ async def evidence_of(tx: Transaction, principal: Principal, task_id: UUID) -> E
     Who may read the history of samples sees every task whole. Everybody else sees tasks they could take or have
     decided, and a second look without anything that tells of the first: no earlier decisions, findings as if they
     were open, labels without their authors.
+
+    All labels of the sample are shown, not only those that the findings name: to mend a disagreement one must know
+    what else is there.
 
     Raises:
         NotFoundError: There is no such task, or none that the key sees.
@@ -55,10 +57,6 @@ async def evidence_of(tx: Transaction, principal: Principal, task_id: UUID) -> E
     predictions: tuple[Annotation, ...] = ()
     if task.kind in LABELLING_KINDS:
         predictions = _newest_predictions(await tx.samples.label_sets(task.ref))
-    elif findings:
-        # Without findings (an annotator handed the sample on) the whole label set is what is judged.
-        concerned = labels_concerned(findings, folded, annotations)
-        annotations = tuple(label for label in annotations if label.id in concerned)
     shown = task if knows_history else task.model_copy(update={"excluded_actors": ()})
     return Evidence(
         task=blindfolded(task) if blind else shown,

@@ -68,7 +68,7 @@ async def test_claim_look_and_decide(world: ApiWorld, task_path: str) -> None:
     assert claimed["lease"]["fence"] == 1
     evidence = (await world.call("rita", "GET", task_path)).json()
     assert [item["finding"]["finding_id"] for item in evidence["findings"]] == ["f-1"]
-    assert [item["id"] for item in evidence["annotations"]] == ["a1"]
+    assert [item["id"] for item in evidence["annotations"]] == ["a1", "a2"]
     draft = await world.call("rita", "PUT", f"{task_path}/draft", {"fence": 1, "body": {"verdict": "approve"}})
     assert draft.status_code == 200
     assert (await world.call("rita", "POST", f"{task_path}/heartbeat", {"fence": 1})).json()["fence"] == 1

@@ -387,7 +387,7 @@ async def test_a_second_look_is_blind_and_an_escalation_is_not(
     assert evidence.decisions == ()
     assert [item.state for item in evidence.findings] == [FindingState.OPEN]
     assert evidence.findings[0].decision_id is None
-    assert [label.author for label in evidence.annotations] == [None]
+    assert [label.author for label in evidence.annotations] == [None, None]
     assert "reviewer" not in evidence.model_dump_json()
     with pytest.raises(ForbiddenError):
         await desk.evidence(EXPERT, task.task_id)
