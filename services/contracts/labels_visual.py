@@ -53,7 +53,7 @@ class RunLengths(Contract):
         description="(height, width) in pixels."
     )
     counts: (
-        Annotated[str, StringConstraints(max_length=4_000_000)]
+        Annotated[str, StringConstraints(max_length=4_000_000, pattern="^[0-o]*$")]
         | Annotated[tuple[Annotated[int, Field(ge=0, le=2**32)], ...], Field(max_length=1_000_000)]
     ) = Field(description="Compressed COCO text, or plain run lengths.")
 
