@@ -30,12 +30,11 @@ def _essence(label: Annotation) -> Annotation:
     return label.model_copy(update={"author": None})
 
 
-def decide(evidence: Evidence, labels: tuple[Annotation, ...], truth: SampleManifest, fence: int) -> DecisionInput:
+def decide(evidence: Evidence, truth: SampleManifest, fence: int) -> DecisionInput:
     """Return what a careful person decides.
 
     Args:
         evidence: What the service shows beside the task.
-        labels: The newest labels of the sample.
         truth: The sample as it really is.
         fence: From the claim.
     """
@@ -47,11 +46,12 @@ def decide(evidence: Evidence, labels: tuple[Annotation, ...], truth: SampleMani
         return _judge_recording(kinds, fence)
     if beyond_labels:
         return DecisionInput(verdict=Verdict.ESCALATE, fence=fence, note="No change of labels can mend this.")
-    patch = difference(labels, truth)
+    patch = difference(evidence.annotations, truth)
     if patch is None:
         return DecisionInput(verdict=Verdict.APPROVE, fence=fence, note="The labels fit what the recordings show.")
     lost_box = ("lidar_camera", "unmatched_cuboid") in kinds and len(patch.upsert) == 1 and not patch.remove
-    if evidence.task.kind is TaskKind.REVIEW and lost_box and patch.upsert[0].id not in {label.id for label in labels}:
+    drawn = {label.id for label in evidence.annotations}
+    if evidence.task.kind is TaskKind.REVIEW and lost_box and patch.upsert[0].id not in drawn:
         return DecisionInput(verdict=Verdict.REJECT, fence=fence, note="A visible object has no box; please draw it.")
     return DecisionInput(verdict=Verdict.FIX, fence=fence, patch=patch, note="Corrected after the recordings.")
 

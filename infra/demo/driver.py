@@ -14,7 +14,6 @@ from infra.demo.cast import decide
 from infra.demo.plan import PlannedSample
 from infra.demo.report import DemoReport, SampleOutcome, build_report
 from services.contracts.access import Role
-from services.contracts.annotations import Annotation
 from services.contracts.events import EventType
 from services.contracts.lifecycle import FINAL_STAGES, Stage
 from services.contracts.manifest import SampleManifest
@@ -143,10 +142,7 @@ class Demonstration:
                 continue
             ref = claimed.task.ref
             evidence = await person.evidence(claimed.task.task_id)
-            labels: tuple[Annotation, ...] = ()
-            if evidence.label_version:
-                labels = (await person.labels(ref.project, ref.sample_id, revision=ref.revision)).annotations
-            decision = decide(evidence, labels, truths[ref.sample_id], claimed.lease.fence)
+            decision = decide(evidence, truths[ref.sample_id], claimed.lease.fence)
             await person.decide(claimed.task.task_id, decision)
             self.decisions += 1
 

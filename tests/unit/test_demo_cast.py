@@ -48,7 +48,7 @@ def _evidence(manifest: SampleManifest, task: TaskKind, check: str, kind: str) -
 def test_what_a_played_person_decides(tmp_path: Path, task: TaskKind, check: str, kind: str, verdict: Verdict) -> None:
     truth = scenes.still(tmp_path, "demo", 0, 1)
 
-    assert decide(_evidence(truth, task, check, kind), truth.annotations, truth, 1).verdict is verdict
+    assert decide(_evidence(truth, task, check, kind), truth, 1).verdict is verdict
 
 
 @pytest.mark.parametrize("fault", [faults.move_cuboid, faults.lose_box, faults.swap_class])
@@ -70,6 +70,6 @@ def test_work_that_lacks_a_box_goes_back_to_its_author(tmp_path: Path) -> None:
     faulty = faults.lose_box(truth, np.random.default_rng(0))
     assert faulty is not None
 
-    evidence = _evidence(truth, TaskKind.REVIEW, "lidar_camera", "unmatched_cuboid")
+    evidence = _evidence(faulty[0], TaskKind.REVIEW, "lidar_camera", "unmatched_cuboid")
 
-    assert decide(evidence, faulty[0].annotations, truth, 1).verdict is Verdict.REJECT
+    assert decide(evidence, truth, 1).verdict is Verdict.REJECT
