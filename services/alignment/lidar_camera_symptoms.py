@@ -177,7 +177,7 @@ class _Judge:
     def _comparable_heights(self, c: int, b: int) -> tuple[float, float] | None:
         """Heights of the projection and of the box, where the two look the same way and neither is cut off."""
         p, box = self._projected.unclipped_px[c], self._scene.boxes.boxes_px[b]
-        if not np.isfinite(p).all() or self._projected.clipped_near[c] or self._is_cut(box):
+        if not np.isfinite(p).all() or self._projected.clipped_near[c] or self._is_cut(box) or self._is_cut(p):
             return None
         extent, box_extent = p[2:] - p[:2], box[2:] - box[:2]
         offset = np.abs((p[2:] + p[:2]) - (box[2:] + box[:2])) / 2
