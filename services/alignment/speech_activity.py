@@ -102,7 +102,7 @@ def _band_level_db(audio: AudioData, rules: SpeechActivityRules) -> FloatArray:
     samples_a_chunk = _CHUNK_S * rate  # a whole number of frames at every rate, as a chunk is whole seconds
     powers = []
     for start in range(0, len(audio.samples), samples_a_chunk):
-        chunk = np.nan_to_num(audio.samples[start : start + samples_a_chunk].astype(np.float64))
+        chunk = _finite(audio.samples[start : start + samples_a_chunk])
         filtered, state = signal.sosfilt(sections, chunk, zi=state)
         frames = int(len(chunk) / rate / HOP_S + 1e-9)
         if frames == 0:
@@ -116,6 +116,12 @@ def _band_level_db(audio: AudioData, rules: SpeechActivityRules) -> FloatArray:
     smooth = ndimage.uniform_filter1d(np.concatenate(powers), 3, mode="nearest")
     level_db: FloatArray = 10.0 * np.log10(np.maximum(smooth, 0.0) + _SILENCE_POWER)
     return level_db
+
+
+def _finite(samples: NDArray[np.float32]) -> FloatArray:
+    """Return the samples as doubles; a broken decoder's NaN and infinities become silence and full scale."""
+    clean: FloatArray = np.clip(np.nan_to_num(samples.astype(np.float64), nan=0.0, posinf=1.0, neginf=-1.0), -8.0, 8.0)
+    return clean
 
 
 def _floor_and_level(level_db: FloatArray, rules: SpeechActivityRules) -> tuple[FloatArray, FloatArray]:
@@ -193,10 +199,10 @@ def voice_share(audio: AudioData, activity: SpeechActivity, span: Span, rules: S
         return 0.0
     rate = audio.rate_hz
     step = max(1, int(rate // 4_000))
-    samples = audio.samples[round(first * HOP_S * rate) : round(last * HOP_S * rate)].astype(np.float64)
+    samples = _finite(audio.samples[round(first * HOP_S * rate) : round(last * HOP_S * rate)])
     high_hz = min(1_000.0, 0.45 * rate)
     sections = signal.butter(2, (60.0, high_hz), btype="bandpass", fs=rate, output="sos")
-    thin = signal.sosfilt(sections, np.nan_to_num(samples))[::step]
+    thin = signal.sosfilt(sections, samples)[::step]
     thin_rate = rate / step
     width, hop = round(0.04 * thin_rate), round(HOP_S * thin_rate)
     if len(thin) < width:

