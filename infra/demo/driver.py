@@ -18,17 +18,19 @@ from services.contracts.events import EventType
 from services.contracts.lifecycle import FINAL_STAGES, Stage
 from services.contracts.manifest import SampleManifest
 from services.contracts.records import Project, ProjectConfig
-from services.contracts.review import StoredFinding, Verdict
+from services.contracts.review import StoredFinding, TaskKind, Verdict
 from services.rules.context_gate import ContextGateRules
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
 
 SOURCE = "/concord/demo"
 BATCH = 50
 LOOK_AGAIN_S = 0.25
-CAST: Sequence[tuple[str, Role, tuple[str, ...]]] = (
-    ("ann", Role.ANNOTATOR, ()),
-    ("rex", Role.REVIEWER, ("spatial", "speech")),
-    ("eva", Role.EXPERT, ("spatial", "speech")),
+SKILLS = ("spatial", "speech")
+# The expert leaves first reviews to the reviewer: who has judged a finding may not adjudicate it.
+CAST: Sequence[tuple[str, Role, tuple[TaskKind, ...]]] = (
+    ("ann", Role.ANNOTATOR, (TaskKind.ANNOTATE, TaskKind.REWORK)),
+    ("rex", Role.REVIEWER, (TaskKind.REVIEW,)),
+    ("eva", Role.EXPERT, (TaskKind.ADJUDICATE,)),
 )
 
 Progress = Callable[[Counter[Stage], int], None]
@@ -84,10 +86,10 @@ class Demonstration:
         async with contextlib.AsyncExitStack() as stack:
             admin = await stack.enter_async_context(ConcordClient(self.url, self.admin_key))
             await self._set_up(admin)
-            upstream = await self._person(stack, admin, "upstream-demo", Role.UPSTREAM, ())
-            people = [await self._person(stack, admin, *member) for member in CAST]
+            upstream = await self._person(stack, admin, "upstream-demo", Role.UPSTREAM)
+            people = [(await self._person(stack, admin, actor_id, role), kinds) for actor_id, role, kinds in CAST]
             await self._post(upstream, EventType.SAMPLE_CREATED, [sample.posted for sample in self.planned])
-            async with _together([self._work(person, truths) for person in people]) as workers:
+            async with _together([self._work(person, kinds, truths) for person, kinds in people]) as workers:
                 await self._wait_for_the_end(admin, upstream, truths, workers)
             verdicts = await self._verdicts(admin)
             outcomes = {one: await self._outcome(admin, one, verdicts[one]) for one in truths}
@@ -116,9 +118,8 @@ class Demonstration:
         admin: ConcordClient,
         actor_id: str,
         role: Role,
-        skills: tuple[str, ...],
     ) -> ConcordClient:
-        created = await admin.create_key(actor_id, role, projects=(self.project,), skills=skills)
+        created = await admin.create_key(actor_id, role, projects=(self.project,), skills=SKILLS)
         return await stack.enter_async_context(ConcordClient(self.url, created.secret))
 
     async def _post(self, upstream: ConcordClient, kind: EventType, manifests: Sequence[SampleManifest]) -> None:
@@ -133,10 +134,12 @@ class Demonstration:
             if result.outcome == "refused":
                 raise DemoError(f"the event {result.id} was refused: {result.problem}")
 
-    async def _work(self, person: ConcordClient, truths: dict[str, SampleManifest]) -> None:
+    async def _work(
+        self, person: ConcordClient, kinds: tuple[TaskKind, ...], truths: dict[str, SampleManifest]
+    ) -> None:
         """Claim, look, decide, until nothing is left to do for anybody."""
         while True:
-            claimed = await person.claim_next(project=self.project)
+            claimed = await person.claim_next(project=self.project, kinds=kinds)
             if claimed is None:
                 await asyncio.sleep(LOOK_AGAIN_S)
                 continue

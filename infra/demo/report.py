@@ -138,8 +138,9 @@ def as_json(report: DemoReport) -> dict[str, Any]:
 
 def _injections(report: DemoReport) -> Table:
     table = Table(title="What was injected, what was found, what people decided", title_justify="left", expand=True)
-    for heading, ratio in (("sample", 2), ("injected", 4), ("found", 5), ("decided", 3), ("ended as", 1)):
-        table.add_column(heading, ratio=ratio, overflow="fold")
+    for heading, ratio, narrowest in (("sample", 2, 9), ("injected", 4, 12), ("found", 5, 14), ("decided", 3, 13)):
+        table.add_column(heading, ratio=ratio, min_width=narrowest, overflow="fold")
+    table.add_column("ended as", min_width=9)
     for one in report.injections:
         found = one.finding or ("[red]not found[/red]" if not one.found else "")
         table.add_row(one.sample_id, one.change, found, "\n".join(one.decided), one.stage)

@@ -188,7 +188,6 @@ def follow_up(
     shared = {
         "ref": decision.ref,
         "kind": kind,
-        "skill": task.skill,
         "risk": task.risk,
         "finding_ids": finding_ids,
         "origin_decision_id": decision.decision_id,
@@ -198,6 +197,8 @@ def follow_up(
         return NewTask(
             **shared,
             queue=REWORK_QUEUE,
+            # Skills are asked of those who judge; the author is asked for what they made.
+            skill=None,
             priority=task.priority,
             assignee=_author_to_ask(authors, decision.actor_id, may_rework),
             reason=_cut(decision.note or "The labels were rejected."),
@@ -207,6 +208,7 @@ def follow_up(
     return NewTask(
         **shared,
         queue=expert_queue(task.queue),
+        skill=task.skill,
         priority=task.priority + (ESCALATION_PRIORITY if escalated else 0),
         excluded_actors=tuple(sorted(excluded)),
         # The second look is blind: its reason tells nothing of the first.
