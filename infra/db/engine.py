@@ -116,7 +116,6 @@ async def open_database(url: str, pool_size: int = 10) -> AsyncIterator[Postgres
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_S,
         pool_recycle=_RECYCLE_S,
-        pool_pre_ping=True,
         json_serializer=_as_text,
         json_deserializer=_as_text,
     )

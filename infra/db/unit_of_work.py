@@ -67,5 +67,5 @@ class PostgresTransaction:
 
         The chains' heads are the last locks taken, so that they are held for one round trip and the commit.
         """
-        await self._outbox.notify()
-        await self._audit.chain()
+        if not await self._audit.chain(self._outbox.channels):
+            await self._outbox.notify()

@@ -85,6 +85,26 @@ async def test_history_can_not_be_updated_deleted_or_truncated(database_url: str
         await connection.close()
 
 
+@pytest.mark.usefixtures("history")
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE sample_revisions SET manifest = '{}'",
+        "UPDATE sample_revisions SET manifest_sha256 = ''",
+        "UPDATE sample_revisions SET event_key = NULL",
+        "DELETE FROM sample_revisions",
+        "TRUNCATE sample_revisions CASCADE",
+    ],
+)
+async def test_what_a_revision_began_with_can_not_be_changed(database_url: str, statement: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    try:
+        with pytest.raises(asyncpg.RestrictViolationError):
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
 async def test_ground_truth_comes_back_whole_and_only_once(database: PostgresDatabase) -> None:
     await a_sample(database)
     record = a_record()

@@ -126,6 +126,17 @@ async def test_idle_connections_killed_are_replaced_unnoticed(database: Postgres
     assert await asyncio.gather(*(projects(database) for _ in range(10))) == [[]] * 10
 
 
+async def test_connection_that_died_silently_while_idle_is_replaced_unnoticed(
+    database: PostgresDatabase, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connect, "_TRUSTED_S", -1.0)
+    # The driver is made to believe in its connections, so that only asking them tells.
+    monkeypatch.setattr(connect, "_known_closed", lambda _driver: False)
+    await asyncio.gather(*(projects(database) for _ in range(5)))
+    await kill_backends(database_url)
+    assert await asyncio.gather(*(projects(database) for _ in range(5))) == [[]] * 5
+
+
 async def test_database_that_is_not_there_is_unavailable(database_url: str) -> None:
     nowhere = "postgresql://concord:x@127.0.0.1:1/concord"
     wrong_password = database_url.replace("postgresql://concord:", "postgresql://concord:x")

@@ -31,6 +31,7 @@ _EXTEND = text("""
              WITH ORDINALITY AS link (actor, action, subject, body, previous_sha256, sha256, n)
     )
     UPDATE audit_heads SET sequence = :last, sha256 = :head WHERE project = :project
+    RETURNING (SELECT count(pg_notify(channel, '')) FROM unnest(CAST(:channels AS text[])) AS channel)
 """)
 _LIST = text("""
     SELECT * FROM audit_entries WHERE project = :project AND sequence > :after ORDER BY sequence LIMIT :limit
@@ -77,13 +78,22 @@ class PostgresAudit(Repository):
         entry = _Pending(actor, action, subject, body_of(body_text(body)))
         self._pending.setdefault(project, []).append(entry)
 
-    async def chain(self) -> None:
-        """Write the pending entries; projects in order, so that two transactions never wait for each other."""
-        for project in sorted(self._pending):
-            await self._extend(project, self._pending[project])
-        self._pending.clear()
+    async def chain(self, channels: tuple[str, ...]) -> bool:
+        """Write the pending entries; projects in order, so that two transactions never wait for each other.
 
-    async def _extend(self, project: str, pending: list[_Pending]) -> None:
+        Args:
+            channels: What to notify when the transaction commits, which costs no statement of its own here.
+
+        Returns:
+            Whether there were any entries, and with them the notifications.
+        """
+        some = bool(self._pending)
+        for project in sorted(self._pending):
+            await self._extend(project, self._pending[project], channels)
+        self._pending.clear()
+        return some
+
+    async def _extend(self, project: str, pending: list[_Pending], channels: tuple[str, ...]) -> None:
         head = await self._lock_head(project)
         previous = head.sha256
         at: datetime = head.at
@@ -114,6 +124,7 @@ class PostgresAudit(Repository):
             bodies=[body_text(entry.body) for entry in entries],
             previous=[entry.previous_sha256 for entry in entries],
             hashes=[entry.sha256 for entry in entries],
+            channels=[*channels],
         )
 
     async def _lock_head(self, project: str) -> Row[Any]:

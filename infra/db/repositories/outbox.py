@@ -75,10 +75,15 @@ class PostgresOutbox(Repository):
         await self._count(_ADD, topic=topic, **ref.model_dump(), sequence=sequence, body=body_text(body))
         self._added = True
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What to notify when the transaction commits: the relays, if it has added messages."""
+        return (OUTBOX_CHANNEL,) if self._added else ()
+
     async def notify(self) -> None:
         """Wake the relays when the transaction commits, if it has added messages."""
-        if self._added:
-            await self._run(_NOTIFY, channel=OUTBOX_CHANNEL)
+        for channel in self.channels:
+            await self._run(_NOTIFY, channel=channel)
 
     async def pending(self, topics: tuple[str, ...], *, limit: int) -> tuple[OutboxMessage, ...]:
         """Return unpublished messages in the order they must be told, oldest first, whose retry time has come."""

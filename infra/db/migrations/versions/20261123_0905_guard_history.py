@@ -86,6 +86,15 @@ END $$
 """
 
 
+_GUARD_REVISION = """
+CREATE FUNCTION concord_guard_revision() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'what a revision began with is never changed'
+        USING ERRCODE = 'restrict_violation', TABLE = 'sample_revisions', CONSTRAINT = 'append_only_sample_revisions';
+END $$
+"""
+
+
 def upgrade() -> None:
     op.execute(_REFUSE_CHANGE)
     for table in APPEND_ONLY:
@@ -97,6 +106,13 @@ def upgrade() -> None:
     op.execute("CREATE TRIGGER guard BEFORE INSERT ON decisions FOR EACH ROW EXECUTE FUNCTION concord_guard_decision()")
     op.execute(_GUARD_TASK)
     op.execute("CREATE TRIGGER guard BEFORE UPDATE ON review_tasks FOR EACH ROW EXECUTE FUNCTION concord_guard_task()")
+    op.execute(_GUARD_REVISION)
+    # Per column: what changes every day, such as the stage, costs nothing here.
+    op.execute(
+        "CREATE TRIGGER guard "
+        "BEFORE UPDATE OF manifest, manifest_sha256, event_key, event_source, event_id, created_at "
+        "OR DELETE OR TRUNCATE ON sample_revisions FOR EACH STATEMENT EXECUTE FUNCTION concord_guard_revision()"
+    )
     op.execute(_GUARD_HEAD)
     op.execute(
         "CREATE TRIGGER guard BEFORE UPDATE OR DELETE ON audit_heads FOR EACH ROW EXECUTE FUNCTION concord_guard_head()"
@@ -112,6 +128,10 @@ def downgrade() -> None:
         op.execute(f"DROP TRIGGER append_only ON {table}")
     op.execute("DROP TRIGGER guard ON decisions")
     op.execute("DROP TRIGGER guard ON review_tasks")
+    op.execute("DROP TRIGGER guard ON sample_revisions")
     op.execute("DROP TRIGGER guard ON audit_heads")
     op.execute("DROP TRIGGER guard_all ON audit_heads")
-    op.execute("DROP FUNCTION concord_refuse_change, concord_guard_decision, concord_guard_task, concord_guard_head")
+    op.execute(
+        "DROP FUNCTION concord_refuse_change, concord_guard_decision, concord_guard_task, "
+        "concord_guard_head, concord_guard_revision"
+    )
