@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from infra.checks.child import ReaderConfig
+from infra.checks.child import ReaderConfig, check_sample
 from infra.checks.runner import ProcessCheckRunner
 from infra.cli.check_report import CheckedSample, CheckResult, as_json, as_junit, as_sarif, print_text
 from infra.cli.console import EXIT_BAD_INPUT, EXIT_FOUND, messages, print_json, print_problem, product_version
@@ -22,16 +24,19 @@ from infra.storage.assets import FileAssetReader
 from infra.storage.manifest_files import BadFile, FoundSample, asset_root, find_samples
 from infra.telemetry.logging import configure_logging
 from services.alignment.engine import CHECKS
-from services.contracts.annotations import Annotation
+from services.contracts.annotations import Annotation, Annotations
+from services.contracts.findings import CheckReport
 from services.contracts.manifest import SampleManifest
 from services.errors import ConcordError, InvalidInputError
 from services.lifecycle.gathering import gather_sample
+from services.ports.checks import CheckRunner
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
 
 PROJECT = "local"
 ASSET_MAX_BYTES = 2 * 1024**3
 ASSET_TIMEOUT_S = 120.0
 CHECK_TIMEOUT_S = 600.0
+_ANNOTATIONS: TypeAdapter[Annotations] = TypeAdapter(Annotations)
 
 
 class Format(StrEnum):
@@ -101,42 +106,74 @@ def check(
         raise typer.Exit(EXIT_FOUND)
 
 
+class _ChecksHere:
+    """The checks in a thread of this process: for one at a time, starting another process costs more than it saves."""
+
+    def __init__(self, config: ReaderConfig) -> None:
+        self._config = config
+
+    async def run(self, manifest: SampleManifest, annotations: tuple[Annotation, ...], rules: RuleSet) -> CheckReport:
+        """Return the report of one sample."""
+        documents = (
+            manifest.model_dump_json(exclude_none=True).encode(),
+            _ANNOTATIONS.dump_json(annotations, exclude_none=True),
+            rules.model_dump_json(exclude_none=True).encode(),
+        )
+        return CheckReport.model_validate_json(await asyncio.to_thread(check_sample, self._config, *documents))
+
+
 async def _check_all(work: _Work, rules: RuleSet, roots: tuple[Path, ...], processes: int, *, quiet: bool) -> None:
     config = ReaderConfig(roots=roots, max_bytes=ASSET_MAX_BYTES, timeout_s=ASSET_TIMEOUT_S)
+    async with AsyncExitStack() as stack:
+        runner: CheckRunner = _ChecksHere(config)
+        if processes > 1:
+            runner = await stack.enter_async_context(ProcessCheckRunner(config, processes, CHECK_TIMEOUT_S))
+        with _progress(quiet=quiet) as progress:
+            bar = progress.add_task("checking", total=len(work.found))
+            await _run_all(work, rules, roots, runner, asyncio.Semaphore(processes), lambda: progress.advance(bar))
+
+
+async def _run_all(
+    work: _Work,
+    rules: RuleSet,
+    roots: tuple[Path, ...],
+    runner: CheckRunner,
+    slots: asyncio.Semaphore,
+    advance: Callable[[], None],
+) -> None:
     assets = FileAssetReader(roots, ASSET_MAX_BYTES, ASSET_TIMEOUT_S)
-    console = messages()
     checked: dict[int, CheckedSample] = {}
     failed: dict[int, ConcordError] = {}
-    slots = asyncio.Semaphore(processes)
-    async with ProcessCheckRunner(config, processes, CHECK_TIMEOUT_S) as runner:
-        with Progress(
-            TextColumn("checking"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=quiet or not console.is_terminal,
-        ) as progress:
-            bar = progress.add_task("checking", total=len(work.found))
 
-            async def check_one(number: int, item: FoundSample) -> None:
-                async with slots:
-                    try:
-                        annotations = await _labels(item.manifest, assets)
-                        report = await runner.run(item.manifest, annotations, rules)
-                    except ConcordError as error:
-                        failed[number] = error
-                    else:
-                        manifest = item.manifest
-                        checked[number] = CheckedSample(item.path, manifest.project, manifest.sample_id, report)
-                    progress.advance(bar)
+    async def check_one(number: int, item: FoundSample) -> None:
+        manifest = item.manifest
+        async with slots:
+            try:
+                report = await runner.run(manifest, await _labels(manifest, assets), rules)
+            except ConcordError as error:
+                failed[number] = error
+            else:
+                checked[number] = CheckedSample(item.path, manifest.project, manifest.sample_id, report)
+            advance()
 
-            async with asyncio.TaskGroup() as group:
-                for number, item in enumerate(work.found):
-                    group.create_task(check_one(number, item))
+    async with asyncio.TaskGroup() as group:
+        for number, item in enumerate(work.found):
+            group.create_task(check_one(number, item))
     work.samples = [checked[number] for number in sorted(checked)]
     work.errors += [(work.found[number].path, failed[number]) for number in sorted(failed)]
+
+
+def _progress(*, quiet: bool) -> Progress:
+    console = messages()
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=quiet or not console.is_terminal,
+    )
 
 
 async def _labels(manifest: SampleManifest, assets: FileAssetReader) -> tuple[Annotation, ...]:

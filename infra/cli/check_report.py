@@ -242,7 +242,10 @@ def _junit_case(suite: ET.Element, result: CheckResult, sample: CheckedSample, c
     counts: Counter[str] = Counter(tests=1)
     if failing:
         failure = ET.SubElement(
-            case, "failure", type=_xml(failing[0].kind), message=_xml(f"{len(failing)} findings: {failing[0].message}")
+            case,
+            "failure",
+            type=_xml(failing[0].kind),
+            message=_xml(f"{_count_of(len(failing), 'finding')}: {failing[0].message}"),
         )
         failure.text = _xml("\n".join(_line(finding) for finding in failing))
         counts["failures"] = 1
@@ -265,6 +268,10 @@ def _line(finding: Finding) -> str:
     return f"{finding.severity} {finding.check}/{finding.kind}: {finding.message} [{finding.finding_id}]"
 
 
+def _count_of(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def _xml(text: str) -> str:
     """Return ``text`` without the characters that XML 1.0 can not hold."""
     return "".join(
@@ -280,7 +287,7 @@ def print_text(result: CheckResult, seconds: float) -> None:
     console = output()
     for sample in result.samples:
         findings = sample.report.findings
-        word = "clean" if not findings else f"{len(findings)} finding{'s' if len(findings) != 1 else ''}"
+        word = _count_of(len(findings), "finding") if findings else "clean"
         console.print(Text.assemble((sample.sample_id, "bold"), "  ", (word, "green" if not findings else "")))
         for finding in findings:
             console.print(
@@ -299,7 +306,7 @@ def print_text(result: CheckResult, seconds: float) -> None:
     severities = ", ".join(f"{count} {name}" for name, count in reversed(summary["by_severity"].items()) if count)
     console.print(
         plain(
-            f"{summary['samples']} samples, {summary['findings']} findings"
+            f"{_count_of(summary['samples'], 'sample')}, {_count_of(summary['findings'], 'finding')}"
             f"{f' ({severities})' if severities else ''}, {result.failed} at or above {result.fail_on}, {seconds:.1f} s"
         )
     )
