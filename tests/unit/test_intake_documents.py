@@ -1,0 +1,86 @@
+"""The examples of the documents hold."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from infra.messaging.relay import outgoing
+from services.contracts.events import EventType, StageChanged, stage_event_type
+from services.contracts.lifecycle import Stage
+from services.contracts.manifest import SampleManifest
+from services.contracts.records import OutboxMessage
+from services.errors import ConcordError
+from services.intake.cloud_events import DATA_MODELS, STRUCTURED_TYPE, EventMessage, data_of, event_of, read_envelope
+from services.schemas import asyncapi_document
+
+EVENTS = (Path(__file__).parents[2] / "docs" / "events.md").read_text(encoding="utf-8")
+AT = datetime(2026, 3, 1, 12, 0, 3, 250_000, tzinfo=UTC)
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", EVENTS, flags=re.DOTALL)
+
+
+def payload_schema(event_type: str) -> Draft202012Validator:
+    document = asyncapi_document()
+    payload: dict[str, Any] = document["components"]["messages"][event_type]["payload"]
+    return Draft202012Validator({**payload, "components": document["components"]})
+
+
+def test_the_event_in_is_one_that_the_intake_reads() -> None:
+    raw = blocks("json")[0].encode()
+    data = data_of(event_of(read_envelope(EventMessage(content_type=STRUCTURED_TYPE, body=raw))))
+    assert isinstance(data, SampleManifest)
+    payload_schema(EventType.SAMPLE_CREATED).validate(json.loads(raw))
+
+
+def test_the_event_out_is_the_one_that_the_relay_publishes() -> None:
+    shown = json.loads(blocks("json")[2])
+    change = StageChanged.model_validate(shown["data"])
+    message = OutboxMessage(
+        message_id=1,
+        topic="event",
+        project=change.project,
+        sample_id=change.sample_id,
+        sequence=change.sequence,
+        body=change.model_dump(mode="json", exclude_none=True),
+        created_at=AT,
+    )
+    event_id, subject, body = outgoing(message)
+    assert json.loads(body) == shown
+    assert event_id == shown["id"]
+    assert subject in EVENTS
+    payload_schema(shown["type"]).validate(json.loads(body))
+
+
+def test_the_asyncapi_document_names_every_event() -> None:
+    messages = set(asyncapi_document()["components"]["messages"])
+    assert messages == {*EventType, *(stage_event_type(stage) for stage in Stage)}
+    assert set(DATA_MODELS) == set(EventType)
+
+
+def test_the_programs_are_python() -> None:
+    assert len(blocks("python")) == 2
+    for program in blocks("python"):
+        ast.parse(program)
+
+
+def test_the_reasons_and_stages_are_those_of_the_product() -> None:
+    def codes(error: type[ConcordError]) -> set[str]:
+        return {error.code}.union(*(codes(kind) for kind in error.__subclasses__()))
+
+    table = EVENTS.split("| reason | what to do |\n")[1].split("\n\n")[0]
+    named = {code for line in table.splitlines() for code in re.findall(r"`([a-z-]+)`", line.split("|")[1])}
+    assert len(named) > 10
+    assert named <= codes(ConcordError)
+    for stage in Stage:
+        assert f"`{stage.value}`" in EVENTS
+    for event_type in EventType:
+        assert f"`{event_type.value}`" in EVENTS
