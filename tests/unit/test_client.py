@@ -1,0 +1,139 @@
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.client import ApiProblem, ConcordClient
+from services.contracts.access import Role
+
+KEY = "ck_" + "k" * 43
+
+
+def client_of(handler: Callable[[httpx.Request], httpx.Response], **options: Any) -> ConcordClient:
+    return ConcordClient("http://concord.test/", KEY, transport=httpx.MockTransport(handler), **options)
+
+
+def answer(body: Any, status: int = 200, **headers: str) -> httpx.Response:
+    return httpx.Response(status, json=body, headers=headers)
+
+
+PROBLEM = {
+    "type": "urn:concord:problem:stale-fence",
+    "title": "The lease is over",
+    "status": 409,
+    "detail": "Claim again.",
+    "places": [{"pointer": "/fence", "detail": "is 3, the task is at 4"}],
+}
+
+
+async def test_a_problem_is_raised_with_all_its_members() -> None:
+    async with client_of(lambda _: answer(PROBLEM, 409)) as client:
+        with pytest.raises(ApiProblem) as raised:
+            await client.whoami()
+    problem = raised.value
+    assert (problem.code, problem.status, problem.detail) == ("stale-fence", 409, "Claim again.")
+    assert problem.places == (("/fence", "is 3, the task is at 4"),)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b""])
+async def test_an_error_that_is_no_problem_document_is_still_told(body: bytes) -> None:
+    async with client_of(lambda _: httpx.Response(500, content=body)) as client:
+        with pytest.raises(ApiProblem) as raised:
+            await client.whoami()
+    assert raised.value.status == 500
+
+
+async def test_a_call_is_repeated_under_one_idempotency_key_until_the_service_is_back() -> None:
+    seen: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        if len(seen) == 1:
+            raise httpx.ConnectError("refused")
+        if len(seen) == 2:
+            return answer({}, 503, **{"Retry-After": "0"})
+        body = {"actor_id": "ann", "role": "annotator", "key_id": "key-1", "skills": []}
+        return answer({"key": {**body, "projects": None, "created_at": "2026-01-01T00:00:00Z"}, "secret": KEY}, 201)
+
+    async with client_of(handler) as client:
+        made = await client.create_key("ann", Role.ANNOTATOR)
+    assert made.secret == KEY
+    assert len(seen) == 3
+    assert len({request.headers["Idempotency-Key"] for request in seen}) == 1
+    assert len({request.content for request in seen}) == 1
+    assert seen[0].headers["Authorization"] == f"Bearer {KEY}"
+
+
+async def test_what_can_not_succeed_is_not_repeated() -> None:
+    calls = 0
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        nonlocal calls
+        calls += 1
+        return answer(PROBLEM, 409)
+
+    async with client_of(handler) as client:
+        with pytest.raises(ApiProblem):
+            await client.release("00000000-0000-4000-8000-000000000001", 3)
+    assert calls == 1
+
+
+async def test_a_service_that_stays_away_is_a_problem_without_a_status() -> None:
+    def handler(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    async with client_of(handler, retry_for_s=0.3) as client:
+        with pytest.raises(ApiProblem) as raised:
+            await client.queues()
+    assert raised.value.status == 0
+    assert raised.value.code == "unreachable"
+
+
+async def test_no_task_is_none_and_not_an_error() -> None:
+    problem = {"type": "urn:concord:problem:no-task-available", "title": "No task", "status": 404}
+    async with client_of(lambda _: answer(problem, 404)) as client:
+        assert await client.claim_next(queue="spatial") is None
+
+
+async def test_all_parts_of_a_list_are_read() -> None:
+    asked: list[str | None] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        cursor = request.url.params.get("cursor")
+        asked.append(cursor)
+        item = {"id": f"p{len(asked)}", "name": "n"}
+        return answer({"items": [item], "next_cursor": {None: "a", "a": "b"}.get(cursor)})
+
+    async with client_of(handler) as client:
+        found = await client.projects()
+    assert [project.id for project in found] == ["p1", "p2", "p3"]
+    assert asked == [None, "a", "b"]
+
+
+async def test_ids_can_not_leave_their_place_in_a_path() -> None:
+    paths: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        paths.append(request.url.raw_path.decode())
+        return answer(PROBLEM, 404)
+
+    async with client_of(handler) as client:
+        with pytest.raises(ApiProblem):
+            await client.sample("../x", "a/../../b?c#d")
+    assert paths == ["/v1/projects/..%2Fx/samples/a%2F..%2F..%2Fb%3Fc%23d"]
+
+
+async def test_the_bytes_sent_are_strict_json() -> None:
+    bodies: list[bytes] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        bodies.append(request.content)
+        return answer({"results": []}, 202)
+
+    async with client_of(handler) as client:
+        await client.send_events([{"id": "ü", "data": {"x": 1.5}}])
+        with pytest.raises(ValueError, match="JSON"):
+            await client.send_events([{"id": "n", "data": float("nan")}])
+    assert json.loads(bodies[0]) == [{"id": "ü", "data": {"x": 1.5}}]
