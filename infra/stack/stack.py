@@ -247,7 +247,8 @@ async def _together(*work: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(*tasks)
     finally:
         for task in tasks:
-            task.cancel()
+            if not task.cancelling():  # a second one would disturb its clean-up
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 

@@ -11,7 +11,7 @@ import structlog
 
 from infra.stack.errors import ProcessStartError
 from infra.stack.events import EventKind, EventListener, ProcessEvent, ignore_event
-from infra.stack.process import ManagedProcess, ProcessSpec
+from infra.stack.process import ManagedProcess, ProcessSpec, complete
 
 _log = structlog.get_logger(__name__)
 
@@ -215,16 +215,7 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Stop everything, the latest group first; completes even if the caller is cancelled meanwhile."""
-        stopping = asyncio.create_task(self._stop_groups(), name="stop-processes")
-        cancelled = False
-        while not stopping.done():
-            try:
-                await asyncio.shield(stopping)
-            except asyncio.CancelledError:
-                cancelled = True
-        stopping.result()
-        if cancelled:
-            raise asyncio.CancelledError
+        await complete(self._stop_groups())
 
     def pid(self, name: str) -> int:
         """The number of the process under this name.

@@ -95,6 +95,23 @@ async def test_cancelled_wait_leaves_the_process_alone(tmp_path: Path) -> None:
     await process.stop()
 
 
+async def test_stop_completes_although_its_caller_is_cancelled_twice(tmp_path: Path) -> None:
+    code = """
+signal.signal(signal.SIGTERM, lambda *_: (here.with_name("asked").touch(), signal.pause()))
+come_up()
+stay()
+"""
+    process = await come_up(server_spec("slow", tmp_path / "up", code, stop_timeout_s=0.3), tmp_path)
+    stopping = asyncio.create_task(process.stop())
+    await until((tmp_path / "asked").exists)
+    stopping.cancel()
+    await asyncio.sleep(0)
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+    assert process.returncode == -signal.SIGKILL
+
+
 def test_log_that_grew_too_long_is_moved_aside_and_stays_private(tmp_path: Path) -> None:
     log = ProcessLog(tmp_path / "logs" / "x.log", max_bytes=100)
     descriptor = log.open()
