@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from infra.client import ConcordClient, EventResult, cloud_event
 from infra.demo.cast import decide
@@ -17,8 +17,9 @@ from services.contracts.access import Role
 from services.contracts.events import EventType
 from services.contracts.lifecycle import FINAL_STAGES, Stage
 from services.contracts.manifest import SampleManifest
+from services.contracts.pre_label import LabelFilePredictions
 from services.contracts.records import Project, ProjectConfig
-from services.contracts.review import StoredFinding, TaskKind, Verdict
+from services.contracts.review import Decision, StoredFinding, TaskKind, Verdict
 from services.rules.context_gate import ContextGateRules
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
 
@@ -59,15 +60,20 @@ class Demonstration:
         admin_key: Secret of an admin key.
         planned: The samples to post; all of one project.
         timeout_s: When to give up waiting for the samples to end.
+        retry_for_s: How long everybody tries again while the API is away.
         progress: Called whenever something may have changed.
+        accepted: What the API acknowledged of the events posted.
+        decided: The decisions that the API acknowledged.
     """
 
     url: str
     admin_key: str
     planned: Sequence[PlannedSample]
     timeout_s: float = 900.0
+    retry_for_s: float = 20.0
     progress: Progress = lambda stages, decisions: None
-    decisions: int = 0
+    accepted: list[EventResult] = field(default_factory=list)
+    decided: list[Decision] = field(default_factory=list)
 
     @property
     def project(self) -> str:
@@ -84,7 +90,7 @@ class Demonstration:
         started = time.monotonic()
         truths = {sample.truth.sample_id: sample.truth for sample in self.planned}
         async with contextlib.AsyncExitStack() as stack:
-            admin = await stack.enter_async_context(ConcordClient(self.url, self.admin_key))
+            admin = await stack.enter_async_context(self._client(self.admin_key))
             await self._set_up(admin)
             upstream = await self._person(stack, admin, "upstream-demo", Role.UPSTREAM)
             people = [(await self._person(stack, admin, actor_id, role), kinds) for actor_id, role, kinds in CAST]
@@ -103,10 +109,13 @@ class Demonstration:
             seconds=time.monotonic() - started,
         )
 
+    def _client(self, key: str) -> ConcordClient:
+        return ConcordClient(self.url, key, retry_for_s=self.retry_for_s)
+
     async def _set_up(self, admin: ConcordClient) -> None:
         rules = rules_for(self.planned)
         await admin.push_rule_set(rules)
-        config = ProjectConfig(rule_set=rules.reference)
+        config = ProjectConfig(rule_set=rules.reference, pre_label=(LabelFilePredictions(),))
         purpose = "Show the main job from event to ground truth."
         await admin.create_project(
             Project(id=self.project, name="Demonstration", purpose=purpose, domain="vehicles", config=config)
@@ -120,19 +129,18 @@ class Demonstration:
         role: Role,
     ) -> ConcordClient:
         created = await admin.create_key(actor_id, role, projects=(self.project,), skills=SKILLS)
-        return await stack.enter_async_context(ConcordClient(self.url, created.secret))
+        return await stack.enter_async_context(self._client(created.secret))
 
     async def _post(self, upstream: ConcordClient, kind: EventType, manifests: Sequence[SampleManifest]) -> None:
         events = [
             cloud_event(kind.value, SOURCE, f"{kind.value}/{one.sample_id}", one, subject=one.sample_id)
             for one in manifests
         ]
-        results: list[EventResult] = []
         for batch in _batches(events):
-            results.extend(await upstream.send_events(batch))
-        for result in results:
-            if result.outcome == "refused":
-                raise DemoError(f"the event {result.id} was refused: {result.problem}")
+            for result in await upstream.send_events(batch):
+                if result.outcome == "refused":
+                    raise DemoError(f"the event {result.id} was refused: {result.problem}")
+                self.accepted.append(result)
 
     async def _work(
         self, person: ConcordClient, kinds: tuple[TaskKind, ...], truths: dict[str, SampleManifest]
@@ -146,8 +154,7 @@ class Demonstration:
             ref = claimed.task.ref
             evidence = await person.evidence(claimed.task.task_id)
             decision = decide(evidence, truths[ref.sample_id], claimed.lease.fence)
-            await person.decide(claimed.task.task_id, decision)
-            self.decisions += 1
+            self.decided.append(await person.decide(claimed.task.task_id, decision))
 
     async def _wait_for_the_end(
         self,
@@ -165,7 +172,7 @@ class Demonstration:
         deadline = time.monotonic() + self.timeout_s
         while True:
             newest = await self._newest_stages(admin)
-            self.progress(Counter(newest.values()), self.decisions)
+            self.progress(Counter(newest.values()), len(self.decided))
             again = [sample_id for sample_id in mended if newest.get(sample_id) is Stage.REJECTED]
             if again:
                 await self._post(upstream, EventType.SAMPLE_UPDATED, [truths[sample_id] for sample_id in again])
