@@ -74,7 +74,7 @@ def reply(
     return Response(json_of(value), status, dict(headers or {}), JSON_TYPE)
 
 
-def page_reply(items: Iterable[BaseModel], next_cursor: str | None = None) -> Response:
+def page_reply(items: Iterable[BaseModel | Mapping[str, Any]], next_cursor: str | None = None) -> Response:
     """Return a page of a list."""
     cursor = canonical_json(next_cursor)
     body = b'{"items":[' + b",".join(json_of(item) for item in items) + b'],"next_cursor":' + cursor + b"}"

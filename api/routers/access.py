@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
@@ -44,7 +44,7 @@ async def create_key(
     async def call(database: Database) -> Response:
         issued = await KeyRing(database).issue(principal, new_key)
         told.append(issued.key.key_id)
-        return reply(CreatedKey(key=issued.key, secret=issued.secret), status=201)
+        return reply({"key": _said(issued.key), "secret": issued.secret}, status=201)
 
     def stored(_: Response) -> Response:
         return problem_of(
@@ -65,7 +65,8 @@ async def list_keys(
     """List keys, oldest first, never their secrets."""
     keys = await KeyRing(services.database).list(principal)
     ordered = sorted(keys, key=_key_key)
-    return page_reply(*slice_page(ordered, "keys", _key_key, cursor=cursor, kind=TextTimeKey, limit=limit))
+    page, following = slice_page(ordered, "keys", _key_key, cursor=cursor, kind=TextTimeKey, limit=limit)
+    return page_reply(map(_said, page), following)
 
 
 def _key_key(key: ApiKeyInfo) -> tuple[object, ...]:
@@ -86,4 +87,10 @@ async def revoke_key(principal: MayManage, key_id: Identifier, once: Idempotent)
 @router.get("/whoami", response_model=Principal)
 async def whoami(principal: Annotated[Principal, Depends(requires(Permission.SELF_READ))]) -> Response:
     """Return who the key belongs to and what it allows."""
-    return reply(principal)
+    return reply(_said(principal))
+
+
+def _said(scoped: ApiKeyInfo | Principal) -> dict[str, Any]:
+    """The model with ``projects`` in any case: null says that there is no limit, which nobody should have to guess."""
+    projects = None if scoped.projects is None else list(scoped.projects)
+    return scoped.model_dump(mode="json", exclude_none=True) | {"projects": projects}

@@ -137,7 +137,7 @@ class StageChange(Contract):
     ref: RevisionRef
     sequence: Annotated[int, Field(ge=1)]
     stage: Stage
-    previous_stage: Stage | None
+    previous_stage: Stage | None = None
     actor: Identifier
     reason: Text | None = None
     at: UtcDatetime

@@ -145,7 +145,7 @@ async def test_lists_hold_only_what_the_key_sees(world: ApiWorld) -> None:
     everything = (await world.call("root", "GET", "/v1/tasks")).json()["items"]
     assert {item["ref"]["project"] for item in everything} == {OWN, OTHER}
     keys = (await world.call("admin", "GET", "/v1/keys")).json()["items"]
-    assert {tuple(key.get("projects", ())) for key in keys} == {(OWN,)}
+    assert {tuple(key["projects"]) for key in keys} == {(OWN,)}
     assert "secret" not in str(keys)
 
 
