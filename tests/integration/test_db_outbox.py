@@ -7,6 +7,7 @@ import pytest
 
 from infra.db.engine import PostgresDatabase
 from infra.db.listen import OutboxListener
+from infra.db.repositories.outbox import _PENDING
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.records import OutboxMessage
 from services.errors import IntegrityError
@@ -211,3 +212,26 @@ async def test_listener_returns_at_its_poll_interval_and_listens_again_after_its
         listener.wake()
         assert await asyncio.wait_for(listener.wait(), 60)
     await connection.close()
+
+
+async def test_pending_reads_only_what_waits_among_a_hundred_thousand_told_messages(
+    database: PostgresDatabase, database_url: str, refs: tuple[RevisionRef, RevisionRef]
+) -> None:
+    await add_event(database, refs[0])
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute(
+            """
+            INSERT INTO outbox (topic, project, sample_id, revision, sequence, body, attempts, published_at)
+            SELECT topic, project, sample_id, revision, 1000 + n, '{}', 0, clock_timestamp()
+            FROM outbox, generate_series(1, 100000) AS n WHERE published_at IS NULL
+            """
+        )
+        await connection.execute("VACUUM ANALYZE outbox")
+        sql = str(_PENDING).replace(":topics", "'{event}'").replace(":limit", "200")
+        plan = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")
+    finally:
+        await connection.close()
+    assert "Seq Scan" not in plan
+    assert "ix_outbox_unpublished" in plan or "ix_outbox_waiting" in plan
+    assert told(await pending(database)) == [("s1", 2)]

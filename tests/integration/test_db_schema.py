@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import asyncpg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.pool import NullPool
 
 from infra.db.connect import create_engine
 from infra.db.engine import open_database
-from infra.db.migrate import migrate
+from infra.db.migrate import alembic_config, migrate
 from infra.db.tables import METADATA
 from infra.stack.directory import StackUrls
 from services.errors import UnavailableError
@@ -74,3 +76,21 @@ async def test_ping_before_migration_is_unavailable_and_after_it_answers(stack_u
         await database.ping()
         await migrate(url)  # nothing left to do
         await database.ping()
+
+
+async def test_processes_that_migrate_at_once_wait_for_each_other(stack_urls: StackUrls) -> None:
+    async with cloned_database(stack_urls.database_url, "template0") as url:
+        await asyncio.gather(*(migrate(url) for _ in range(3)))
+        async with open_database(url, pool_size=1) as database:
+            await database.ping()
+
+
+async def test_migrations_can_be_taken_back_and_made_again(database_url: str) -> None:
+    engine = create_engine(database_url, poolclass=NullPool, statement_timeout_s=60)
+    async with engine.begin() as connection:
+        await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), "base"))
+    async with engine.connect() as connection:
+        tables = await connection.scalar(text("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"))
+        assert tables == 1, "only alembic's own is left"
+    await engine.dispose()
+    await migrate(database_url)
