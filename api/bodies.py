@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,17 +19,28 @@ from services.errors import UnsupportedMediaTypeError
 Model = TypeVar("Model", bound=BaseModel)
 JSON_TYPE = "application/json"
 _IN_A_THREAD_FROM = 64 * 1024
-_BODY_MODEL = "concord_body_model"
-_BODY_OPTIONAL = "concord_body_optional"
+_BODY = "concord_body"
 
 
-def json_body(model: type[Model], *, what: str, optional: bool = False) -> Callable[[Request], Awaitable[Model]]:
+@dataclass(frozen=True, slots=True)
+class BodyDocumentation:
+    """What the OpenAPI document says about a body."""
+
+    model: type[BaseModel]
+    optional: bool
+    example: Mapping[str, Any] | None
+
+
+def json_body(
+    model: type[Model], *, what: str, optional: bool = False, example: Mapping[str, Any] | None = None
+) -> Callable[[Request], Awaitable[Model]]:
     """Return the dependency that reads the request body as ``model``.
 
     Args:
         model: A contract model.
         what: How errors name the body.
         optional: An empty body means the model's defaults.
+        example: A body for the documentation.
 
     The dependency raises MalformedJsonError, InvalidInputError, UnsupportedMediaTypeError or PayloadTooLargeError.
     """
@@ -45,15 +57,14 @@ def json_body(model: type[Model], *, what: str, optional: bool = False) -> Calla
         # A large document takes a second to validate; other requests go on meanwhile.
         return await to_thread.run_sync(partial(_read, model, what, raw))
 
-    setattr(read, _BODY_MODEL, model)
-    setattr(read, _BODY_OPTIONAL, optional)
+    setattr(read, _BODY, BodyDocumentation(model, optional, example))
     return read
 
 
-def body_model_of(call: Callable[..., Any] | None) -> tuple[type[BaseModel], bool] | None:
-    """Return the model that a dependency of :func:`json_body` reads, and whether the body may be left out."""
-    model = getattr(call, _BODY_MODEL, None)
-    return None if model is None else (model, bool(getattr(call, _BODY_OPTIONAL)))
+def body_of(call: Callable[..., Any] | None) -> BodyDocumentation | None:
+    """Return what a dependency of :func:`json_body` reads; None for any other."""
+    body: BodyDocumentation | None = getattr(call, _BODY, None)
+    return body
 
 
 def _read(model: type[Model], what: str, raw: bytes) -> Model:

@@ -9,10 +9,9 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, iter_route_contexts
-from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.bodies import JSON_TYPE, body_model_of
+from api.bodies import JSON_TYPE, BodyDocumentation, body_of
 from api.policies import PUBLIC, policies_of
 from api.problems import MEDIA_TYPE, Problem
 
@@ -55,7 +54,7 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
     schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
     policies = policies_of(app)
     bodies = _bodies(app)
-    models = {model for model, _ in bodies.values()} | {Problem}
+    models = {body.model for body in bodies.values()} | {Problem}
     _, definitions = models_json_schema(
         [(model, "validation") for model in sorted(models, key=lambda model: model.__name__)],
         ref_template=f"{_PREFIX}{{model}}",
@@ -70,13 +69,13 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
     return document
 
 
-def _bodies(app: FastAPI) -> dict[tuple[str, str], tuple[type[BaseModel], bool]]:
+def _bodies(app: FastAPI) -> dict[tuple[str, str], BodyDocumentation]:
     found = {}
     for context in iter_route_contexts(app.routes):
         if not isinstance(context.original_route, APIRoute):
             continue
         for call in _calls(context.dependant):
-            body = body_model_of(call)
+            body = body_of(call)
             if body is not None:
                 found.update({(method, str(context.path)): body for method in context.methods or ()})
     return found
@@ -88,7 +87,7 @@ def _calls(dependant: Dependant) -> Iterator[Any]:
         yield from _calls(dependency)
 
 
-def _describe(operation: dict[str, Any], policy: str, body: tuple[type[BaseModel], bool] | None) -> None:
+def _describe(operation: dict[str, Any], policy: str, body: BodyDocumentation | None) -> None:
     responses: dict[str, Any] = operation["responses"]
     # FastAPI announces its own error format; ours is the problem document.
     responses.pop("422", None)
@@ -99,9 +98,10 @@ def _describe(operation: dict[str, Any], policy: str, body: tuple[type[BaseModel
     if operation.get("parameters") or body is not None:
         expected |= {"404": "There is no such thing, or none that the key sees.", "422": "The input is not valid."}
     if body is not None:
-        model, optional = body
-        schema = {"$ref": f"{_PREFIX}{model.__name__}"}
-        operation["requestBody"] = {"required": not optional, "content": {JSON_TYPE: {"schema": schema}}}
+        content: dict[str, Any] = {"schema": {"$ref": f"{_PREFIX}{body.model.__name__}"}}
+        if body.example is not None:
+            content["example"] = body.example
+        operation["requestBody"] = {"required": not body.optional, "content": {JSON_TYPE: content}}
         expected |= {
             "400": "The body is not readable JSON.",
             "409": "The state of the world says no.",
@@ -112,5 +112,5 @@ def _describe(operation: dict[str, Any], policy: str, body: tuple[type[BaseModel
     elif any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", ())):
         expected |= {"409": "The state of the world says no.", "413": "The body is too large."}
     for status, text in sorted(expected.items()):
-        content = {MEDIA_TYPE: {"schema": {"$ref": f"{_PREFIX}{Problem.__name__}"}}}
-        responses.setdefault(status, {"description": text, "content": content})
+        problem = {MEDIA_TYPE: {"schema": {"$ref": f"{_PREFIX}{Problem.__name__}"}}}
+        responses.setdefault(status, {"description": text, "content": problem})

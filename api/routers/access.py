@@ -24,6 +24,8 @@ from services.ports.database import Database
 
 router = APIRouter(prefix="/v1", tags=["access"])
 
+_NEW_KEY = {"actor_id": "rita", "role": "reviewer", "projects": ["av-urban"], "skills": ["spatial"]}
+
 MayManage = Annotated[Principal, Depends(requires(Permission.KEYS_MANAGE))]
 
 
@@ -31,7 +33,7 @@ MayManage = Annotated[Principal, Depends(requires(Permission.KEYS_MANAGE))]
 async def create_key(
     request: Request,
     principal: MayManage,
-    new_key: Annotated[NewKey, Depends(json_body(NewKey, what="key"))],
+    new_key: Annotated[NewKey, Depends(json_body(NewKey, what="key", example=_NEW_KEY))],
     once: Idempotent,
 ) -> Response:
     """Make a key; its secret is in this answer and nowhere else.

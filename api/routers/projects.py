@@ -25,6 +25,20 @@ from services.rules.rule_set import RuleSet
 
 router = APIRouter(prefix="/v1")
 
+_PROJECT = {
+    "id": "av-urban",
+    "name": "Urban pilot",
+    "domain": "autonomous vehicles",
+    "config": {"rule_set": {"id": "default", "version": 1}, "lease_s": 900},
+}
+_RULES = {
+    "id": "av",
+    "version": 3,
+    "blocking_severity": "major",
+    "four_eyes_risks": ["high"],
+    "routing": [{"queue": "spatial", "checks": ["lidar_camera"], "skill": "spatial", "priority": 200}],
+}
+
 MayRead = Annotated[Principal, Depends(requires(Permission.PROJECTS_READ))]
 MayWrite = Annotated[Principal, Depends(requires(Permission.PROJECTS_WRITE))]
 MayReadRules = Annotated[Principal, Depends(requires(Permission.RULE_SETS_READ))]
@@ -39,7 +53,7 @@ def etag_of(project: Project) -> str:
 @router.post("/projects", status_code=201, response_model=Project, tags=["projects"])
 async def create_project(
     principal: MayWrite,
-    project: Annotated[Project, Depends(json_body(Project, what="project"))],
+    project: Annotated[Project, Depends(json_body(Project, what="project", example=_PROJECT))],
     once: Idempotent,
 ) -> Response:
     """Create a project. Its rule set must exist."""
@@ -73,7 +87,7 @@ async def get_project(principal: MayRead, services: Services, project: ProjectPa
 async def update_project(
     principal: MayWrite,
     project: ProjectPath,
-    content: Annotated[Project, Depends(json_body(Project, what="project"))],
+    content: Annotated[Project, Depends(json_body(Project, what="project", example=_PROJECT))],
     once: Idempotent,
     if_match: Annotated[
         str | None, Header(max_length=500, description="ETag of what the change was made from; refused if it changed.")
@@ -105,7 +119,7 @@ def _expected(if_match: str | None) -> str | None:
 @router.post("/rule-sets", status_code=201, response_model=RuleSet, tags=["rule sets"])
 async def create_rule_set(
     principal: MayWriteRules,
-    rules: Annotated[RuleSet, Depends(json_body(RuleSet, what="rule set"))],
+    rules: Annotated[RuleSet, Depends(json_body(RuleSet, what="rule set", example=_RULES))],
     once: Idempotent,
 ) -> Response:
     """Keep a rule set version. A version never changes; the same content again is nothing new."""

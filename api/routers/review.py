@@ -34,9 +34,31 @@ from services.review.leases import ClaimWish
 
 router = APIRouter(prefix="/v1", tags=["review"])
 
+_WISH = {"queue": "spatial"}
+_DECISION = {
+    "verdict": "fix",
+    "fence": 3,
+    "label_version": 1,
+    "note": "The box belongs to the car behind.",
+    "patch": {
+        "upsert": [
+            {
+                "type": "box",
+                "id": "a1",
+                "stream": "cam_left",
+                "frame": 0,
+                "label": "car",
+                "box": [120.0, 80.5, 260.0, 190.0],
+            }
+        ]
+    },
+}
+_DRAFT = {"fence": 3, "body": {"verdict": "fix", "note": "not sure about the left edge"}}
+_ESCALATION = {"fence": 3, "note": "One car or two? The point cloud is too thin to tell."}
+
 MayRead = Annotated[Principal, Depends(requires(Permission.TASKS_READ))]
 MayWork = Annotated[Principal, Depends(requires(Permission.TASKS_WORK))]
-Held = Annotated[HeldRequest, Depends(json_body(HeldRequest, what="request"))]
+Held = Annotated[HeldRequest, Depends(json_body(HeldRequest, what="request", example={"fence": 3}))]
 
 
 @router.get("/queues", response_model=Page[QueueSummary])
@@ -76,7 +98,7 @@ async def list_tasks(
 @router.post("/tasks/claim", response_model=ClaimedTask)
 async def claim_next_task(
     principal: MayWork,
-    wish: Annotated[ClaimWish, Depends(json_body(ClaimWish, what="request", optional=True))],
+    wish: Annotated[ClaimWish, Depends(json_body(ClaimWish, what="request", optional=True, example=_WISH))],
     once: Idempotent,
 ) -> Response:
     """Claim the best task that fits the person behind the key; 404 ``no-task-available`` when there is none."""
@@ -128,7 +150,7 @@ async def release_task(principal: MayWork, task_id: UUID, held: Held, once: Idem
 async def save_draft(
     principal: MayWork,
     task_id: UUID,
-    draft: Annotated[DraftRequest, Depends(json_body(DraftRequest, what="draft"))],
+    draft: Annotated[DraftRequest, Depends(json_body(DraftRequest, what="draft", example=_DRAFT))],
     once: Idempotent,
 ) -> Response:
     """Keep unfinished work. On a stale fence it is refused (409) and kept all the same."""
@@ -143,7 +165,7 @@ async def save_draft(
 async def decide_task(
     principal: MayWork,
     task_id: UUID,
-    given: Annotated[DecisionInput, Depends(json_body(DecisionInput, what="decision"))],
+    given: Annotated[DecisionInput, Depends(json_body(DecisionInput, what="decision", example=_DECISION))],
     once: Idempotent,
 ) -> Response:
     """Decide a task. The same decision again answers the stored one; what comes too late is kept as a draft."""
@@ -158,7 +180,7 @@ async def decide_task(
 async def escalate_task(
     principal: MayWork,
     task_id: UUID,
-    request: Annotated[EscalateRequest, Depends(json_body(EscalateRequest, what="escalation"))],
+    request: Annotated[EscalateRequest, Depends(json_body(EscalateRequest, what="escalation", example=_ESCALATION))],
     once: Idempotent,
 ) -> Response:
     """Hand a task on to an expert, with the reason; short for the verdict ``escalate``."""

@@ -11,10 +11,11 @@ import httpx
 import pytest
 import structlog
 from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.routing import iter_route_contexts
 from starlette.responses import Response
 
 from api.app import create_app
-from api.bodies import json_body, reply
+from api.bodies import body_of, json_body, reply
 from api.paging import NumberKey, SampleKey, decode_cursor, encode_cursor
 from api.policies import MissingPolicyError, policies_of, public, requires
 from api.problems import STATUS_OF
@@ -22,6 +23,7 @@ from api.services import ApiServices
 from services import errors
 from services.access.policy import Permission
 from services.contracts.base import Contract, Number
+from services.contracts.validation import validate
 from services.errors import Category, ConcordError, IntegrityError, InvalidInputError, UnavailableError
 from services.intake.inbox import Inbox
 from services.ports.database import Transaction
@@ -258,6 +260,18 @@ async def test_a_stated_length_over_the_cap_is_refused_unread(http: httpx.AsyncC
     response = await http.post("/v1/events", content=b"x", headers={"Content-Length": "104857600"})
     assert (response.status_code, problem_code(response)) == (413, "payload-too-large")
     assert response.headers["connection"] == "close"
+
+
+def test_every_example_is_a_body_that_would_be_taken(app: FastAPI) -> None:
+    examples = [
+        (body.model, body.example)
+        for context in iter_route_contexts(app.routes)
+        for dependency in context.dependant.dependencies
+        if (body := body_of(dependency.call)) is not None and body.example is not None
+    ]
+    assert len(examples) > 7
+    for model, example in examples:
+        validate(model, example, what="example")
 
 
 def test_a_cursor_comes_back_and_another_lists_cursor_does_not() -> None:
