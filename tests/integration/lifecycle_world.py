@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from infra.db.engine import PostgresDatabase
 from services.contracts.access import Principal, Role
@@ -84,6 +84,8 @@ class World:
 
     def __init__(self, database: PostgresDatabase) -> None:
         self.database = database
+        # Tests share one Temporal, which knows a sample's workflow by the sample's id.
+        self.mark = uuid4().hex[:8]
         self.runner = WordingRunner()
         self.desk = ReviewDesk(database)
         self.inbox = Inbox(database, NoAssets())
@@ -101,7 +103,7 @@ class World:
             await tx.projects.update_config(Project(id=PROJECT, name="Calls", config=settings))
 
     async def post(self, sample_id: str = "s-1", *labels: dict[str, Any], **changes: Any) -> RevisionRef:
-        message = created(sample_id, project=PROJECT, annotations=list(labels), **changes)
+        message = created(f"{sample_id}-{self.mark}", project=PROJECT, annotations=list(labels), **changes)
         receipt = await self.inbox.receive(message, via="http", projects=None)
         return RevisionRef(project=receipt.project, sample_id=receipt.sample_id, revision=receipt.revision)
 
