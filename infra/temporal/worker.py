@@ -38,6 +38,7 @@ def build_worker(
     task_queue: str,
     activities: Sequence[Callable[..., Any]],
     *,
+    workflows: Sequence[type] = WORKFLOWS,
     graceful_shutdown: timedelta = GRACEFUL_SHUTDOWN,
     max_cached_workflows: int = _CACHED_WORKFLOWS,
 ) -> Worker:
@@ -47,13 +48,14 @@ def build_worker(
         client: Connected; see :func:`infra.temporal.client.connect_temporal`.
         task_queue: Where the dispatcher starts workflows.
         activities: See :func:`activities.registry.all_activities`.
+        workflows: The product's own; a benchmark brings its yardstick.
         graceful_shutdown: What running activities get to finish.
         max_cached_workflows: Workflows kept in memory; 0 replays each from its history every time.
     """
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=list(WORKFLOWS),
+        workflows=list(workflows),
         activities=list(activities),
         workflow_runner=workflow_runner(),
         max_concurrent_activities=_ACTIVITIES_AT_ONCE,
