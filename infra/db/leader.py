@@ -52,7 +52,13 @@ class Leadership:
                 )
             if not self._held:
                 self._held = bool(await self._connection.fetchval("SELECT pg_try_advisory_lock($1)", self._key))
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (
+            OSError,
+            TimeoutError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,  # what asyncpg says when the server ends the session in mid-question
+        ):
             self._drop()
         return self._held
 

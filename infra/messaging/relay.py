@@ -109,17 +109,22 @@ class _Batch:
                 self.published.append(message.message_id)
 
     async def _publish(self, message: OutboxMessage) -> bool:
-        event_id, subject, body = outgoing(message)
-        headers = {CONTENT_TYPE: STRUCTURED_TYPE, Header.MSG_ID.value: event_id}
         try:
+            event_id, subject, body = outgoing(message)
+            headers = {CONTENT_TYPE: STRUCTURED_TYPE, Header.MSG_ID.value: event_id}
             await self._js.publish(subject, body, timeout=_PUBLISH_WITHIN_S, stream=EVENTS_STREAM, headers=headers)
         except (ServerError, ServiceUnavailableError) as error:
             self.unreachable = error
             return False
-        except (APIError, nats.errors.MaxPayloadError) as error:
-            # The server's answer about this event; those of other samples go on.
+        except (APIError, nats.errors.MaxPayloadError, ValueError) as error:
+            # The fault is with this event; those of other samples go on.
             self.failed[message.message_id] = f"{type(error).__name__}: {error}"
-            _log.warning("event_not_published", project=message.project, sample_id=message.sample_id, detail=str(error))
+            _log.warning(
+                "event_not_published",
+                project=message.project,
+                sample_id=message.sample_id,
+                error=type(error).__name__,
+            )
             return False
         except (nats.errors.Error, TimeoutError, OSError) as error:
             self.unreachable = error

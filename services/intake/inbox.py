@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 from uuid import UUID, uuid4
 
 from services.contracts.access import Principal
-from services.contracts.canonical import canonical_json
 from services.contracts.events import IncomingEvent, LabelsSubmitted, Receipt, SampleWithdrawn
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.manifest import SampleManifest
@@ -23,11 +22,12 @@ from services.errors import (
     PayloadTooLargeError,
     UnavailableError,
 )
-from services.intake.cloud_events import STRUCTURED_TYPE, EventMessage, data_of, event_of, read_envelope
+from services.intake.cloud_events import EventMessage, data_of, event_of, read_envelope
 from services.lifecycle.revisions import open_revision, submit_labels, withdraw_sample
 from services.ports.assets import AssetReader
 from services.ports.database import Database, Transaction
 
+Answer = TypeVar("Answer")
 Via = Literal["http", "nats"]
 Projects = tuple[str, ...] | None
 """The projects a sender may touch; None means every project."""
@@ -92,9 +92,7 @@ class Inbox:
     async def read(self, message: EventMessage, *, via: Via, projects: Projects) -> Arrival:
         """Read one event without accepting it yet; one that can not be read is kept as :meth:`receive` says."""
         try:
-            if len(message.body) > _READ_ON_THE_SPOT_BYTES:
-                return await asyncio.to_thread(_read, message)
-            return _read(message)
+            return await _aside(_read, message)
         except ConcordError as error:
             await self.refuse(message, error, via=via, projects=projects)
             raise
@@ -153,7 +151,7 @@ class Inbox:
         if isinstance(error, UnavailableError | PayloadTooLargeError):
             return None
         try:
-            envelope = read_envelope(message)
+            envelope = await _aside(read_envelope, message)
         except ConcordError:
             envelope = None
             if via == "http":
@@ -234,11 +232,11 @@ class Inbox:
             )
 
 
-def message_of(event: IncomingEvent) -> EventMessage:
-    """Return an event as a structured message, such as a program on this machine would send."""
-    attributes = event.model_dump(mode="json", exclude_none=True, exclude={"content_sha256", "data"})
-    body = canonical_json({"specversion": "1.0", **attributes, "data": event.data})
-    return EventMessage(content_type=STRUCTURED_TYPE, body=body)
+async def _aside(read: Callable[[EventMessage], Answer], message: EventMessage) -> Answer:
+    """Read a message, a large one in a thread."""
+    if len(message.body) > _READ_ON_THE_SPOT_BYTES:
+        return await asyncio.to_thread(read, message)
+    return read(message)
 
 
 def _read(message: EventMessage) -> Arrival:
