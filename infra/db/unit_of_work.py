@@ -18,15 +18,14 @@ from infra.db.repositories.review import PostgresReview
 from infra.db.repositories.samples import PostgresSamples
 from services.ports.database import (
     AccessRepository,
-    AuditRepository,
-    GroundTruthRepository,
     IdempotencyRepository,
     InboxRepository,
     OutboxRepository,
     ProjectRepository,
-    ReviewRepository,
-    SampleRepository,
 )
+from services.ports.ground_truth import AuditRepository, GroundTruthRepository
+from services.ports.review import ReviewRepository
+from services.ports.samples import SampleRepository
 
 _NOW = text("SELECT clock_timestamp()")
 

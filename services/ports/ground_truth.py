@@ -1,0 +1,51 @@
+"""The stores of what proves a label, as the product sees them: ground truth and the audit chain."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from services.contracts.lifecycle import RevisionRef
+from services.contracts.records import (
+    AuditEntry,
+    GroundTruth,
+)
+
+
+class GroundTruthRepository(Protocol):
+    """Committed records. They are never changed."""
+
+    async def add(self, record: GroundTruth) -> None:
+        """Keep a record; raises AlreadyExistsError for a second one of the same revision."""
+        ...
+
+    async def get(self, ref: RevisionRef) -> GroundTruth | None:
+        """Return a record."""
+        ...
+
+    async def list(self, project: str, *, after: tuple[str, int] | None, limit: int) -> tuple[GroundTruth, ...]:
+        """Return records by (sample id, revision) after the cursor."""
+        ...
+
+
+class AuditRepository(Protocol):
+    """The audit chain of each project."""
+
+    def append(self, project: str, *, actor: str, action: str, subject: str, body: dict[str, Any]) -> None:
+        """Add an entry; it is chained and written as the last step of the transaction.
+
+        What concerns no single project goes to the chain of the reserved id ``concord``, which is no stored project.
+        Chaining last keeps the project's chain locked for a moment only.
+        """
+        ...
+
+    async def list(self, project: str, *, after: int, limit: int) -> tuple[AuditEntry, ...]:
+        """Return entries by sequence after ``after``."""
+        ...
+
+    async def of_subjects(self, project: str, subjects: tuple[str, ...]) -> tuple[AuditEntry, ...]:
+        """Return all entries about these subjects, by sequence."""
+        ...
+
+    async def head(self, project: str) -> tuple[int, str]:
+        """Return the sequence and hash of the newest entry as the chain's head states it; (0, zeros) if none."""
+        ...

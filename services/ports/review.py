@@ -1,0 +1,136 @@
+"""The store of the human side, as the product sees it: findings, review tasks, drafts, decisions."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+from services.contracts.access import Principal
+from services.contracts.lifecycle import RevisionRef
+from services.contracts.review import (
+    Decision,
+    Draft,
+    Lease,
+    NewTask,
+    QueueSummary,
+    ReviewTask,
+    StoredFinding,
+    TaskKind,
+    TaskState,
+)
+
+
+class ReviewRepository(Protocol):
+    """Findings with their state, review tasks, drafts and decisions."""
+
+    async def findings(self, ref: RevisionRef) -> tuple[StoredFinding, ...]:
+        """Return all findings of a revision, by finding id."""
+        ...
+
+    async def put_finding(self, finding: StoredFinding) -> None:
+        """Insert or replace a finding by (revision, finding id)."""
+        ...
+
+    async def open_task(self, task: NewTask) -> ReviewTask:
+        """Open a task; one that has the same origin decision and kind is returned instead."""
+        ...
+
+    async def task(self, task_id: UUID, *, lock: bool = False) -> ReviewTask | None:
+        """Return a task; with ``lock`` no other transaction changes it until this one ends."""
+        ...
+
+    async def tasks_of(self, ref: RevisionRef) -> tuple[ReviewTask, ...]:
+        """Return all tasks of a revision, oldest first."""
+        ...
+
+    async def list_tasks(
+        self,
+        *,
+        projects: tuple[str, ...] | None,
+        queue: str | None,
+        state: TaskState | None,
+        after: tuple[datetime, UUID] | None,
+        limit: int,
+    ) -> tuple[ReviewTask, ...]:
+        """Return tasks, oldest first, by (created_at, task id) after the cursor."""
+        ...
+
+    async def claim_next(
+        self,
+        principal: Principal,
+        *,
+        kinds: tuple[TaskKind, ...],
+        queue: str | None,
+        project: str | None,
+        lease: timedelta,
+    ) -> ReviewTask | None:
+        """Claim the best task that fits the person, in one statement.
+
+        A task fits when its kind is in ``kinds``, its project is one the principal sees, its skill is none or one
+        of the principal's, nobody holds a live lease on it, it is assigned to nobody else, the principal is not
+        excluded, and the principal does not hold or has not answered another task of the same revision and
+        findings. The best is the one with the highest priority, then the oldest. Sets holder, lease (by
+        ``clock_timestamp()``) and the next fence.
+        """
+        ...
+
+    async def claim(self, task_id: UUID, actor_id: str, lease: timedelta) -> ReviewTask | None:
+        """Claim this task if nobody else holds a live lease on it; None otherwise. Claiming one's own renews it."""
+        ...
+
+    async def renew(self, task_id: UUID, fence: int, lease: timedelta) -> Lease | None:
+        """Extend a live lease held under ``fence``; None if it is over or another's."""
+        ...
+
+    async def release(self, task_id: UUID, fence: int) -> bool:
+        """Give a task back; False if the lease is over or another's. The draft stays."""
+        ...
+
+    async def lease_is_live(self, task_id: UUID, fence: int, actor_id: str) -> bool:
+        """Whether ``actor_id`` holds the task under ``fence`` now, by the database's clock."""
+        ...
+
+    async def close_task(self, task_id: UUID, state: TaskState) -> None:
+        """Complete or cancel a task and drop its lease."""
+        ...
+
+    async def move_to_experts(self, task_id: UUID, reason: str) -> None:
+        """Turn an open review task into an adjudication at a higher priority, with the reason."""
+        ...
+
+    async def exclude_actor(self, task_id: UUID, actor_id: str) -> None:
+        """Add a person to those who may not take a task, and end their hold on it; again changes nothing."""
+        ...
+
+    async def raise_priority(self, task_id: UUID, by: int) -> None:
+        """Raise the priority of a task."""
+        ...
+
+    async def save_draft(self, task_id: UUID, actor_id: str, body: dict[str, Any]) -> Draft:
+        """Keep the person's draft for a task, one per person and task, whatever the lease."""
+        ...
+
+    async def draft(self, task_id: UUID, actor_id: str) -> Draft | None:
+        """Return the person's draft."""
+        ...
+
+    async def add_decision(self, decision: Decision, body: dict[str, Any]) -> None:
+        """Keep a decision with its whole input; a second one for the task raises TaskFinishedError."""
+        ...
+
+    async def decision_of_task(self, task_id: UUID) -> Decision | None:
+        """Return the decision that finished a task."""
+        ...
+
+    async def decisions(self, ref: RevisionRef) -> tuple[Decision, ...]:
+        """Return all decisions of a revision, oldest first."""
+        ...
+
+    async def decision_bodies(self, ref: RevisionRef) -> dict[UUID, dict[str, Any]]:
+        """Return the whole input of each decision of a revision, as :meth:`add_decision` was given it."""
+        ...
+
+    async def queues(self, projects: tuple[str, ...] | None) -> tuple[QueueSummary, ...]:
+        """Return the state of every queue that has or had tasks."""
+        ...
