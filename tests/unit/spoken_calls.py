@@ -59,7 +59,8 @@ def voice(rng: np.random.Generator, length_s: float, pitch_hz: float) -> Floats:
         parts += [sound, pause]
         left -= len(sound) + len(pause)
     whole = np.concatenate(parts)[: round(length_s * RATE_HZ)]
-    return whole / np.abs(whole).max() * 0.4
+    scaled: Floats = whole / np.abs(whole).max() * 0.4
+    return scaled
 
 
 @dataclass(frozen=True)
