@@ -12,6 +12,7 @@ import traceback
 import uuid
 
 import structlog
+from anyio import move_on_after
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,6 +35,7 @@ SECURITY_HEADERS = {
 }
 _LOGGED_IDS = ("project", "sample_id", "task_id")
 _FRAMES_LOGGED = 6
+_THROW_AWAY_S = 30.0
 
 
 class RequestFrame:
@@ -109,7 +111,11 @@ class RequestFrame:
 
 
 class BodyCap:
-    """Refuses a request body over a size while it comes in; at most the cap is ever held."""
+    """Refuses a request body over a size while it comes in; at most the cap is ever held.
+
+    Before an answer goes out, what is left of the body is read and thrown away, for a while: a client that sends its
+    whole body before it reads would otherwise meet a reset connection in place of the answer.
+    """
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
@@ -117,27 +123,47 @@ class BodyCap:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if scope["type"] != "http":
+        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
+        stated = headers.get("content-length", "")
+        if stated in ("", "0") and "transfer-encoding" not in headers:
             await self._app(scope, receive, send)
             return
-        stated = Headers(scope=scope).get("content-length", "")
+        body = _IncomingBody(receive, self._max_bytes, waits="expect" in headers)
+
+        async def send_after_body(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await body.throw_away_rest()
+            await send(message)
+
         if stated.isdecimal() and int(stated[:20]) > self._max_bytes:
-            await problem_of(scope, self._too_large())(scope, receive, send)
-            return
-        received = 0
+            await problem_of(scope, body.too_large())(scope, receive, send_after_body)
+        else:
+            await self._app(scope, body.receive, send_after_body)
 
-        async def receive_capped() -> Message:
-            nonlocal received
-            message = await receive()
-            if message["type"] == "http.request":
-                received += len(message.get("body", b""))
-                if received > self._max_bytes:
-                    raise self._too_large()
-            return message
 
-        await self._app(scope, receive_capped, send)
+class _IncomingBody:
+    def __init__(self, receive: Receive, max_bytes: int, *, waits: bool) -> None:
+        self._receive = receive
+        self._max_bytes = max_bytes
+        self._received = 0
+        # A client that asked with "Expect: 100-continue" sends nothing before the body is asked for.
+        self._more = not waits
 
-    def _too_large(self) -> PayloadTooLargeError:
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._more = message["type"] == "http.request" and message.get("more_body", False)
+        self._received += len(message.get("body", b""))
+        if self._received > self._max_bytes:
+            raise self.too_large()
+        return message
+
+    async def throw_away_rest(self) -> None:
+        with move_on_after(_THROW_AWAY_S):
+            while self._more:
+                message = await self._receive()
+                self._more = message["type"] == "http.request" and message.get("more_body", False)
+
+    def too_large(self) -> PayloadTooLargeError:
         return PayloadTooLargeError(f"The body is larger than {self._max_bytes} bytes; send less at once.")
 
 

@@ -31,6 +31,7 @@ from services.review.judges import (
 )
 
 _DEFAULT_LEASE_S = ProjectConfig().lease_s
+_FIRST_LEASE = timedelta(seconds=1)
 
 
 class ClaimWish(Contract):
@@ -59,17 +60,15 @@ async def claim_next(tx: Transaction, principal: Principal, wish: ClaimWish) -> 
     if wish.project is not None:
         ensure_sees(principal, wish.project)
     task = await tx.review.claim_next(
-        principal, kinds=kinds, queue=wish.queue, project=wish.project, lease=timedelta(seconds=_DEFAULT_LEASE_S)
+        principal, kinds=kinds, queue=wish.queue, project=wish.project, lease=_FIRST_LEASE
     )
     if task is None:
         raise NoTaskAvailableError("No open task fits you now; try again later.")
-    lease = await _lease_of(tx, task)
-    if lease.total_seconds() == _DEFAULT_LEASE_S:
-        return task
-    renewed = await tx.review.renew(task.task_id, task.fence, lease)
-    if renewed is None:
-        raise IntegrityError(f"the lease on task {task.task_id} was over in the moment it began")
-    return task.model_copy(update={"lease_expires_at": renewed.lease_expires_at})
+    # Only now is it known whose project says how long the lease is; nobody else gets at the locked row in between.
+    claimed = await tx.review.claim(task.task_id, principal.actor_id, await _lease_of(tx, task))
+    if claimed is None:
+        raise IntegrityError(f"task {task.task_id} was claimed and is held by somebody else")
+    return claimed
 
 
 async def claim(tx: Transaction, principal: Principal, task_id: UUID) -> ReviewTask:
