@@ -102,8 +102,17 @@ class ApiCaller:
         *,
         query: Mapping[str, Any] | None = None,
         media_type: str = "application/json",
+        timeout_s: float | None = None,
     ) -> Any:
         """Make a call and return its JSON, None where there is none.
+
+        Args:
+            method: Such as GET.
+            path: Below the base address.
+            body: A contract model or JSON values.
+            query: Members that are None are left out.
+            media_type: Of the body.
+            timeout_s: Of one attempt, where the caller knows that it takes longer than others.
 
         Raises:
             ApiProblem: The answer is an error, or none came.
@@ -121,6 +130,7 @@ class ApiCaller:
             content=content,
             params={name: str(value) for name, value in (query or {}).items() if value is not None},
             headers=headers,
+            timeout=httpx.USE_CLIENT_DEFAULT if timeout_s is None else timeout_s,
         )
         response = await self._send(request)
         if response.is_error:

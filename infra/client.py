@@ -39,6 +39,7 @@ from services.contracts.verification import VerificationReport
 from services.rules.rule_set import RuleSet
 
 Item = TypeVar("Item")
+VERIFY_WITHIN_S = 3_600.0
 __all__ = ["ApiProblem", "ClaimedTask", "ConcordClient", "CreatedKey", "EventResult", "Page", "cloud_event"]
 
 
@@ -199,7 +200,8 @@ class ConcordClient(ApiCaller):
         """Verify the project's audit chain and ground truth; ``anchor`` is (sequence, sha256) noted earlier."""
         path = f"/v1/projects/{_part(project)}/verify"
         body = {} if anchor is None else {"anchor": {"sequence": anchor[0], "sha256": anchor[1]}}
-        return VerificationReport.model_validate(await self.call("POST", path, body))
+        answer = await self.call("POST", path, body, timeout_s=VERIFY_WITHIN_S)
+        return VerificationReport.model_validate(answer)
 
     # Review
 
