@@ -13,6 +13,8 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
+from infra.db.errors import CONNECTION_FAULTS
+
 CONNECT_TIMEOUT_S = 10.0
 LOCK_TIMEOUT_S = 20
 _CLIENT_GRACE_S = 15
@@ -68,7 +70,7 @@ def _refuse_dead(connection: DBAPIConnection, record: ConnectionPoolEntry, _prox
     if time.monotonic() - record.info.get(_IDLE_SINCE, math.inf) > _TRUSTED_S:
         try:
             connection.run_async(_ask)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (asyncpg.PostgresError, *CONNECTION_FAULTS) as error:
             raise DisconnectionError from error
 
 

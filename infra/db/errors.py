@@ -52,6 +52,16 @@ _CONSTRAINTS: dict[str, tuple[type[ConcordError], str]] = {
 }
 
 
+CONNECTION_FAULTS = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what asyncpg says when the server ends the session in mid-question
+)
+"""What the driver raises when the connection is gone."""
+
+
 def sqlstate_of(error: BaseException) -> str | None:
     """Return the SQLSTATE of a driver's error, as raised or as SQLAlchemy wraps it."""
     original = error.orig if isinstance(error, DBAPIError) else error
@@ -81,7 +91,7 @@ def business_error(error: BaseException) -> ConcordError | None:
         return UnavailableError(f"{reason}; try again", facts={"sqlstate": state})
     if isinstance(error, DBAPIError):
         return _meaning(error, state)
-    if isinstance(error, asyncpg.PostgresConnectionError | asyncpg.InterfaceError):
+    if isinstance(error, CONNECTION_FAULTS):
         return UnavailableError("the connection to the database was lost; try again")
     return None
 
@@ -100,7 +110,7 @@ def _meaning(error: DBAPIError, state: str | None) -> ConcordError | None:
             f"the database refuses this: {constraint or 'what is kept is never changed'}",
             facts={"constraint": constraint, "sqlstate": state},
         )
-    if error.orig is not None and isinstance(error.orig.__cause__, asyncpg.InterfaceError):
+    if error.orig is not None and isinstance(error.orig.__cause__, CONNECTION_FAULTS):
         return UnavailableError("the connection to the database was lost; try again")
     return None
 
@@ -110,7 +120,7 @@ def translated() -> Iterator[None]:
     """Raise business facts in place of the database's errors."""
     try:
         yield
-    except (DBAPIError, PoolTimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (DBAPIError, PoolTimeoutError, asyncpg.PostgresError, *CONNECTION_FAULTS) as error:
         meaning = business_error(error)
         if meaning is None:
             raise

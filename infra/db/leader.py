@@ -9,6 +9,7 @@ from typing import Self
 import asyncpg
 
 from infra.db.connect import CONNECT_TIMEOUT_S
+from infra.db.errors import CONNECTION_FAULTS
 
 
 class Leadership:
@@ -52,13 +53,7 @@ class Leadership:
                 )
             if not self._held:
                 self._held = bool(await self._connection.fetchval("SELECT pg_try_advisory_lock($1)", self._key))
-        except (
-            OSError,
-            TimeoutError,
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            asyncpg.InternalClientError,  # what asyncpg says when the server ends the session in mid-question
-        ):
+        except (asyncpg.PostgresError, *CONNECTION_FAULTS):
             self._drop()
         return self._held
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 import asyncpg
 
 from infra.db.connect import CONNECT_TIMEOUT_S
+from infra.db.errors import CONNECTION_FAULTS
 
 OUTBOX_CHANNEL = "concord_outbox"
 _RECONNECT_PAUSE_S = 1.0
@@ -67,7 +68,7 @@ class OutboxListener:
         while True:
             try:
                 await self._listen_once()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except (asyncpg.PostgresError, *CONNECTION_FAULTS):
                 await asyncio.sleep(_RECONNECT_PAUSE_S)
 
     async def _listen_once(self) -> None:

@@ -51,7 +51,8 @@ class EmbeddedPostgres:
     @property
     def url(self) -> str:
         """Where it listens, with the password."""
-        return f"postgresql://{USER}:{self._password}@127.0.0.1:{self._port}/{DATABASE}"
+        # Without sslmode the driver looks for certificates in the user's home, which may be closed to it.
+        return f"postgresql://{USER}:{self._password}@127.0.0.1:{self._port}/{DATABASE}?sslmode=disable"
 
     async def spec(self) -> ProcessSpec:
         """Make the cluster if this is the first start, and say how to run the server.
