@@ -20,15 +20,17 @@ class FaultList:
 
     def __init__(self, limit: int = MAX_FAULTS) -> None:
         self._limit = limit
-        self._faults: list[Fault] = []
+        self._faults: dict[Fault, None] = {}
         self.count = 0
 
     def add(self, found: Iterable[Fault]) -> None:
-        """Keep faults, or only count them once there are too many."""
+        """Keep each fault once, or only count it when there are too many."""
         for item in found:
+            if item in self._faults:
+                continue
             self.count += 1
             if len(self._faults) < self._limit:
-                self._faults.append(item)
+                self._faults[item] = None
 
     @property
     def kept(self) -> tuple[Fault, ...]:

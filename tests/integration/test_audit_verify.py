@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -278,3 +279,30 @@ async def test_faults_are_found_whatever_the_size_of_a_page(
     report = await verify_project(committed, PROJECT)
     assert {"entry-edited", "entry-contradicts-change", "entry-contradicts-decision"} <= kinds(report)
     assert report.entries > 10
+
+
+async def test_a_project_at_work_is_never_reported(database: PostgresDatabase) -> None:
+    await add_project(database)
+    working = asyncio.create_task(_commit_many(database, 8))
+    reports = []
+    while not working.done():
+        reports.append(await verify_project(database, PROJECT))
+    await working
+    reports.append(await verify_project(database, PROJECT))
+    assert [report.faults for report in reports] == [()] * len(reports)
+    assert reports[-1].records == 8
+
+
+async def _commit_many(database: PostgresDatabase, count: int) -> None:
+    for number in range(count):
+        await committed_sample(database, f"s-{number}")
+
+
+async def test_an_entry_about_a_revision_that_never_was_is_found(
+    committed: PostgresDatabase, database_url: str
+) -> None:
+    async with unguarded(database_url) as connection:
+        first = await sequence_of(connection, "task.opened")
+        invented = {"action": "sample.rejected", "subject": "samples/s-9/revisions/1", "body": {"sequence": 1}}
+        await rechain(connection, first, lambda entry: entry.model_copy(update=invented))
+    assert kinds(await verify_project(committed, PROJECT)) == {"entry-without-revision"}
