@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.worker import Interceptor, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from workflows.sample_lifecycle import SampleLifecycle
@@ -39,6 +39,7 @@ def build_worker(
     activities: Sequence[Callable[..., Any]],
     *,
     workflows: Sequence[type] = WORKFLOWS,
+    interceptors: Sequence[Interceptor] = (),
     graceful_shutdown: timedelta = GRACEFUL_SHUTDOWN,
     max_cached_workflows: int = _CACHED_WORKFLOWS,
 ) -> Worker:
@@ -49,6 +50,7 @@ def build_worker(
         task_queue: Where the dispatcher starts workflows.
         activities: See :func:`activities.registry.all_activities`.
         workflows: The product's own; a benchmark brings its yardstick.
+        interceptors: What goes around every activity, such as its log lines.
         graceful_shutdown: What running activities get to finish.
         max_cached_workflows: Workflows kept in memory; 0 replays each from its history every time.
     """
@@ -57,6 +59,7 @@ def build_worker(
         task_queue=task_queue,
         workflows=list(workflows),
         activities=list(activities),
+        interceptors=list(interceptors),
         workflow_runner=workflow_runner(),
         max_concurrent_activities=_ACTIVITIES_AT_ONCE,
         max_concurrent_workflow_tasks=_WORKFLOW_TASKS_AT_ONCE,
