@@ -1,20 +1,14 @@
-"""What a process of the check runner does: read, decode, check. Everything crosses its border as JSON."""
+"""What a process of the check runner does: read, decode, check."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import threading
-from dataclasses import dataclass
-from multiprocessing import parent_process
-from multiprocessing.connection import wait
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from infra.checks.process import ReaderConfig
 from infra.storage.assets import FileAssetReader
 from infra.storage.decode import decode_stream
 from services.alignment.engine import run_checks
@@ -27,39 +21,6 @@ from services.rules.rule_set import RuleSet
 
 SOURCE_CHECK = "metadata_source"
 _ANNOTATIONS: TypeAdapter[Annotations] = TypeAdapter(Annotations)
-
-
-@dataclass(frozen=True, slots=True)
-class ReaderConfig:
-    """How a process of the runner reads assets.
-
-    Attributes:
-        roots: Allowed folders; a relative address is inside the first.
-        max_bytes: Largest asset.
-        timeout_s: Longest time for one asset.
-    """
-
-    roots: tuple[Path, ...]
-    max_bytes: int
-    timeout_s: float
-
-
-def start_child() -> None:
-    """Make the process end with the one that started it, and leave Ctrl-C to that one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_with(sentinel: int) -> None:
-    wait([sentinel])
-    os._exit(1)
-
-
-def warm_up() -> int:
-    """Return the process's id; by then everything is imported."""
-    return os.getpid()
 
 
 def check_sample(config: ReaderConfig, manifest_json: bytes, annotations_json: bytes, rules_json: bytes) -> bytes:

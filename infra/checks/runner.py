@@ -16,7 +16,7 @@ from typing import Self
 import structlog
 from pydantic import TypeAdapter
 
-from infra.checks.child import ReaderConfig, check_sample, start_child, warm_up
+from infra.checks.process import ReaderConfig, check_in_process, start_child, warm_up
 from services.contracts.annotations import Annotation
 from services.contracts.findings import CheckReport
 from services.contracts.manifest import SampleManifest
@@ -94,7 +94,7 @@ class ProcessCheckRunner:
             process = process or await _start()
             async with asyncio.timeout(self._timeout_s):
                 report = await asyncio.get_running_loop().run_in_executor(
-                    process.pool, check_sample, self._config, *documents
+                    process.pool, check_in_process, self._config, *documents
                 )
             kept = process
         except BrokenProcessPool as error:

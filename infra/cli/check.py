@@ -15,7 +15,8 @@ import typer
 from pydantic import TypeAdapter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from infra.checks.child import ReaderConfig, check_sample
+from infra.checks.child import check_sample
+from infra.checks.process import ReaderConfig
 from infra.checks.runner import ProcessCheckRunner
 from infra.cli.check_report import CheckedSample, CheckResult, as_json, as_junit, as_sarif, print_text
 from infra.cli.console import EXIT_BAD_INPUT, EXIT_FOUND, messages, print_json, print_problem, product_version

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from services.alignment.geometry import Floats, Ints
 from services.alignment.lidar_camera_pairs import associate, pair_by_id
@@ -51,7 +51,7 @@ def estimate_offset(scene: Scene, rules: LidarCameraRules) -> CauseEstimate | No
         return None
     tracks = object_tracks(scene, rules)
     ids_shared = associate(scene, scene.project(rules.near_plane_m).boxes_px, rules).ids_shared
-    threshold = float(chi2.isf(rules.cause.false_alarm_rate / (2 * reach), 1))
+    threshold = float(chdtri(1, rules.cause.false_alarm_rate / (2 * reach)))
     still = _try(scene, rules, tracks, ids_shared=ids_shared)
     if still is None or float(still.cost.sum()) < threshold:
         return None  # even a perfect correction would not prove anything

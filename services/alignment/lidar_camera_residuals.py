@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from services.alignment.geometry import Bools, Floats, Ints, matrix_from_rotation_vector
 from services.alignment.lidar_camera_scene import UNKNOWN_OCCLUSION, Scene
@@ -191,7 +191,7 @@ def agreement(before: Floats, after: Floats) -> float:
 
 def noise_excess(normalised: Floats) -> float:
     """Return by how much the spread left after a correction exceeds the expected, as a variance ratio of at least 1."""
-    return max(1.0, float(np.median((normalised**2).sum(axis=1))) / float(chi2.median(2)))
+    return max(1.0, float(np.median((normalised**2).sum(axis=1))) / float(chdtri(2, 0.5)))
 
 
 def median_px(data: Residuals, normalised: Floats) -> float:

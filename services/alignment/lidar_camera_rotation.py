@@ -9,7 +9,7 @@ model's covariance and the cluster sandwich covariance over objects (K.-Y. Liang
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from services.alignment.geometry import Floats, matrix_from_rotation_vector
 from services.alignment.lidar_camera_pairs import Pairs, associate, coarse_shift, pair_by_id
@@ -45,7 +45,7 @@ def estimate_rotation(scene: Scene, rules: LidarCameraRules) -> CauseEstimate | 
     if data is None:
         return None
     before = data.normalised(projected_anchors(scene, data, rules))
-    threshold = float(chi2.isf(rules.cause.false_alarm_rate, 3))
+    threshold = float(chdtri(3, rules.cause.false_alarm_rate))
     if data.cost(before) < threshold:
         return None  # even a perfect correction would not prove anything
     estimate = _consensus(data, before, _jacobian(scene, data, rules, np.zeros(3)), rules)

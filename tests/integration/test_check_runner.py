@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from infra.checks.child import ReaderConfig
+from infra.checks.process import ReaderConfig
 from infra.checks.runner import ProcessCheckRunner
 from services.contracts.findings import CheckReport
 from services.contracts.manifest import SampleManifest

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from infra.checks.child import ReaderConfig
+from infra.checks.process import ReaderConfig
 from infra.checks.runner import ProcessCheckRunner
 from infra.db.engine import PostgresDatabase
 from infra.stack.directory import StackUrls
