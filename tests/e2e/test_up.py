@@ -182,7 +182,10 @@ def test_ctrl_c_stops_everything_cleanly(up: Up) -> None:
     assert not [pid for pid in pids.values() if Path(f"/proc/{pid}").exists()]
     messages = (up.folder / "messages.txt").read_text()
     assert "Traceback" not in messages
-    assert up.address["admin_key"] not in "".join(
-        path.read_text(errors="replace") for path in (up.folder / ".concord" / "logs").iterdir()
-    )
+    logs = {path.stem: path.read_text(errors="replace") for path in (up.folder / ".concord" / "logs").iterdir()}
+    assert not [name for name, text in logs.items() if up.address["admin_key"] in text]
+    lines = [json.loads(line) for line in logs["worker"].splitlines() if line.startswith("{")]
+    committed = [line for line in lines if line.get("activity") == "commit_ground_truth"]
+    assert {line["sample_id"] for line in committed} == {"s-1", "s-2", "s-3", "e-1"}
+    assert all(line["workflow_id"].endswith(line["sample_id"]) for line in committed)
     assert up.run("queue").exit_code == 2
