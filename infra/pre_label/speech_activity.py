@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from scipy import signal
 
 from infra.pre_label.local_model import in_budget, require, version_of
 from services.contracts.annotations import Annotation
@@ -105,7 +104,9 @@ def _samples(content: bytes, stream: str) -> NDArray[np.float32]:
     if rate == _RATE_HZ:
         return samples.astype(np.float32)
     divisor = int(np.gcd(rate, _RATE_HZ))
-    resampled: NDArray[np.float32] = signal.resample_poly(samples, _RATE_HZ // divisor, rate // divisor)
+    from scipy.signal import resample_poly  # noqa: PLC0415 - a second to import, for the few workers that need it
+
+    resampled: NDArray[np.float32] = resample_poly(samples, _RATE_HZ // divisor, rate // divisor)
     return resampled.astype(np.float32)
 
 
