@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.contracts.access import SYSTEM_ACTOR
 from services.contracts.lifecycle import RevisionRef, Stage
-from services.contracts.records import GroundTruth
+from services.contracts.records import GroundTruth, SampleRevision
 from services.contracts.review import FindingState, StoredFinding
 from services.errors import BlockingFindingError, IntegrityError, NotFoundError, StageConflictError
 from services.ground_truth.record import RevisionFacts, build_record
@@ -42,7 +42,7 @@ async def commit_ground_truth(database: Database, ref: RevisionRef, *, workflow_
             raise IntegrityError(f"{subject_of(ref)} of {ref.project} is committed but has no ground-truth record")
         if revision.stage is not Stage.ACCEPTED:
             raise StageConflictError(f"only an accepted sample is committed; {ref.sample_id} is {revision.stage}")
-        facts = await read_facts(tx, ref)
+        facts = await facts_of(tx, revision)
         _refuse_open(facts.findings)
         record = build_record(facts, workflow_run_id=workflow_run_id, committed_at=await tx.now())
         await tx.ground_truth.add(record)
@@ -61,7 +61,7 @@ async def commit_ground_truth(database: Database, ref: RevisionRef, *, workflow_
 
 
 async def read_facts(tx: Transaction, ref: RevisionRef) -> RevisionFacts:
-    """Read everything a revision's ground truth rests on.
+    """Read a revision and everything its ground truth rests on.
 
     Raises:
         NotFoundError: There is no such revision.
@@ -69,6 +69,12 @@ async def read_facts(tx: Transaction, ref: RevisionRef) -> RevisionFacts:
     revision = await tx.samples.get(ref)
     if revision is None:
         raise NotFoundError(f"there is no revision {ref.revision} of sample {ref.sample_id} in {ref.project}")
+    return await facts_of(tx, revision)
+
+
+async def facts_of(tx: Transaction, revision: SampleRevision) -> RevisionFacts:
+    """Read everything the ground truth of a revision that was read rests on."""
+    ref = revision.ref
     return RevisionFacts(
         revision=revision,
         events=await tx.inbox.events_of(ref),
