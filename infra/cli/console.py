@@ -24,6 +24,7 @@ EXIT_FOUND = 1
 EXIT_BAD_INPUT = 2
 EXIT_UNAVAILABLE = 3
 _PLACES_SHOWN = 10
+_UNFOLDED_WIDTH = 10_000
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -38,7 +39,9 @@ def product_version() -> str:
 
 def output() -> Console:
     """Return what results go to."""
-    return Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    # Into a pipe or a file nothing is folded: it is for grep, not for a screen.
+    width = None if sys.stdout.isatty() else _UNFOLDED_WIDTH
+    return Console(file=sys.stdout, highlight=False, soft_wrap=True, width=width)
 
 
 def messages() -> Console:
