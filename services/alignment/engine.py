@@ -30,13 +30,15 @@ def run_checks(sample: CheckSample, rules: RuleSet, checks: Mapping[str, Check] 
 
     Args:
         sample: The sample with its decoded assets.
-        rules: Thresholds and exemptions; a check whose section is disabled is not run.
+        rules: Thresholds and exemptions; a check whose section is missing or disabled is not run.
         checks: Check functions by id.
     """
     findings: dict[str, Finding] = {}
     folded: dict[str, Finding] = {}
     not_applicable: list[NotApplicable] = []
     for name in sorted(checks):
+        if name in RuleSet.model_fields and getattr(rules, name) is None:
+            continue  # the rule set was written before this check, or does not ask for it
         section = getattr(rules, name, None)
         if section is not None and not section.enabled:
             not_applicable.append(NotApplicable(check=name, reason="the rule set disables this check"))
