@@ -63,15 +63,11 @@ def _labels(wav: Path) -> Iterator[Annotation]:
         if not path.is_file():
             continue
         if path.stat().st_size > _MAX_LABEL_BYTES:
-            raise InvalidInputError(
-                f"{path.name} is larger than {_MAX_LABEL_BYTES} bytes; split the recording"
-            )
+            raise InvalidInputError(f"{path.name} is larger than {_MAX_LABEL_BYTES} bytes; split the recording")
         try:
             yield from parse(path.read_text(encoding="utf-8"), stream=AUDIO_STREAM, author=_AUTHOR)
         except UnicodeDecodeError as error:
-            raise InvalidInputError(
-                f"{path.name}: byte {error.start} is not UTF-8; save it as UTF-8"
-            ) from error
+            raise InvalidInputError(f"{path.name}: byte {error.start} is not UTF-8; save it as UTF-8") from error
         except InvalidInputError as error:
             raise InvalidInputError(f"{path.name}: {error.detail}", places=error.places) from error
 
