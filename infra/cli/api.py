@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+from types import FrameType
 
 import uvicorn
 
@@ -33,4 +35,12 @@ async def _serve_http(settings: Settings) -> None:
                 timeout_graceful_shutdown=_FINISH_WITHIN_S,
             )
         )
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # The server hears them itself and raises them once more when it is done, which would end the process
+            # before what it uses is closed.
+            signal.signal(number, _heard_already)
         await server.serve()
+
+
+def _heard_already(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing."""

@@ -182,6 +182,7 @@ def test_ctrl_c_stops_everything_cleanly(up: Up) -> None:
     assert not [pid for pid in pids.values() if Path(f"/proc/{pid}").exists()]
     messages = (up.folder / "messages.txt").read_text()
     assert "Traceback" not in messages
+    assert messages.count("exited with code 0") == len(pids)
     logs = {path.stem: path.read_text(errors="replace") for path in (up.folder / ".concord" / "logs").iterdir()}
     assert not [name for name, text in logs.items() if up.address["admin_key"] in text]
     lines = [json.loads(line) for line in logs["worker"].splitlines() if line.startswith("{")]
