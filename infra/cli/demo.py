@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -16,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from infra.cli.console import EXIT_FOUND, JsonOption, messages, output, print_json
+from infra.cli.console import EXIT_FOUND, JsonOption, messages, print_json
 from infra.demo.driver import DemoError, Demonstration
 from infra.demo.plan import PROJECT, PlannedSample, from_recordings, made_up
 from infra.demo.report import DemoReport, as_json, show
@@ -29,6 +30,7 @@ from services.contracts.lifecycle import FINAL_STAGES, Stage
 from services.contracts.manifest import SampleManifest
 from services.errors import ConcordError, InvalidInputError
 
+_FILE_WIDTH = 120
 EXIT_STOPPED = 130
 """What a shell shows for a command that Ctrl-C ended."""
 
@@ -69,7 +71,8 @@ def demo(
     if json_output:
         print_json(as_json(report))
     else:
-        show(report, output())
+        # Tables of sentences need an edge to wrap at, also where the output is a file.
+        show(report, Console(highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH))
     whole = report.found == report.injected and report.committed + report.rejected == report.samples
     if not (whole and report.lineage_verified and report.audit_verified and report.false_alarms == 0):
         raise typer.Exit(EXIT_FOUND)
