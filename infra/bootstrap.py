@@ -67,7 +67,7 @@ def check(arguments: list[str]) -> None:
         ["ruff", "check"],
         ["lint-imports"],
         ["mypy"],
-        ["pytest", "-n", "2", "--dist", "loadgroup", *arguments],
+        ["pytest", "-n", "2", "--dist", "loadfile", *arguments],
     ):
         say(f"\n── {' '.join(step)}")
         started = time.monotonic()
