@@ -12,6 +12,7 @@ from services.contracts.label_base import Author
 from services.contracts.manifest import LabelFile, SampleManifest, Stream
 from services.errors import InvalidInputError
 from services.formats.kitti import KittiCalibration, read_detections, read_objects, read_tracking
+from services.formats.mot import read_mot
 from services.formats.rttm import parse_rttm
 from services.formats.stm import parse_stm
 
@@ -98,10 +99,16 @@ def _ab3dmot(file: LabelFile, manifest: SampleManifest, text: str, author: Autho
     )
 
 
+def _mot(file: LabelFile, manifest: SampleManifest, text: str, author: Author) -> tuple[Annotation, ...]:
+    stream = _stream(manifest, file).id
+    return read_mot(text, stream=stream, role=file.role, frames=file.frames, author=author, source=file.uri)
+
+
 _READERS: Mapping[str, Reader] = {
     "ab3dmot": _ab3dmot,
     "kitti": _kitti,
     "kitti_tracking": _kitti_tracking,
+    "mot": _mot,
     "rttm": _rttm,
     "stm": _stm,
 }
