@@ -42,7 +42,7 @@ def _kinds(sample: CheckSample, rules: RuleSet) -> list[str]:
     [
         ({}, {}, []),
         ({}, {"required": ("region",)}, ["missing"]),
-        ({"region": ""}, {"required": ("region",)}, ["missing"]),
+        ({"attributes": {"weather": ""}}, {"required": ("attributes.weather",)}, ["missing"]),
         ({"region": "DE"}, {"required": ("region",)}, []),
         ({}, {"required": ("policy",)}, ["missing"]),
         ({"attributes": {"weather": "rain"}}, {"required": ("attributes.weather",)}, []),
