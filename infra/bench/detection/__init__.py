@@ -1,0 +1,1 @@
+"""How well the checks find known faults in clean, real labels."""

@@ -1,0 +1,43 @@
+"""A known fault, put into clean labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from services.alignment.sample import CheckSample
+
+Injected = tuple[CheckSample, frozenset[str]]
+"""The changed sample, and the ids of the labels that the fault concerns; no ids where it concerns the whole sample."""
+
+Inject = Callable[[CheckSample, np.random.Generator], Injected | None]
+"""Returns None where the fault has nothing to work on."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFault:
+    """One way to spoil a sample.
+
+    Attributes:
+        check: The check that should notice.
+        kind: The kind of finding that names the fault.
+        inject: Changes one thing.
+        also: Further kinds that name the same fault rightly.
+        name: Tells faults of one kind apart, such as ``yaw 1 deg``.
+    """
+
+    check: str
+    kind: str
+    inject: Inject
+    also: frozenset[str] = frozenset()
+    name: str = ""
+
+
+CleanSamples = Callable[[Path], Iterator[tuple[str, CheckSample]]]
+"""Yields (group, sample) from a folder of recordings; a group is a sequence, file or speaker and is never split.
+
+Yields nothing where the folder lacks the recordings it reads.
+"""

@@ -1,0 +1,225 @@
+"""Score the checks: recall and precision per kind of fault, false alarms on clean and harmlessly changed labels.
+
+Groups (sequences, files, speakers) are split in two: thresholds were chosen on one half, and both are scored apart.
+Intervals are Wilson's (1927: "Probable inference, the law of succession, and statistical inference"), 95 %.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+import infra.bench.detection
+from infra.bench.detection.fault import CleanSamples, LabelFault
+from services.alignment.engine import CHECKS
+from services.alignment.sample import CheckOutcome, CheckSample
+from services.contracts.base import Contract
+from services.contracts.findings import SEVERITY_ORDER, Finding
+from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
+
+GRAVE = SEVERITY_ORDER["major"]
+Told = Callable[[str], None]
+
+
+class FaultScore(Contract):
+    """How one fault fared on one half.
+
+    ``recall`` and ``precision`` come with the bounds of their 95 % interval. Precision counts, of all findings of
+    major or above in the spoiled samples, those that name the fault or one of its labels.
+    """
+
+    check: str
+    kind: str
+    fault: str
+    half: str
+    injected: int
+    found: int
+    recall: float | None
+    recall_low: float | None
+    recall_high: float | None
+    precision: float | None
+    seconds_per_1000_labels: float
+
+
+class CleanScore(Contract):
+    """False alarms (findings of major or above) of one check on labels without a fault."""
+
+    check: str
+    half: str
+    control: str
+    labels: int
+    false_alarms: int
+    false_alarms_per_1000: float | None
+
+
+class DetectionReport(Contract):
+    """Everything that was scored."""
+
+    faults: tuple[FaultScore, ...]
+    controls: tuple[CleanScore, ...]
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Benchmark:
+    check: str
+    faults: Sequence[LabelFault]
+    clean_samples: CleanSamples
+
+
+def benchmarks() -> Iterator[_Benchmark]:
+    """Yield what each module of this package that is named after a check brings."""
+    for module in sorted(pkgutil.iter_modules(infra.bench.detection.__path__), key=lambda one: one.name):
+        if module.name in CHECKS:
+            found = importlib.import_module(f"{infra.bench.detection.__name__}.{module.name}")
+            yield _Benchmark(module.name, found.FAULTS, found.clean_samples)
+
+
+def half_of(group: str) -> str:
+    """Return ``chosen`` or ``scored``; fixed for a group whatever else is there."""
+    return "scored" if zlib.crc32(group.encode()) % 2 else "chosen"
+
+
+def score(
+    data: Path,
+    *,
+    seeds: int,
+    checks: Sequence[str] = (),
+    rules: RuleSet = DEFAULT_RULE_SET,
+    tell: Told = lambda _: None,
+) -> DetectionReport:
+    """Score the checks on a folder of recordings.
+
+    Args:
+        data: The folder.
+        seeds: How often each fault is put into each sample, at another place.
+        checks: Only these; all by default.
+        rules: Thresholds.
+        tell: Is told what is being done.
+    """
+    faults: list[FaultScore] = []
+    controls: list[CleanScore] = []
+    left_out: list[str] = []
+    for benchmark in benchmarks():
+        if checks and benchmark.check not in checks:
+            continue
+        samples = list(benchmark.clean_samples(data))
+        if not samples:
+            left_out.append(f"{benchmark.check}: the folder has no recordings for it")
+            continue
+        for half in ("chosen", "scored"):
+            group = [sample for name, sample in samples if half_of(name) == half]
+            tell(f"{benchmark.check}: {len(group)} samples of the half {half}")
+            for control, change in _CONTROLS.items():
+                controls.append(_score_clean(benchmark.check, half, control, [change(one) for one in group], rules))
+            faults.extend(_score_fault(fault, half, group, rules, seeds) for fault in benchmark.faults)
+    return DetectionReport(faults=tuple(faults), controls=tuple(controls), left_out=tuple(left_out))
+
+
+def _reordered(sample: CheckSample) -> CheckSample:
+    order = np.random.default_rng(1).permutation(len(sample.annotations))
+    return replace(sample, annotations=tuple(sample.annotations[index] for index in order))
+
+
+def _renamed(sample: CheckSample) -> CheckSample:
+    names = {label.id: f"renamed-{index}" for index, label in enumerate(sample.annotations)}
+    pointers = ("from_id", "to_id")
+    renamed = tuple(
+        label.model_copy(
+            update={"id": names[label.id]}
+            | {name: names.get(getattr(label, name), getattr(label, name)) for name in pointers if hasattr(label, name)}
+        )
+        for label in sample.annotations
+    )
+    return replace(sample, annotations=renamed)
+
+
+_CONTROLS: dict[str, Callable[[CheckSample], CheckSample]] = {
+    "untouched": lambda sample: sample,
+    "reordered": _reordered,
+    "ids renamed": _renamed,
+}
+
+
+def _grave(outcome: CheckOutcome) -> list[Finding]:
+    return [finding for finding in outcome.findings if SEVERITY_ORDER[finding.severity] >= GRAVE]
+
+
+def _score_clean(check: str, half: str, control: str, samples: Sequence[CheckSample], rules: RuleSet) -> CleanScore:
+    labels = sum(len(sample.annotations) for sample in samples)
+    alarms = sum(len(_grave(CHECKS[check](sample, rules))) for sample in samples)
+    return CleanScore(
+        check=check,
+        half=half,
+        control=control,
+        labels=labels,
+        false_alarms=alarms,
+        false_alarms_per_1000=round(1000 * alarms / labels, 3) if labels else None,
+    )
+
+
+def _score_fault(
+    fault: LabelFault, half: str, samples: Sequence[CheckSample], rules: RuleSet, seeds: int
+) -> FaultScore:
+    injected = found = right = grave = labels = 0
+    seconds = 0.0
+    for number, sample in enumerate(samples):
+        for seed in range(seeds):
+            spoiled = fault.inject(sample, np.random.default_rng((seed, number)))
+            if spoiled is None:
+                continue
+            changed, concerned = spoiled
+            started = time.perf_counter()
+            outcome = CHECKS[fault.check](changed, rules)
+            seconds += time.perf_counter() - started
+            labels += len(changed.annotations)
+            injected += 1
+            found += any(_names(finding, fault, concerned) for finding in outcome.findings)
+            alarms = _grave(outcome)
+            grave += len(alarms)
+            right += sum(_concerns(finding, fault, concerned) for finding in alarms)
+    low, high = wilson(found, injected)
+    return FaultScore(
+        check=fault.check,
+        kind=fault.kind,
+        fault=fault.name or fault.kind,
+        half=half,
+        injected=injected,
+        found=found,
+        recall=round(found / injected, 4) if injected else None,
+        recall_low=low,
+        recall_high=high,
+        precision=round(right / grave, 4) if grave else None,
+        seconds_per_1000_labels=round(1000 * seconds / labels, 4) if labels else 0.0,
+    )
+
+
+def _names(finding: Finding, fault: LabelFault, concerned: frozenset[str]) -> bool:
+    """Whether a finding is of the fault's kind and about its labels, where it is about any."""
+    if finding.kind != fault.kind and finding.kind not in fault.also:
+        return False
+    return not concerned or not finding.annotations or bool(concerned & set(finding.annotations))
+
+
+def _concerns(finding: Finding, fault: LabelFault, concerned: frozenset[str]) -> bool:
+    return _names(finding, fault, concerned) or bool(concerned & set(finding.annotations))
+
+
+def wilson(hits: int, trials: int) -> tuple[float | None, float | None]:
+    """Return the bounds of Wilson's 95 % interval of a share; None for no trials."""
+    if trials == 0:
+        return None, None
+    z = 1.959964
+    share = hits / trials
+    centre = share + z * z / (2 * trials)
+    spread = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    scale = 1 + z * z / trials
+    return round(max(0.0, (centre - spread) / scale), 4), round(min(1.0, (centre + spread) / scale), 4)
