@@ -12,7 +12,10 @@ from services.contracts.findings import SEVERITY_ORDER, Finding, RuleReference, 
 from services.contracts.manifest import Risk
 from services.rules.audio_transcript import AudioTranscriptRules
 from services.rules.context_gate import ContextGateRules
+from services.rules.definition_drift import DefinitionDriftRules
 from services.rules.lidar_camera import LidarCameraRules
+from services.rules.record_agreement import RecordAgreementRules
+from services.rules.taxonomy_conformance import TaxonomyConformanceRules
 
 
 class RoutingRule(Contract):
@@ -49,6 +52,15 @@ class RuleSet(Contract):
     lidar_camera: LidarCameraRules = Field(default_factory=LidarCameraRules)
     audio_transcript: AudioTranscriptRules = Field(default_factory=AudioTranscriptRules)
     context_gate: ContextGateRules = Field(default_factory=ContextGateRules)
+    taxonomy_conformance: TaxonomyConformanceRules | None = Field(
+        default=None, description="Classes and attributes against the taxonomy; none: not asked for."
+    )
+    record_agreement: RecordAgreementRules | None = Field(
+        default=None, description="Labels against the fields of records; none: not asked for."
+    )
+    definition_drift: DefinitionDriftRules | None = Field(
+        default=None, description="Whether teams mean the same; none: not asked for."
+    )
     routing: Annotated[tuple[RoutingRule, ...], Field(max_length=1_000)] = ()
     default_queue: Identifier = "general"
 
