@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from infra.bench.detection.score import score
 from infra.bench.kill import KillReport, kill_campaign
 from infra.bench.pipeline import PipelineBenchmark, PipelineConfig, measure_pipeline
 from infra.cli.console import EXIT_FOUND, JsonOption, messages, plain, print_facts, print_json, print_table
@@ -67,6 +68,47 @@ def bench_pipeline(
         print_json(measured[0])
     else:
         _print(measured[0])
+
+
+@app.command("detection")
+def bench_detection(
+    data: Annotated[
+        Path, typer.Argument(help="A folder of recordings with clean labels.", exists=True, file_okay=False)
+    ],
+    seeds: Annotated[int, typer.Option(min=1, max=10_000, help="How often each fault goes into each sample.")] = 5,
+    check: Annotated[list[str] | None, typer.Option(help="Only this check; may be repeated.")] = None,
+    *,
+    json_output: JsonOption = False,
+) -> None:
+    """Put known faults into clean labels and score what the checks find, on both halves of the recordings."""
+    console = messages()
+    report = score(
+        data, seeds=seeds, checks=tuple(check or ()), tell=lambda what: console.print(plain(what), style="dim")
+    )
+    if json_output:
+        print_json(report)
+        return
+    print_table(
+        ("check", "kind", "fault", "half", "injected", "found", "recall", "95 %", "precision", "s/1000 labels"),
+        [
+            (
+                one.check, one.kind, one.fault, one.half, one.injected, one.found, one.recall,
+                f"{one.recall_low} to {one.recall_high}", one.precision, one.seconds_per_1000_labels,
+            )
+            for one in report.faults
+            if one.injected
+        ],
+    )  # fmt: skip
+    print_table(
+        ("check", "control", "half", "labels", "false alarms", "per 1000"),
+        [
+            (one.check, one.control, one.half, one.labels, one.false_alarms, one.false_alarms_per_1000)
+            for one in report.controls
+            if one.labels
+        ],
+    )
+    for reason in report.left_out:
+        console.print(plain(f"left out: {reason}"), style="yellow")
 
 
 @app.command("kill")

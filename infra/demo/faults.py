@@ -58,10 +58,11 @@ def _with_stream(manifest: SampleManifest, stream: Stream) -> SampleManifest:
 
 def _paired_cuboids(manifest: SampleManifest) -> list[Cuboid]:
     """Return cuboids that a camera box shows whole, nearest first: those a person would call visible."""
+    sizes = {stream.id: stream.image_size_px for stream in manifest.streams}
     boxes = {
         (label.object_id, label.frame or 0)
         for label in manifest.annotations
-        if isinstance(label, Box) and label.object_id and not label.ignore and (label.truncation or 0) < 0.1
+        if isinstance(label, Box) and label.object_id and not label.ignore and _is_whole(label, sizes[label.stream])
     }
     cuboids = [
         label
@@ -72,6 +73,17 @@ def _paired_cuboids(manifest: SampleManifest) -> list[Cuboid]:
         and (label.truncation or 0) < 0.1
     ]
     return sorted(cuboids, key=lambda one: (float(np.linalg.norm(one.center_m)), one.id))
+
+
+def _is_whole(box: Box, image_size_px: tuple[int, int] | None) -> bool:
+    """Whether a box ends before the edges of the image."""
+    if (box.truncation or 0) >= 0.1:
+        return False
+    if image_size_px is None:
+        return True
+    x_min, y_min, x_max, y_max = box.box
+    width, height = image_size_px
+    return x_min > 3 and y_min > 3 and x_max < width - 3 and y_max < height - 3
 
 
 def move_cuboid(manifest: SampleManifest, rng: np.random.Generator, *, by_m: float = 3.0) -> Faulty | None:
@@ -90,9 +102,9 @@ def move_cuboid(manifest: SampleManifest, rng: np.random.Generator, *, by_m: flo
 
 
 def lose_box(manifest: SampleManifest, rng: np.random.Generator) -> Faulty | None:
-    """Remove the camera box of one visible object."""
+    """Remove the camera box of one visible object; others stay, so that the camera was clearly labelled."""
     cuboids = _paired_cuboids(manifest)
-    if not cuboids:
+    if len(cuboids) < 2:
         return None
     cuboid = cuboids[int(rng.integers(min(3, len(cuboids))))]
     lost = [

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from services.alignment.sample import CheckSample
+from services.rules.rule_set import RuleSet
 
 Injected = tuple[CheckSample, frozenset[str]]
 """The changed sample, and the ids of the labels that the fault concerns; no ids where it concerns the whole sample."""
@@ -40,4 +41,10 @@ CleanSamples = Callable[[Path], Iterator[tuple[str, CheckSample]]]
 """Yields (group, sample) from a folder of recordings; a group is a sequence, file or speaker and is never split.
 
 Yields nothing where the folder lacks the recordings it reads.
+"""
+
+RulesOf = Callable[[Path, RuleSet], RuleSet]
+"""Makes the rule set of a check whose rules are made of the recordings, such as their taxonomy.
+
+A module of this package may bring one by the name ``rules_of``.
 """

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import infra.bench.detection
-from infra.bench.detection.fault import CleanSamples, LabelFault
+from infra.bench.detection.fault import CleanSamples, LabelFault, RulesOf
 from services.alignment.engine import CHECKS
 from services.alignment.sample import CheckOutcome, CheckSample
 from services.contracts.base import Contract
@@ -73,6 +73,7 @@ class _Benchmark:
     check: str
     faults: Sequence[LabelFault]
     clean_samples: CleanSamples
+    rules_of: RulesOf | None = None
 
 
 def benchmarks() -> Iterator[_Benchmark]:
@@ -80,7 +81,7 @@ def benchmarks() -> Iterator[_Benchmark]:
     for module in sorted(pkgutil.iter_modules(infra.bench.detection.__path__), key=lambda one: one.name):
         if module.name in CHECKS:
             found = importlib.import_module(f"{infra.bench.detection.__name__}.{module.name}")
-            yield _Benchmark(module.name, found.FAULTS, found.clean_samples)
+            yield _Benchmark(module.name, found.FAULTS, found.clean_samples, getattr(found, "rules_of", None))
 
 
 def half_of(group: str) -> str:
@@ -115,12 +116,13 @@ def score(
         if not samples:
             left_out.append(f"{benchmark.check}: the folder has no recordings for it")
             continue
+        own = benchmark.rules_of(data, rules) if benchmark.rules_of is not None else rules
         for half in ("chosen", "scored"):
             group = [sample for name, sample in samples if half_of(name) == half]
             tell(f"{benchmark.check}: {len(group)} samples of the half {half}")
             for control, change in _CONTROLS.items():
-                controls.append(_score_clean(benchmark.check, half, control, [change(one) for one in group], rules))
-            faults.extend(_score_fault(fault, half, group, rules, seeds) for fault in benchmark.faults)
+                controls.append(_score_clean(benchmark.check, half, control, [change(one) for one in group], own))
+            faults.extend(_score_fault(fault, half, group, own, seeds) for fault in benchmark.faults)
     return DetectionReport(faults=tuple(faults), controls=tuple(controls), left_out=tuple(left_out))
 
 
