@@ -1,6 +1,7 @@
 """Score the checks: recall and precision per kind of fault, false alarms on clean and harmlessly changed labels.
 
-Groups (sequences, files, speakers) are split in two: thresholds were chosen on one half, and both are scored apart.
+Groups (sequences, files, speakers) are split in two, so that who changes a threshold can choose it on the half ``tune``
+and read its worth on the half ``test``. Both are scored apart.
 Intervals are Wilson's (1927: "Probable inference, the law of succession, and statistical inference"), 95 %.
 """
 
@@ -85,8 +86,8 @@ def benchmarks() -> Iterator[_Benchmark]:
 
 
 def half_of(group: str) -> str:
-    """Return ``chosen`` or ``scored``; fixed for a group whatever else is there."""
-    return "scored" if zlib.crc32(group.encode()) % 2 else "chosen"
+    """Return ``tune`` or ``test``; fixed for a group whatever else is there."""
+    return "test" if zlib.crc32(group.encode()) % 2 else "tune"
 
 
 def score(
@@ -117,7 +118,7 @@ def score(
             left_out.append(f"{benchmark.check}: the folder has no recordings for it")
             continue
         own = benchmark.rules_of(data, rules) if benchmark.rules_of is not None else rules
-        for half in ("chosen", "scored"):
+        for half in ("tune", "test"):
             group = [sample for name, sample in samples if half_of(name) == half]
             tell(f"{benchmark.check}: {len(group)} samples of the half {half}")
             for control, change in _CONTROLS.items():
