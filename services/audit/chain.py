@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from services.contracts.canonical import content_sha256
+from services.contracts.canonical import content_sha256, time_text
 from services.contracts.records import AuditEntry
 
 GENESIS_SHA256 = "0" * 64
@@ -26,15 +26,12 @@ def chain_entry(
     body: dict[str, Any],
     previous_sha256: str,
 ) -> AuditEntry:
-    """Return the entry that follows ``previous_sha256``, with its own hash.
-
-    ``at`` is kept to the microsecond, which is what the database stores.
-    """
+    """Return the entry that follows ``previous_sha256``, with its own hash."""
     digest = content_sha256(
         {
             "project": project,
             "sequence": sequence,
-            "at": at.isoformat(timespec="microseconds"),
+            "at": time_text(at),
             "actor": actor,
             "action": action,
             "subject": subject,

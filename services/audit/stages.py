@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+from uuid import UUID
 
 from services.audit.faults import fault
 from services.audit.links import entry_name
+from services.contracts.canonical import content_sha256, time_text
 from services.contracts.lifecycle import LEGAL_TRANSITIONS, RevisionRef, Stage
 from services.contracts.records import AuditEntry, StageChange
 from services.contracts.review import Decision, Verdict
 from services.contracts.verification import Fault
-from services.lifecycle.journal import subject_of
+from services.lifecycle.journal import subject_of, told_of_decision
 
 _STAGE_ACTIONS = frozenset(f"sample.{stage.value}" for stage in Stage)
 _DECISION_ACTIONS = frozenset(f"task.{verdict.value}" for verdict in Verdict)
@@ -88,9 +91,23 @@ def stage_faults(
             yield fault("change-without-entry", subject, f"no audit entry tells of change {change.sequence}")
 
 
-def decision_faults(ref: RevisionRef, decisions: Iterable[Decision], entries: Iterable[AuditEntry]) -> Iterator[Fault]:
-    """Yield what contradicts between a revision's decisions and the audit entries about them."""
+def decision_faults(
+    ref: RevisionRef,
+    decisions: Sequence[Decision],
+    bodies: Mapping[UUID, Mapping[str, Any]],
+    entries: Iterable[AuditEntry],
+) -> Iterator[Fault]:
+    """Yield what contradicts between a revision's decisions, what people sent and the audit entries about them.
+
+    Args:
+        ref: The revision.
+        decisions: Its decisions.
+        bodies: The whole input of each decision.
+        entries: Audit entries about the revision.
+    """
     subject = subject_of(ref)
+    for stored in decisions:
+        yield from _body_faults(subject, stored, bodies.get(stored.decision_id))
     by_id = {str(decision.decision_id): decision for decision in decisions}
     seen: Counter[str] = Counter()
     for entry in entries:
@@ -104,17 +121,33 @@ def decision_faults(ref: RevisionRef, decisions: Iterable[Decision], entries: It
         seen[decision_id] += 1
         if seen[decision_id] > 1:
             yield fault("decision-told-twice", subject, f"{entry_name(entry.sequence)} repeats {decision_id}")
-        stated = (f"task.{decision.verdict.value}", decision.actor_id, decision.content_sha256)
-        told = (entry.action, entry.actor, entry.body.get("content_sha256", decision.content_sha256))
-        if stated != told:
+        stated = {"action": f"task.{decision.verdict.value}", "actor": decision.actor_id, **told_of_decision(decision)}
+        told = {"action": entry.action, "actor": entry.actor, **entry.body}
+        wrong = [name for name, value in stated.items() if told.get(name) != value]
+        if wrong:
             yield fault(
                 "entry-contradicts-decision",
                 subject,
-                f"decision {decision_id} is {stated}, {entry_name(entry.sequence)} says {told}",
+                f"{entry_name(entry.sequence)} tells of decision {decision_id} another {', '.join(wrong)}",
             )
     for decision_id in by_id:
         if not seen[decision_id]:
             yield fault("decision-without-entry", subject, f"no audit entry tells of decision {decision_id}")
+
+
+def _body_faults(subject: str, decision: Decision, body: Mapping[str, Any] | None) -> Iterator[Fault]:
+    name = f"decision {decision.decision_id}"
+    if body is None:
+        yield fault("decision-body-missing", subject, f"what {name} said is not there")
+        return
+    digest = content_sha256({key: value for key, value in body.items() if key != "fence"})
+    if digest != decision.content_sha256:
+        yield fault("decision-hash", subject, f"{name} has the hash {digest}, not {decision.content_sha256}")
+    # These are stored a second time beside the body, and that is what people are shown.
+    shown = (("verdict", decision.verdict.value), ("reason_code", decision.reason_code), ("note", decision.note))
+    for key, value in shown:
+        if body.get(key) != value:
+            yield fault("decision-contradicts-body", subject, f"{name} shows another {key} than was sent")
 
 
 def _order_faults(subject: str, stage: Stage, changes: tuple[StageChange, ...]) -> Iterator[Fault]:
@@ -141,6 +174,7 @@ def _contradictions(subject: str, change: StageChange, entry: AuditEntry) -> Ite
         ("actor", change.actor, entry.actor),
         ("previous stage", change.previous_stage, entry.body.get("before")),
         ("reason", change.reason, entry.body.get("reason")),
+        ("time", time_text(change.at), entry.body.get("at")),
     )
     for what, stored, told in pairs:
         if stored != told:

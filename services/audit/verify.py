@@ -138,12 +138,13 @@ class _Verification:
         timeline = await tx.samples.timeline(self._project, ref.sample_id)
         changes = tuple(change for change in timeline if change.ref == ref)
         decisions = await tx.review.decisions(ref)
+        bodies = await tx.review.decision_bodies(ref) if decisions else {}
         # Read after what they tell of: they are written in the same transactions, so none is missing by chance.
         entries = await tx.audit.of_subjects(self._project, tuple(subjects_of(ref, decisions)))
         found = [
             *timeline_faults(self._project, ref.sample_id, timeline),
             *stage_faults(ref, stage, changes, entries),
-            *decision_faults(ref, decisions, entries),
+            *decision_faults(ref, decisions, bodies, entries),
         ]
         if any(change.stage is Stage.COMMITTED for change in changes) and await tx.ground_truth.get(ref) is None:
             found.append(fault("record-missing", subject_of(ref), "it is committed without a ground-truth record"))
@@ -206,7 +207,6 @@ class _Verification:
                 facts = await read_facts(tx, record.ref)
                 evidence = RecordEvidence(
                     facts=facts,
-                    decision_bodies=await tx.review.decision_bodies(record.ref),
                     rules=await _rules(tx, facts),
                     entries=await tx.audit.of_subjects(self._project, (subject_of(record.ref),)),
                 )

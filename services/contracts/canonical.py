@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel
@@ -76,6 +77,11 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise MalformedJsonError(f"the key {key[:80]!r} stands twice in one object; keep one of them")
         result[key] = value
     return result
+
+
+def time_text(moment: datetime) -> str:
+    """Return the one text of an aware moment, to the microsecond, which is what the database stores."""
+    return moment.isoformat(timespec="microseconds")
 
 
 def _refuse_depth(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.contracts.access import SYSTEM_ACTOR
+from services.contracts.canonical import time_text
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.records import GroundTruth, SampleRevision
 from services.contracts.review import FindingState, StoredFinding
@@ -49,15 +50,24 @@ async def commit_ground_truth(database: Database, ref: RevisionRef, *, workflow_
         await record_stage(
             tx, ref, Stage.ACCEPTED, Stage.COMMITTED, actor=SYSTEM_ACTOR, content_sha256=record.content_sha256
         )
-        # Beside the stage change, because only here the lineage's hash enters the chain.
+        # Beside the stage change, because only here the lineage's hash and the moment enter the chain.
         tx.audit.append(
             ref.project,
             actor=SYSTEM_ACTOR,
             action=COMMIT_ACTION,
             subject=subject_of(ref),
-            body={"content_sha256": record.content_sha256, "lineage_sha256": record.lineage_sha256},
+            body=told_of_record(record),
         )
         return record
+
+
+def told_of_record(record: GroundTruth) -> dict[str, str]:
+    """Return what the audit trail says about a commit, so that a verifier can compare all of it."""
+    return {
+        "content_sha256": record.content_sha256,
+        "lineage_sha256": record.lineage_sha256,
+        "committed_at": time_text(record.committed_at),
+    }
 
 
 async def read_facts(tx: Transaction, ref: RevisionRef) -> RevisionFacts:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from services.contracts.annotations import Annotation
-from services.contracts.canonical import content_sha256
+from services.contracts.canonical import content_sha256, time_text
 from services.contracts.lifecycle import workflow_id_of
 from services.contracts.records import AssetRecord, CheckRun, GroundTruth, LabelSet, SampleRevision, StoredEvent
 from services.contracts.review import Decision, StoredFinding
@@ -94,7 +94,7 @@ def build_body(facts: RevisionFacts) -> dict[str, Any]:
         ],
     }
     if manifest.captured_at is not None:
-        body["captured_at"] = _time(manifest.captured_at)
+        body["captured_at"] = time_text(manifest.captured_at)
     return body
 
 
@@ -190,7 +190,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
         "label_version_before": decision.label_version_before,
         "label_version_after": decision.label_version_after,
         "content_sha256": decision.content_sha256,
-        "decided_at": _time(decision.decided_at),
+        "decided_at": time_text(decision.decided_at),
     }
 
 
@@ -218,7 +218,3 @@ def _rule_set(facts: RevisionFacts) -> dict[str, Any] | None:
 
 def _id(value: object) -> str | None:
     return None if value is None else str(value)
-
-
-def _time(value: datetime) -> str:
-    return value.isoformat(timespec="microseconds")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from services.audit.faults import fault
 from services.contracts.canonical import content_sha256
 from services.contracts.lifecycle import Stage
 from services.contracts.records import AuditEntry, GroundTruth
 from services.contracts.verification import Fault
-from services.ground_truth.commit import COMMIT_ACTION
+from services.ground_truth.commit import COMMIT_ACTION, told_of_record
 from services.ground_truth.record import RevisionFacts, build_body, build_lineage
 from services.lifecycle.journal import subject_of
 from services.rules.rule_set import RuleSet
@@ -28,13 +27,11 @@ class RecordEvidence:
 
     Attributes:
         facts: The rows about its revision.
-        decision_bodies: The whole input of each decision.
         rules: The rule set under which it was accepted; None where it is not there.
         entries: Audit entries about the revision.
     """
 
     facts: RevisionFacts
-    decision_bodies: Mapping[UUID, dict[str, Any]]
     rules: RuleSet | None
     entries: tuple[AuditEntry, ...]
 
@@ -43,7 +40,7 @@ def record_faults(record: GroundTruth, evidence: RecordEvidence) -> Iterator[Fau
     """Yield every way in which a record contradicts itself, its sources or the audit trail."""
     subject = subject_of(record.ref)
     yield from _own_hashes(subject, record)
-    yield from _stored_hashes(subject, evidence)
+    yield from _stored_hashes(subject, evidence.facts)
     run_id = _run_id(record)
     body = build_body(evidence.facts)
     for name in sorted(body.keys() | record.body.keys()):
@@ -66,8 +63,7 @@ def _own_hashes(subject: str, record: GroundTruth) -> Iterator[Fault]:
             yield fault(f"{what}-hash", subject, f"its {what} has the hash {digest}, not {stated}")
 
 
-def _stored_hashes(subject: str, evidence: RecordEvidence) -> Iterator[Fault]:
-    facts = evidence.facts
+def _stored_hashes(subject: str, facts: RevisionFacts) -> Iterator[Fault]:
     for stored in facts.events:
         event = stored.event
         digest = event_sha256(event.type, event.subject, event.data)
@@ -80,16 +76,6 @@ def _stored_hashes(subject: str, evidence: RecordEvidence) -> Iterator[Fault]:
     digest = content_sha256(facts.revision.manifest)
     if digest != facts.revision.manifest_sha256:
         yield fault("manifest-hash", subject, f"its manifest has the hash {digest}")
-    for decision in facts.decisions:
-        body = evidence.decision_bodies.get(decision.decision_id)
-        if body is None:
-            yield fault("decision-body-missing", subject, f"what decision {decision.decision_id} said is not there")
-            continue
-        digest = content_sha256({name: value for name, value in body.items() if name != "fence"})
-        if digest != decision.content_sha256:
-            yield fault("decision-hash", subject, f"decision {decision.decision_id} has the hash {digest}")
-        if body.get("verdict", decision.verdict.value) != decision.verdict.value:
-            yield fault("decision-hash", subject, f"decision {decision.decision_id} said {body.get('verdict')}")
 
 
 def event_sha256(kind: str, subject: str | None, data: Any) -> str:
@@ -146,18 +132,18 @@ def _rule_faults(subject: str, record: GroundTruth, rules: RuleSet | None) -> It
 
 
 def _told_faults(subject: str, record: GroundTruth, entries: tuple[AuditEntry, ...]) -> Iterator[Fault]:
-    hashes = {"content_sha256": record.content_sha256, "lineage_sha256": record.lineage_sha256}
-    for action, names in ((_COMMITTED_ACTION, ("content_sha256",)), (COMMIT_ACTION, tuple(hashes))):
+    stated = told_of_record(record)
+    for action, names in ((_COMMITTED_ACTION, ("content_sha256",)), (COMMIT_ACTION, tuple(stated))):
         told = [entry for entry in entries if entry.action == action]
         if len(told) != 1:
             yield fault("commit-not-told-once", subject, f"{len(told)} audit entries say {action}")
         for entry in told:
             for name in names:
-                if entry.body.get(name) != hashes[name]:
+                if entry.body.get(name) != stated[name]:
                     yield fault(
                         "commit-contradicts-entry",
                         subject,
-                        f"{name} is {hashes[name]}, the audit trail says {entry.body.get(name)}",
+                        f"{name} is {stated[name]}, the audit trail says {entry.body.get(name)}",
                     )
 
 

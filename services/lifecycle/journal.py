@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from services.contracts.canonical import time_text
 from services.contracts.events import StageChanged
 from services.contracts.lifecycle import FINAL_STAGES, RevisionRef, Stage, ensure_transition, workflow_id_of
 from services.contracts.records import SampleRevision, StageChange
+from services.contracts.review import Decision
 from services.ports.database import Transaction
 
 
@@ -66,7 +70,13 @@ async def record_stage(
         actor=actor,
         action=f"sample.{after.value}",
         subject=subject_of(ref),
-        body={"sequence": sequence, "before": before, "reason": reason, "content_sha256": content_sha256},
+        body={
+            "sequence": sequence,
+            "before": before,
+            "reason": reason,
+            "content_sha256": content_sha256,
+            "at": time_text(at),
+        },
     )
     return change
 
@@ -79,6 +89,22 @@ async def move(tx: Transaction, revision: SampleRevision, *path: Stage, actor: s
             await record_stage(tx, revision.ref, stage, after, actor=actor, reason=reason)
             stage = after
     return stage
+
+
+def told_of_decision(decision: Decision) -> dict[str, Any]:
+    """Return what the audit trail says about a decision, so that a verifier can compare all of it."""
+    return {
+        "task_id": str(decision.task_id),
+        "decision_id": str(decision.decision_id),
+        "task_kind": decision.task_kind.value,
+        "fence": decision.fence,
+        "reason_code": decision.reason_code,
+        "finding_ids": list(decision.finding_ids),
+        "label_version_before": decision.label_version_before,
+        "label_version_after": decision.label_version_after,
+        "content_sha256": decision.content_sha256,
+        "decided_at": time_text(decision.decided_at),
+    }
 
 
 async def tell_workflow(tx: Transaction, revision: SampleRevision, signal: str, message_id: str, reason: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.contracts.records import SampleRevision
 from services.contracts.review import Decision, DecisionInput, ReviewTask, TaskState
-from services.lifecycle.journal import subject_of, tell_workflow
+from services.lifecycle.journal import subject_of, tell_workflow, told_of_decision
 from services.ports.database import Transaction
 
 
@@ -30,17 +30,6 @@ async def record_decision(
         actor=decision.actor_id,
         action=f"task.{decision.verdict.value}",
         subject=subject_of(revision.ref),
-        body={
-            "task_id": str(task.task_id),
-            "decision_id": str(decision.decision_id),
-            "task_kind": task.kind.value,
-            "queue": task.queue,
-            "fence": decision.fence,
-            "reason_code": decision.reason_code,
-            "finding_ids": list(decision.finding_ids),
-            "label_version_before": decision.label_version_before,
-            "label_version_after": decision.label_version_after,
-            "content_sha256": decision.content_sha256,
-        },
+        body={"queue": task.queue, **told_of_decision(decision)},
     )
     await tell_workflow(tx, revision, "decision_recorded", str(decision.decision_id), "")

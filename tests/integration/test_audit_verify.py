@@ -17,7 +17,7 @@ from services.audit.verify import verify_project
 from services.contracts.canonical import canonical_json, content_sha256
 from services.contracts.records import AuditEntry
 from services.contracts.verification import Anchor, VerificationReport
-from tests.committed import committed_sample
+from tests.committed import accepted_sample, committed_sample
 from tests.intake_events import PROJECT, add_project
 
 pytestmark = pytest.mark.servers
@@ -157,6 +157,17 @@ EDITS: dict[str, tuple[str, set[str]]] = {
     ),
     "decision deleted": ("DELETE FROM decisions", {"entry-without-decision", "lineage-mismatch"}),
     "decision body edited": ('UPDATE decisions SET body = \'{"verdict": "approve"}\'', {"decision-hash"}),
+    "note rewritten": ("UPDATE decisions SET note = 'never said'", {"decision-contradicts-body"}),
+    "reason code rewritten": ("UPDATE decisions SET reason_code = 'occlusion'", {"decision-contradicts-body"}),
+    "decision dated back": (
+        "UPDATE decisions SET decided_at = decided_at - interval '1 day'",
+        {"entry-contradicts-decision"},
+    ),
+    "change dated back": ("UPDATE stage_changes SET at = at - interval '1 day'", {"entry-contradicts-change"}),
+    "record dated back": (
+        "UPDATE ground_truth SET committed_at = committed_at - interval '1 day'",
+        {"commit-contradicts-entry"},
+    ),
     "finding changed": ("UPDATE findings SET state = 'dismissed'", {"lineage-mismatch"}),
     "finding deleted": ("DELETE FROM findings", {"lineage-mismatch"}),
     "check run deleted": ("DELETE FROM check_runs", {"lineage-mismatch"}),
@@ -192,6 +203,17 @@ async def test_tampering_with_any_row_is_found(committed: PostgresDatabase, data
     report = await verify_project(committed, PROJECT)
     assert not (report.audit_verified and report.lineage_verified)
     assert expected <= kinds(report)
+
+
+async def test_what_was_decided_about_a_sample_without_ground_truth_is_proved_too(
+    database: PostgresDatabase, database_url: str
+) -> None:
+    await add_project(database)
+    await accepted_sample(database, "s-1")
+    assert (await verify_project(database, PROJECT)).faults == ()
+    async with unguarded(database_url) as connection:
+        await connection.execute("UPDATE decisions SET note = 'never said', body = '{\"verdict\": \"approve\"}'")
+    assert kinds(await verify_project(database, PROJECT)) == {"decision-hash", "decision-contradicts-body"}
 
 
 @pytest.mark.parametrize(

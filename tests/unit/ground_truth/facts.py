@@ -17,7 +17,6 @@ from services.contracts.manifest import SampleManifest, Stream
 from services.contracts.records import AssetRecord, CheckRun, LabelSet, SampleRevision, StoredEvent
 from services.contracts.review import (
     Decision,
-    DecisionInput,
     FindingState,
     LabelOrigin,
     StoredFinding,
@@ -31,8 +30,6 @@ from services.rules.rule_set import DEFAULT_RULE_SET
 NOW = datetime(2026, 3, 1, 12, 0, 0, 250, tzinfo=UTC)
 REF = RevisionRef(project="p", sample_id="s-1", revision=1)
 DECISION_ID = UUID("00000000-0000-4000-8000-000000000001")
-DECISION_INPUT = DecisionInput(verdict=Verdict.FIX, fence=3, note="moved")
-DECISION_BODY: dict[str, Any] = DECISION_INPUT.model_dump(mode="json", exclude_none=True)
 
 
 def box(label_id: str, x_px: float = 0.0) -> Box:

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -7,20 +8,18 @@ import pytest
 from services.contracts.canonical import content_sha256
 from services.contracts.lifecycle import Stage
 from services.contracts.records import AuditEntry, GroundTruth
+from services.ground_truth.commit import told_of_record
 from services.ground_truth.record import RevisionFacts, build_record
 from services.ground_truth.verify import RecordEvidence, record_faults
 from services.lifecycle.journal import subject_of
 from services.rules.rule_set import DEFAULT_RULE_SET
-from tests.unit.ground_truth.facts import DECISION_BODY, DECISION_ID, NOW, REF, box, make_facts
+from tests.unit.ground_truth.facts import NOW, REF, box, make_facts
 
 
 def _entries(record: GroundTruth) -> tuple[AuditEntry, ...]:
     bodies = {
         "sample.committed": {"sequence": 5, "content_sha256": record.content_sha256},
-        "ground_truth.committed": {
-            "content_sha256": record.content_sha256,
-            "lineage_sha256": record.lineage_sha256,
-        },
+        "ground_truth.committed": told_of_record(record),
     }
     return tuple(
         AuditEntry(
@@ -39,9 +38,7 @@ def _entries(record: GroundTruth) -> tuple[AuditEntry, ...]:
 
 
 def _kinds(record: GroundTruth, facts: RevisionFacts, **changes: Any) -> set[str]:
-    evidence = RecordEvidence(
-        facts=facts, decision_bodies={DECISION_ID: DECISION_BODY}, rules=DEFAULT_RULE_SET, entries=_entries(RECORD)
-    )
+    evidence = RecordEvidence(facts=facts, rules=DEFAULT_RULE_SET, entries=_entries(RECORD))
     return {item.kind for item in record_faults(record, replace(evidence, **changes))}
 
 
@@ -144,9 +141,10 @@ def test_a_changed_source_is_found(tamper: Callable[[RevisionFacts], RevisionFac
     assert kind in _kinds(RECORD, tamper(FACTS))
 
 
-def test_a_changed_decision_body_is_found() -> None:
-    assert "decision-hash" in _kinds(RECORD, FACTS, decision_bodies={DECISION_ID: {**DECISION_BODY, "note": "x"}})
-    assert "decision-body-missing" in _kinds(RECORD, FACTS, decision_bodies={})
+def test_a_record_dated_back_is_found() -> None:
+    assert _kinds(RECORD.model_copy(update={"committed_at": NOW - timedelta(days=1)}), FACTS) == {
+        "commit-contradicts-entry"
+    }
 
 
 def test_other_rules_and_missing_rules_are_found() -> None:
