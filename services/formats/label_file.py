@@ -11,8 +11,10 @@ from services.contracts.annotations import Annotation
 from services.contracts.label_base import Author
 from services.contracts.manifest import LabelFile, SampleManifest, Stream
 from services.errors import InvalidInputError
+from services.formats.importers import IMPORTERS, Document, decoded
 from services.formats.kitti import KittiCalibration, read_detections, read_objects, read_tracking
 from services.formats.mot import read_mot
+from services.formats.result import ImportResult
 from services.formats.rttm import parse_rttm
 from services.formats.stm import parse_stm
 
@@ -23,12 +25,17 @@ matrices of its calibration files)."""
 
 
 def read_label_file(file: LabelFile, manifest: SampleManifest, data: bytes) -> tuple[Annotation, ...]:
-    """Return the labels of one label file.
+    """Return the labels of one label file; see :func:`import_label_file`."""
+    return import_label_file(file, manifest, data).annotations
+
+
+def import_label_file(file: LabelFile, manifest: SampleManifest, data: bytes) -> ImportResult:
+    """Return the labels of one label file, and what of it was not taken over.
 
     Args:
         file: What the manifest says of the file.
         manifest: The sample; KITTI formats need the calibration of the file's camera stream.
-        data: The file's bytes, UTF-8.
+        data: The file's bytes, UTF-8 (a TextGrid may be UTF-16).
 
     Labels carry the file's author, or else one of kind ``importer`` (role annotation) or ``model`` (role prediction)
     named after the format.
@@ -36,17 +43,17 @@ def read_label_file(file: LabelFile, manifest: SampleManifest, data: bytes) -> t
     Raises:
         InvalidInputError: The format is not supported, or the file can not be read; names the place.
     """
+    author = file.author or Author(kind="model" if file.role == "prediction" else "importer", id=file.format)
+    importer = IMPORTERS.get(file.format)
+    if importer is not None:
+        return importer(Document(file, _stream(manifest, file), manifest, data, author))
     reader = _READERS.get(file.format)
     if reader is None:
+        supported = sorted({*_READERS, *IMPORTERS})
         raise InvalidInputError(
-            f"label files of format {file.format!r} are not read; supported are {', '.join(sorted(_READERS))}"
+            f"label files of format {file.format!r} are not read; supported are {', '.join(supported)}"
         )
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidInputError(f"{file.uri}: byte {error.start} is not UTF-8; save it as UTF-8") from error
-    author = file.author or Author(kind="model" if file.role == "prediction" else "importer", id=file.format)
-    return reader(file, manifest, text, author)
+    return ImportResult(reader(file, manifest, decoded(data, file.uri), author))
 
 
 Reader = Callable[[LabelFile, SampleManifest, str, Author], tuple[Annotation, ...]]

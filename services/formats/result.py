@@ -1,0 +1,186 @@
+"""What every importer and exporter answers: the labels or the bytes, and exactly what did not come along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from services.contracts.annotations import Annotation
+from services.contracts.label_base import LabelBase
+from services.contracts.manifest import Calibration, Modality
+from services.contracts.validation import places_of
+
+_ANNOTATION: TypeAdapter[Annotation] = TypeAdapter(Annotation)
+_MAX_WORDS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """One thing that a reader did not take over, or a writer left out.
+
+    Attributes:
+        place: Where it is: ``line 12``, a JSON pointer, or the id of a label; ``*`` is the whole document.
+        what: The thing, as the document or the contract calls it.
+        why: One clause a person understands.
+    """
+
+    place: str
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamItem:
+    """One image or sweep of a stream, as a format names it."""
+
+    frame: int
+    uri: str
+    size_px: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFacts:
+    """What a label document says about a stream; nothing here is read from the recording itself.
+
+    Attributes:
+        id: The stream's id.
+        modality: Its modality, where the format tells.
+        uri: Address of the recording.
+        size_px: (width, height) of its images.
+        rate_hz: Frames a second.
+        duration_s: Length of the recording, seconds.
+        coordinate_frame: Name of the frame in which its labels are.
+        calibration: How the sensor sees the world.
+        items: Its images or sweeps, where the format names them one by one.
+    """
+
+    id: str
+    modality: Modality | None = None
+    uri: str | None = None
+    size_px: tuple[int, int] | None = None
+    rate_hz: float | None = None
+    duration_s: float | None = None
+    coordinate_frame: str | None = None
+    calibration: Calibration | None = None
+    items: tuple[StreamItem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """The labels of a document, what it says about streams, and what was not taken over."""
+
+    annotations: tuple[Annotation, ...]
+    streams: tuple[StreamFacts, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """The bytes of one document, and what it does not hold."""
+
+    data: bytes
+    dropped: tuple[Dropped, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The document as text."""
+        return self.data.decode("utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class FolderExport:
+    """The files of a format that is a folder, by their path in it, and what they do not hold."""
+
+    files: tuple[tuple[str, bytes], ...]
+    dropped: tuple[Dropped, ...] = ()
+
+
+@dataclass(slots=True)
+class Intake:
+    """Collects labels while a document is read; what the contract can not hold is listed, not raised."""
+
+    annotations: list[Annotation] = field(default_factory=list)
+    dropped: list[Dropped] = field(default_factory=list)
+
+    def add(self, place: str, what: str, fields: dict[str, Any]) -> bool:
+        """Validate ``fields`` as a label and keep it; False, and an entry in ``dropped``, when it is none.
+
+        Args:
+            place: Where the document has it.
+            what: How the document names it.
+            fields: The label; fields of value None count as absent.
+        """
+        try:
+            label = _ANNOTATION.validate_python({name: value for name, value in fields.items() if value is not None})
+        except ValidationError as error:
+            # The first part of a place is the tag of the union, which no reader of the document knows.
+            faults = [f"{'/'.join(pointer.split('/')[2:])}: {said}".strip(": ") for pointer, said in places_of(error)]
+            self.drop(place, what, "; ".join(faults)[:500])
+            return False
+        self.annotations.append(label)
+        return True
+
+    def drop(self, place: str, what: str, why: str) -> None:
+        """List something that is not taken over."""
+        self.dropped.append(Dropped(place, shortened(what), why))
+
+    def result(self, *streams: StreamFacts) -> ImportResult:
+        """Return what was collected."""
+        return ImportResult(tuple(self.annotations), streams, tuple(self.dropped))
+
+
+@dataclass(slots=True)
+class Losses:
+    """Collects what a writer leaves out."""
+
+    format_name: str
+    dropped: list[Dropped] = field(default_factory=list)
+
+    def whole(self, label: LabelBase, why: str) -> None:
+        """A label that is not written at all."""
+        self.dropped.append(Dropped(label.id, str(getattr(label, "type", "label")), why))
+
+    def kind(self, label: LabelBase) -> None:
+        """A label of a kind that the format does not know."""
+        self.whole(label, f"{self.format_name} has no label of this kind")
+
+    def part(self, label: LabelBase, what: str, why: str) -> None:
+        """A part of a label that is not written, or not exactly."""
+        self.dropped.append(Dropped(label.id, shortened(what), why))
+
+    def fields(self, label: LabelBase, kept: Iterable[str]) -> None:
+        """List the fields of ``label`` that say something and are not among ``kept``.
+
+        ``attributes`` stands for all of them; ``attributes.tier`` for the one named ``tier``. The ids are not listed
+        here: each reader makes them anew from the stream and the position unless it says otherwise.
+        """
+        kept = {"id", "type", "stream", *kept}
+        lost = []
+        for name, info in type(label).model_fields.items():
+            value = getattr(label, name)
+            if name in kept or (not info.is_required() and value == info.get_default(call_default_factory=True)):
+                continue
+            if name == "attributes":
+                lost += [f"attributes.{key}" for key in value if f"attributes.{key}" not in kept]
+            else:
+                lost.append(name)
+        if lost:
+            self.part(label, ", ".join(lost), f"{self.format_name} has no place for it")
+
+    def result(self, data: bytes | str) -> ExportResult:
+        """Return the document with what it does not hold."""
+        return ExportResult(data.encode() if isinstance(data, str) else data, tuple(self.dropped))
+
+
+def shortened(text: str) -> str:
+    """Return at most 120 characters of ``text``, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= _MAX_WORDS else f"{line[: _MAX_WORDS - 1]}…"
+
+
+def label_id(stream: str, format_name: str, position: int | str) -> str:
+    """Return the id of a label that its document does not name: the same whenever the same document is read."""
+    return f"{stream[:120]}-{format_name}-{position}"
