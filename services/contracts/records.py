@@ -14,7 +14,7 @@ from services.contracts.findings import CheckReport, RuleReference
 from services.contracts.label_base import Author
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.manifest import Risk, SampleManifest
-from services.contracts.pre_label import PreLabelSource
+from services.contracts.pre_label import PreLabelSources
 from services.contracts.review import LabelOrigin
 
 
@@ -25,7 +25,7 @@ class ProjectConfig(Contract):
     annotate: Literal["when_missing", "always", "never"] = Field(
         default="when_missing", description="When people label a sample before it is checked."
     )
-    pre_label: Annotated[tuple[PreLabelSource, ...], Field(max_length=20)] = ()
+    pre_label: PreLabelSources = ()
     annotate_within_s: Annotated[int, Field(ge=1, le=31_536_000)] = 7 * 86_400
     review_within_s: Annotated[int, Field(ge=1, le=31_536_000)] = 2 * 86_400
     lease_s: Annotated[int, Field(ge=1, le=86_400)] = Field(default=900, description="Lease of a claim.")

@@ -158,15 +158,11 @@ async def _predict(
 
     request = PreLabelRequest(manifest=manifest, read=read, read_label_file=read_file)
 
-    names = [source.name for source in sources]
-
     async def ask(source: PreLabelSource) -> Prediction | Failure:
-        if names.count(source.name) > 1:
-            return Failure("pre_label.failed", source.name, "pre-label-failed", "two models have this name")
         budget_s = getattr(source, "budget_s", _DEFAULT_BUDGET_S)
         try:
             (model,) = pre_labelers_for((source,))
-            async with asyncio.timeout(budget_s + _GRACE_S):
+            async with model.turn, asyncio.timeout(budget_s + _GRACE_S):
                 predicted = await model.predict(request)
             _ensure_usable(predicted, manifest)
         except ConcordError as error:

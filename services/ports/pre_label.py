@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +41,14 @@ class PreLabeler(Protocol):
     @property
     def version(self) -> str:
         """The version of the model, as far as it is known before it answers."""
+        ...
+
+    @property
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Entered before :meth:`predict`: waits for what samples share, such as one network in memory.
+
+        The wait is bounded by those who wait before, and is no part of the time that a sample may take.
+        """
         ...
 
     async def predict(self, request: PreLabelRequest) -> tuple[Annotation, ...]:

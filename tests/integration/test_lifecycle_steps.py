@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -59,6 +60,10 @@ class Model:
     @property
     def version(self) -> str:
         return "1"
+
+    @property
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
     async def predict(self, request: PreLabelRequest) -> tuple[Annotation, ...]:
         if isinstance(self._answer, Exception):

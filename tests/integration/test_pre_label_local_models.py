@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
+import hashlib
 import io
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 from PIL import Image
+from pydantic import ValidationError
 
 from infra.pre_label import local_model
-from infra.pre_label.registry import build_pre_labelers
+from infra.pre_label.local_model import LocalPreLabeler, ModelThread
+from infra.pre_label.registry import PreLabelers
+from infra.pre_label.text_in_images import TextReader
+from services.contracts.annotations import Annotation
 from services.contracts.label_base import Author
 from services.contracts.labels_language import SoundEvent, SpeakerTurn
 from services.contracts.labels_spatial import Cuboid
 from services.contracts.labels_visual import Box, Polygon
 from services.contracts.manifest import Calibration, Extrinsics, LabelFile, SampleManifest, Stream
 from services.contracts.pre_label import HttpModel, LabelFilePredictions, PreLabelSource, SpeechActivity, TextInImages
+from services.contracts.records import ProjectConfig
 from services.errors import AssetMissingError, InvalidInputError, PreLabelError
 from services.formats.label_file import read_label_file
+from services.lifecycle.gathering import gather_sample
+from services.ports.assets import AssetBytes
 from services.ports.pre_label import PreLabeler, PreLabelRequest
+from tests.intake_events import NoAssets
 from tests.unit.spoken_calls import DATA, needs_call
 
 RTTM = "SPEAKER call 1 1.0 2.0 <NA> <NA> anna <NA> <NA>\n"
@@ -61,7 +73,7 @@ def request(assets: dict[str, bytes], *, files: dict[str, bytes] | None = None, 
 
 
 def one(source: PreLabelSource) -> PreLabeler:
-    (labeler,) = build_pre_labelers((source,))
+    (labeler,) = PreLabelers()((source,))
     return labeler
 
 
@@ -148,14 +160,76 @@ def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> N
         local_model.require("not_there", "speech")
 
 
+class Made(LocalPreLabeler):
+    """A local model that does what the test says."""
+
+    def __init__(self, work: Callable[[], object], budget_s: float, thread: ModelThread) -> None:
+        source = SpeechActivity(name="m", budget_s=budget_s)
+        super().__init__(source, thread, distribution="none", modality="audio")
+        self._work = work
+
+    def _label(self, stream: str, content: bytes) -> list[Annotation]:
+        self._work()
+        return []
+
+
 async def test_a_slow_or_broken_model_is_an_error_within_its_time() -> None:
     def broken() -> None:
-        raise RuntimeError("no memory")
+        raise RuntimeError("no weights")
 
-    with pytest.raises(PreLabelError, match="no memory"):
-        await local_model.in_budget("m", 1.0, broken)
-    with pytest.raises(PreLabelError, match=r"within its 0\.01 s"):
-        await local_model.in_budget("m", 0.01, lambda: sum(range(10_000_000)))
+    thread, go_on = ModelThread("test"), threading.Event()
+    with pytest.raises(PreLabelError, match="m failed: RuntimeError: no weights"):
+        await Made(broken, 10.0, thread).predict(request({"call": b""}))
+    with pytest.raises(PreLabelError, match=r"no answer within its 0\.01 s"):
+        await Made(go_on.wait, 0.01, thread).predict(request({"call": b""}))
+    go_on.set()
+
+
+async def test_samples_that_come_together_queue_for_the_model_and_keep_no_other_thread() -> None:
+    together = 40  # more than the threads that everything else shares
+    begun, go_on, thread = threading.Semaphore(0), threading.Event(), ModelThread("test")
+
+    def work() -> None:
+        begun.release()
+        assert go_on.wait(60)
+
+    model = Made(work, 60.0, thread)
+    manifest = request({}).manifest.model_copy(update={"streams": request({}).manifest.streams[:1]})
+    sources = (SpeechActivity(name="m"),)
+    gathering = [
+        asyncio.create_task(gather_sample(manifest, Silence(), sources, lambda _: (model,))) for _ in range(together)
+    ]
+    assert await asyncio.to_thread(begun.acquire, timeout=60)
+    assert await asyncio.to_thread(begun.acquire, blocking=False) is False
+    go_on.set()
+    assert not [gathered.failures for gathered in await asyncio.gather(*gathering) if gathered.failures]
+
+
+class Silence(NoAssets):
+    """Assets without content."""
+
+    async def read(self, uri: str, *, sha256: str | None) -> AssetBytes:
+        return AssetBytes(data=b"", sha256=hashlib.sha256(b"").hexdigest(), size_bytes=0)
+
+
+async def test_the_wait_for_a_turn_is_no_part_of_the_budget() -> None:
+    thread = ModelThread("test")
+    model = Made(lambda: None, 1.0, thread)
+    manifest = request({}).manifest.model_copy(update={"streams": request({}).manifest.streams[:1]})
+    async with thread.turn:
+        waiting = asyncio.create_task(
+            gather_sample(manifest, Silence(), (SpeechActivity(name="m"),), lambda _: (model,))
+        )
+        done, _ = await asyncio.wait({waiting}, timeout=1.5)
+        assert not done
+    assert not (await waiting).failures
+
+
+@needs_receipt
+async def test_the_networks_are_read_into_memory_once() -> None:
+    pytest.importorskip("rapidocr", reason="the extra 'ocr' is not installed")
+    reader = TextReader()
+    assert reader.engine(1) is reader.engine(1)
 
 
 async def test_prediction_files_are_read_and_annotation_files_are_not() -> None:
@@ -199,7 +273,7 @@ async def test_a_prediction_file_that_can_not_be_read_is_named() -> None:
 
 def test_an_unsupported_format_lists_what_is_supported() -> None:
     file = LabelFile(format="nuscenes", uri="x.json", stream="cam")
-    with pytest.raises(InvalidInputError, match="ab3dmot, kitti, kitti_tracking, rttm, stm"):
+    with pytest.raises(InvalidInputError, match=r"ab3dmot, kitti, kitti_tracking, .*rttm, .*stm"):
         read_label_file(file, request({}).manifest, b"{}")
 
 
@@ -218,8 +292,9 @@ def test_an_annotation_file_without_an_author_is_the_importers() -> None:
 
 
 def test_two_sources_of_one_name_are_refused() -> None:
-    with pytest.raises(PreLabelError, match="Two pre-label sources"):
-        build_pre_labelers((SpeechActivity(name="a"), TextInImages(name="a")))
+    twice = (SpeechActivity(name="a"), TextInImages(name="a"))
+    with pytest.raises(ValidationError, match="two sources are named 'a'"):
+        ProjectConfig(pre_label=twice)
 
 
 def test_a_host_is_allowed_by_the_operator_not_by_the_project() -> None:
@@ -231,5 +306,5 @@ def test_a_host_is_allowed_by_the_operator_not_by_the_project() -> None:
         }
     )
     with pytest.raises(PreLabelError, match="allowed hosts"):
-        build_pre_labelers((source,))
-    assert len(build_pre_labelers((source,), allowed_hosts={"127.0.0.1"})) == 1
+        PreLabelers()((source,))
+    assert len(PreLabelers({"127.0.0.1"})((source,))) == 1
