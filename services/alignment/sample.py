@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,31 @@ class AudioData:
 
 
 @dataclass(frozen=True, slots=True)
+class AssetFacts:
+    """What a file says about its own origin, such as a photo's EXIF.
+
+    Attributes:
+        make: Maker of the device.
+        model: The device's model.
+        serial: The device's serial number.
+        camera_at: The device's clock when it recorded; without a time zone where the file states none.
+        gps_at: Time of the position fix, aware UTC.
+        latitude_deg: WGS 84.
+        longitude_deg: WGS 84.
+        sha256: Of the bytes that were read, lower-case hex.
+    """
+
+    make: str | None = None
+    model: str | None = None
+    serial: str | None = None
+    camera_at: datetime | None = None
+    gps_at: datetime | None = None
+    latitude_deg: float | None = None
+    longitude_deg: float | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CheckSample:
     """One sample as the checks see it; a missing key means that there was no such asset.
 
@@ -41,6 +67,8 @@ class CheckSample:
         audio: Decoded recordings by stream id.
         clouds_m: Points by stream id, shape (n, 3), float32, metres, in the stream's coordinate frame.
         image_sizes_px: (width, height) by stream id.
+        texts: What text assets say, by stream id; text in the manifest itself is not repeated here.
+        asset_facts: What the files say about their own origin, by stream id.
     """
 
     manifest: SampleManifest
@@ -48,6 +76,8 @@ class CheckSample:
     audio: Mapping[str, AudioData] = field(default_factory=dict)
     clouds_m: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     image_sizes_px: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    asset_facts: Mapping[str, AssetFacts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
