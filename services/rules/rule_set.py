@@ -16,6 +16,7 @@ from services.rules.definition_drift import DefinitionDriftRules
 from services.rules.lidar_camera import LidarCameraRules
 from services.rules.record_agreement import RecordAgreementRules
 from services.rules.taxonomy_conformance import TaxonomyConformanceRules
+from services.rules.text_visual import TextVisualRules
 
 
 class RoutingRule(Contract):
@@ -60,6 +61,9 @@ class RuleSet(Contract):
     )
     definition_drift: DefinitionDriftRules | None = Field(
         default=None, description="Whether teams mean the same; none: not asked for."
+    )
+    text_visual: TextVisualRules | None = Field(
+        default=None, description="What texts say against what pictures show; none: not asked for."
     )
     routing: Annotated[tuple[RoutingRule, ...], Field(max_length=1_000)] = ()
     default_queue: Identifier = "general"
