@@ -11,7 +11,6 @@ from pydantic.json_schema import models_json_schema
 from services.contracts.events import (
     INCOMING_SUBJECT_PREFIX,
     OUTGOING_SUBJECT_PREFIX,
-    EventType,
     LabelsSubmitted,
     SampleWithdrawn,
     StageChanged,
@@ -23,6 +22,7 @@ from services.contracts.manifest import SampleManifest
 from services.contracts.records import GroundTruth, Project
 from services.contracts.review import Decision, DecisionInput, Evidence, ReviewTask
 from services.contracts.verification import VerificationReport
+from services.intake.cloud_events import DATA_MODELS
 from services.rules.rule_set import RuleSet
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -48,12 +48,6 @@ _MODELS: Mapping[str, type[BaseModel]] = {
 SCHEMAS = frozenset({*_MODELS, ASYNCAPI})
 """Names of all published documents."""
 
-_INCOMING: Mapping[EventType, type[BaseModel]] = {
-    EventType.SAMPLE_CREATED: SampleManifest,
-    EventType.SAMPLE_UPDATED: SampleManifest,
-    EventType.SAMPLE_WITHDRAWN: SampleWithdrawn,
-    EventType.LABELS_SUBMITTED: LabelsSubmitted,
-}
 _REFERENCE = "#/components/schemas/{model}"
 
 
@@ -72,7 +66,7 @@ def published_schema(name: str) -> dict[str, Any]:
 def asyncapi_document() -> dict[str, Any]:
     """Return the AsyncAPI 3.0 document of all events, in and out."""
     outgoing: dict[str, type[BaseModel]] = {stage_event_type(stage): StageChanged for stage in Stage}
-    incoming: dict[str, type[BaseModel]] = {kind.value: model for kind, model in _INCOMING.items()}
+    incoming: dict[str, type[BaseModel]] = {kind.value: model for kind, model in DATA_MODELS.items()}
     models = {*incoming.values(), *outgoing.values()}
     _, definitions = models_json_schema(
         [(model, "validation") for model in sorted(models, key=lambda model: model.__name__)],

@@ -86,6 +86,9 @@ class Extrinsics(Contract):
                     raise ValueError(
                         f"the upper left 3x3 of matrix must be a rotation: rows {i} and {j} have the product {dot:.4f}"
                     )
+        (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rows
+        if xx * (yy * zz - yz * zy) - xy * (yx * zz - yz * zx) + xz * (yx * zy - yy * zx) < 0:
+            raise ValueError("the upper left 3x3 of matrix mirrors; a rotation has the determinant 1, not -1")
         if any(abs(a - b) > 1e-6 for a, b in zip(self.matrix[3], (0.0, 0.0, 0.0, 1.0), strict=True)):
             raise ValueError("the last row of matrix must be [0, 0, 0, 1]")
         return self
@@ -122,7 +125,9 @@ class Stream(Contract):
     id: Identifier
     modality: Modality
     uri: Text | None = Field(
-        default=None, description="Relative to the manifest, file:, or s3:; left out where only labels exist."
+        default=None,
+        description="Relative to the manifest (of an event: to the first asset folder), or file: inside an asset "
+        "folder; left out where only labels exist.",
     )
     inline: InlineValue | None = Field(default=None, description="Small text or a flat record, in place.")
     sha256: Sha256 | None = Field(default=None, description="Of the bytes behind uri, lower-case hex.")

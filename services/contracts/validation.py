@@ -7,6 +7,7 @@ import re
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from services.errors import InvalidInputError
 
@@ -53,6 +54,38 @@ def _pointer_in(document: Any, location: tuple[int | str, ...], *, missing: bool
     return "".join(f"/{part}" for part in pointer)
 
 
+def _faults(error: ValidationError) -> list[ErrorDetails]:
+    # An item that is wrong is not counted, so that pydantic also calls its list too short: that is no second fault.
+    return [
+        item
+        for item in error.errors(include_url=False)
+        if item["type"] != "too_short" or len(item["input"]) < item["ctx"]["min_length"]
+    ]
+
+
+def _below(item: ErrorDetails) -> str:
+    """Return where the fault is below the place that pydantic names: the field that tells a union's members apart."""
+    if item["type"] not in ("union_tag_invalid", "union_tag_not_found"):
+        return ""
+    return "/" + str(item["ctx"]["discriminator"]).strip("'")
+
+
+def _sentence(item: ErrorDetails) -> str:
+    match item["type"]:
+        case "union_tag_invalid":
+            return f"must be one of {item['ctx']['expected_tags']} (got {str(item['ctx']['tag'])[:80]!r})"
+        case "union_tag_not_found":
+            return _ADVICE["missing"]
+        case "literal_error" | "enum":
+            return f"must be {item['ctx']['expected']}"
+        case "too_short":
+            return f"has {len(item['input'])} items; it must have at least {item['ctx']['min_length']}"
+        case "too_long":
+            return f"has more than {item['ctx']['max_length']} items; send fewer"
+        case other:
+            return _ADVICE.get(other, item["msg"].removeprefix("Value error, "))
+
+
 def places_of(error: ValidationError, document: Any = _NO_DOCUMENT, *, at: str = "") -> tuple[tuple[str, str], ...]:
     """Return (JSON pointer, sentence) pairs, at most fifty, in the document's order.
 
@@ -62,12 +95,12 @@ def places_of(error: ValidationError, document: Any = _NO_DOCUMENT, *, at: str =
         at: Pointer of the document inside a larger one, such as ``/data``.
     """
     places = []
-    for item in error.errors(include_url=False, include_context=False, include_input=True)[:MAX_PLACES]:
+    for item in _faults(error)[:MAX_PLACES]:
         if document is _NO_DOCUMENT:
             pointer = "".join(f"/{_escape(part)}" for part in item["loc"])
         else:
             pointer = _pointer_in(document, item["loc"], missing=item["type"] == "missing")
-        sentence = _ADVICE.get(item["type"], item["msg"].removeprefix("Value error, "))
+        pointer, sentence = pointer + _below(item), _sentence(item)
         inner = _PLACE_IN_SENTENCE.match(sentence)
         if inner is not None:
             pointer, sentence = f"{pointer}/{inner[1]}", sentence[inner.end() :]
@@ -96,5 +129,6 @@ def validate(kind: type[Model], document: Any, *, what: str, at: str = "") -> Mo
     except ValidationError as error:
         places = places_of(error, document, at=at)
         first = f"{places[0][0]}: {places[0][1]}" if places else "it does not match"
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        others = len(_faults(error)) - 1
+        more = f" (and {others} more)" if others > 0 else ""
         raise InvalidInputError(f"The {what} is not valid: {first}{more}", places=places) from error

@@ -163,8 +163,8 @@ def test_a_label_is_frozen() -> None:
         ({"type": "mask", "rle": {"size": [2, 2], "counts": [1, 1]}}, "/rle"),
         ({"type": "cuboid", "center_m": [0, 0, 0], "size_m": [1, 1, 0]}, "/size_m/2"),
         ({"type": "cuboid", "center_m": [0, 0, 0], "size_m": [1, 1, 1], "rotation_wxyz": [1, 1, 0, 0]}, ""),
-        ({"type": "sphere"}, ""),
-        ({}, ""),
+        ({"type": "sphere"}, "/type"),
+        ({}, "/type"),
     ],
 )
 def test_a_label_that_contradicts_itself_names_the_place(changes: dict[str, Any], pointer: str) -> None:

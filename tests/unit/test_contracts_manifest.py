@@ -7,7 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from services.contracts.canonical import canonical_json, content_sha256, parse_json
-from services.contracts.manifest import SampleManifest
+from services.contracts.manifest import Extrinsics, SampleManifest
 from services.contracts.validation import MAX_PLACES, validate
 from services.errors import InvalidInputError, MalformedJsonError
 from tests.label_examples import LABEL_EXAMPLES, MANIFEST_EXAMPLE
@@ -90,6 +90,35 @@ def test_a_fault_is_found_at_its_place(changes: dict[str, Any], place: str) -> N
 @pytest.mark.parametrize("document", [None, 1, "x", [], True])
 def test_what_is_no_object_is_refused(document: Any) -> None:
     assert places_of(document) == ["/"]
+
+
+def test_a_list_with_a_wrong_item_is_not_called_short_as_well() -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        read({**MANIFEST_EXAMPLE, "streams": [{"id": "s", "modality": "smell"}], "annotations": [], "label_files": []})
+    ((place, sentence),) = refused.value.places
+    assert place == "/streams/0/modality"
+    assert sentence.startswith("must be 'image', 'video', ")
+    assert "more" not in refused.value.detail
+
+
+def test_errors_speak_of_documents_and_not_of_python() -> None:
+    document = {
+        **MANIFEST_EXAMPLE,
+        "streams": [],
+        "annotations": [{"id": "a1", "stream": "s", "label": "x", "type": "sphere"}],
+    }
+    with pytest.raises(InvalidInputError) as refused:
+        read(document)
+    said = dict(refused.value.places)
+    assert said["/streams"] == "has 0 items; it must have at least 1"
+    assert said["/annotations/0/type"].startswith("must be one of 'box', ")
+    assert said["/annotations/0/type"].endswith("(got 'sphere')")
+
+
+def test_extrinsics_that_mirror_are_refused() -> None:
+    mirror = [[-1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    with pytest.raises(InvalidInputError, match="mirrors"):
+        validate(Extrinsics, {"to": "lidar", "matrix": mirror}, what="extrinsics")
 
 
 def test_at_most_fifty_places_are_named_and_all_are_counted() -> None:
