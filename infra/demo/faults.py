@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from services.contracts.annotations import Annotation
+from services.contracts.findings import Finding
 from services.contracts.labels_language import TranscriptSegment
 from services.contracts.labels_spatial import Cuboid
 from services.contracts.labels_visual import Box
@@ -30,8 +31,10 @@ class Injection:
         fault: Name of the fault.
         check: The check that should notice.
         kinds: The kinds of finding that name the fault, any of them.
-        annotations: Ids of the labels that were changed or removed; empty where something else was changed.
+        annotations: Ids of the labels that were changed or removed, and of those they then disagree with; empty
+            where something else was changed.
         change: One sentence with the old and the new value.
+        interval_s: When in the recording, for a change that leaves no label to name.
     """
 
     sample_id: str
@@ -40,6 +43,21 @@ class Injection:
     kinds: frozenset[str]
     annotations: tuple[str, ...]
     change: str
+    interval_s: tuple[float, float] | None = None
+
+    def is_named_by(self, finding: Finding) -> bool:
+        """Whether a finding is the right answer: of a kind that names the fault, and where the fault is."""
+        if finding.check != self.check or finding.kind not in self.kinds:
+            return False
+        if self.annotations and finding.annotations:
+            return self.touches(finding)
+        if self.interval_s is not None and finding.interval_s is not None:
+            return finding.interval_s[0] < self.interval_s[1] and self.interval_s[0] < finding.interval_s[1]
+        return True
+
+    def touches(self, finding: Finding) -> bool:
+        """Whether a finding of the same check is about a label that was changed, whatever it says about it."""
+        return finding.check == self.check and not set(self.annotations).isdisjoint(finding.annotations)
 
 
 Faulty = tuple[SampleManifest, Injection]
@@ -86,6 +104,15 @@ def _is_whole(box: Box, image_size_px: tuple[int, int] | None) -> bool:
     return x_min > 3 and y_min > 3 and x_max < width - 3 and y_max < height - 3
 
 
+def _boxes_of(manifest: SampleManifest, cuboid: Cuboid) -> list[Box]:
+    """Return the camera boxes of a cuboid's object in its frame."""
+    return [label for label in manifest.annotations if isinstance(label, Box) and _is_one(cuboid, label)]
+
+
+def _is_one(cuboid: Cuboid, box: Box) -> bool:
+    return box.object_id == cuboid.object_id and (box.frame or 0) == (cuboid.frame or 0)
+
+
 def move_cuboid(manifest: SampleManifest, rng: np.random.Generator, *, by_m: float = 3.0) -> Faulty | None:
     """Move one visible cuboid sideways, towards the middle of the view so that it stays in it."""
     cuboids = _paired_cuboids(manifest)
@@ -97,7 +124,8 @@ def move_cuboid(manifest: SampleManifest, rng: np.random.Generator, *, by_m: flo
     moved = cuboid.model_copy(update={"center_m": (x, y + step, z)})
     annotations = [moved if label.id == cuboid.id else label for label in manifest.annotations]
     change = f"the {cuboid.label} {cuboid.id} is moved {abs(step):.1f} m sideways: y {y:.2f} m became {y + step:.2f} m"
-    record = Injection(manifest.sample_id, "moved_cuboid", "lidar_camera", MISPLACED, (cuboid.id,), change)
+    concerned = (cuboid.id, *(box.id for box in _boxes_of(manifest, cuboid)))
+    record = Injection(manifest.sample_id, "moved_cuboid", "lidar_camera", MISPLACED, concerned, change)
     return _with_annotations(manifest, annotations), record
 
 
@@ -107,12 +135,7 @@ def lose_box(manifest: SampleManifest, rng: np.random.Generator) -> Faulty | Non
     if len(cuboids) < 2:
         return None
     cuboid = cuboids[int(rng.integers(min(3, len(cuboids))))]
-    lost = [
-        label
-        for label in manifest.annotations
-        if isinstance(label, Box) and label.object_id == cuboid.object_id and (label.frame or 0) == (cuboid.frame or 0)
-    ]
-    gone = {label.id for label in lost}
+    gone = {box.id for box in _boxes_of(manifest, cuboid)}
     annotations = [label for label in manifest.annotations if label.id not in gone]
     change = f"the box of {cuboid.label} {cuboid.object_id} is gone; its cuboid {cuboid.id} stays"
     kinds = frozenset({"unmatched_cuboid"})
@@ -135,7 +158,8 @@ def swap_class(manifest: SampleManifest, rng: np.random.Generator) -> Faulty | N
     ]
     change = f"the box {box.id} says {other} instead of {box.label}"
     kinds = frozenset({"class_mismatch", "unmatched_box", "unmatched_cuboid"})
-    record = Injection(manifest.sample_id, "swapped_class", "lidar_camera", kinds, (box.id,), change)
+    partners = (cuboid.id for cuboid in _paired_cuboids(manifest) if _is_one(cuboid, box))
+    record = Injection(manifest.sample_id, "swapped_class", "lidar_camera", kinds, (box.id, *partners), change)
     return _with_annotations(manifest, annotations), record
 
 
@@ -205,6 +229,7 @@ def lose_segment(manifest: SampleManifest, rng: np.random.Generator) -> Faulty |
         frozenset({"speech_untranscribed"}),
         (lost.id,),
         f"the segment {lost.id} from {lost.start_s:.2f} s to {lost.end_s:.2f} s is gone",
+        interval_s=(lost.start_s, lost.end_s),
     )
     return _with_annotations(manifest, annotations), record
 

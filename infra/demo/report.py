@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from infra.demo.plan import PlannedSample
@@ -57,25 +58,6 @@ class DemoReport(Contract):
     faults: tuple[str, ...] = ()
 
 
-def _names(stored: StoredFinding, sample: PlannedSample) -> bool:
-    """Whether a finding names what was injected into its sample: by its kind, or by a label that was changed."""
-    if sample.injection is None or stored.finding.check != sample.injection.check:
-        return False
-    changed = set(sample.injection.annotations)
-    return stored.finding.kind in sample.injection.kinds or bool(changed & set(stored.finding.annotations))
-
-
-def _finds(stored: StoredFinding, sample: PlannedSample) -> bool:
-    """Whether a finding is the right answer: its kind is one of those expected."""
-    injection = sample.injection
-    return (
-        injection is not None
-        and stored.finding.check == injection.check
-        and stored.finding.kind in injection.kinds
-        and (not injection.annotations or not stored.finding.annotations or _names(stored, sample))
-    )
-
-
 def build_report(
     planned: Sequence[PlannedSample],
     outcomes: Mapping[str, SampleOutcome],
@@ -97,10 +79,13 @@ def build_report(
         for stored in outcome.findings:
             counted.setdefault(stored.finding.check, Counter())[stored.finding.kind] += 1
             grave = SEVERITY_ORDER[stored.finding.severity] >= SEVERITY_ORDER["major"]
-            if grave and not _names(stored, sample):
+            injection = sample.injection
+            finding = stored.finding
+            is_explained = injection is not None and (injection.is_named_by(finding) or injection.touches(finding))
+            if grave and not is_explained:
                 false_alarms.append(f"{outcome.sample_id}: {stored.finding.message}")
         if sample.injection is not None:
-            hit = next((stored for stored in outcome.findings if _finds(stored, sample)), None)
+            hit = next((one for one in outcome.findings if sample.injection.is_named_by(one.finding)), None)
             injections.append(
                 InjectionOutcome(
                     sample_id=outcome.sample_id,
@@ -142,8 +127,8 @@ def _injections(report: DemoReport) -> Table:
         table.add_column(heading, ratio=ratio, min_width=narrowest, overflow="fold")
     table.add_column("ended as", min_width=9)
     for one in report.injections:
-        found = one.finding or ("[red]not found[/red]" if not one.found else "")
-        table.add_row(one.sample_id, one.change, found, "\n".join(one.decided), one.stage)
+        found = escape(one.finding) if one.finding else "[red]not found[/red]"
+        table.add_row(escape(one.sample_id), escape(one.change), found, escape("\n".join(one.decided)), one.stage)
     return table
 
 
@@ -177,4 +162,4 @@ def show(report: DemoReport, console: Console) -> None:
         parts.insert(0, _injections(report))
     console.print(Group(*parts))
     for line in (*report.false_alarm_findings, *report.faults):
-        console.print(f"[red]•[/red] {line}")
+        console.print(f"[red]•[/red] {escape(line)}")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from services.contracts.manifest import SampleManifest, Stream
 from services.contracts.review import FindingState, StoredFinding, Verdict
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+_INJECTION = Injection("a", "lost_segment", "audio_transcript", frozenset({"speech_untranscribed"}), ("s1",), "gone")
 
 
 def _manifest(name: str) -> SampleManifest:
@@ -35,10 +37,7 @@ def _found(name: str, kind: str, severity: Severity = "major", annotations: tupl
 
 
 def _planned(name: str, *, fault: bool) -> PlannedSample:
-    injection = Injection(
-        name, "lost_segment", "audio_transcript", frozenset({"speech_untranscribed"}), ("s1",), "gone"
-    )
-    return PlannedSample(_manifest(name), _manifest(name), injection if fault else None)
+    return PlannedSample(_manifest(name), _manifest(name), replace(_INJECTION, sample_id=name) if fault else None)
 
 
 def _report(planned: list[PlannedSample], findings: Mapping[str, tuple[StoredFinding, ...]]) -> DemoReport:
@@ -63,6 +62,30 @@ def test_a_finding_of_another_kind_does_not_count_as_found_and_is_a_false_alarm(
     report = _report([_planned("a", fault=True)], {"a": (_found("a", "offset"),)})
 
     assert (report.found, report.false_alarms) == (0, 1)
+
+
+def test_a_finding_of_the_expected_kind_elsewhere_finds_nothing_and_is_a_false_alarm() -> None:
+    report = _report([_planned("a", fault=True)], {"a": (_found("a", "speech_untranscribed", annotations=("s7",)),)})
+
+    assert (report.found, report.false_alarms) == (0, 1)
+
+
+def test_what_was_lost_is_found_where_it_was() -> None:
+    there, elsewhere = (4.5, 5.5), (9.0, 10.0)
+    injection = replace(_INJECTION, interval_s=(4.0, 6.0))
+    finding = _found("a", "speech_untranscribed").finding
+
+    assert injection.is_named_by(finding.model_copy(update={"interval_s": there}))
+    assert not injection.is_named_by(finding.model_copy(update={"interval_s": elsewhere}))
+
+
+def test_a_finding_that_quotes_brackets_is_printed_as_it_is() -> None:
+    text = io.StringIO()
+    found = _found("a", "speech_untranscribed")
+    said = found.finding.model_copy(update={"message": "The text is '[/noise]'."})
+    show(_report([_planned("a", fault=True)], {"a": (found.model_copy(update={"finding": said}),)}), Console(file=text))
+
+    assert "[/noise]" in text.getvalue()
 
 
 def test_a_grave_finding_on_a_clean_sample_is_a_false_alarm_and_a_minor_one_is_not() -> None:
