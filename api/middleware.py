@@ -88,6 +88,7 @@ class RequestFrame:
         self._metrics.observe(route, method, status, seconds)
         state = scope["state"]
         facts = {name: value for name, value in scope.get("path_params", {}).items() if name in _LOGGED_IDS}
+        facts |= state.get("sample", {})
         facts |= {name: state[name] for name in ("actor_id", "key_id", "problem") if name in state}
         self._log.info(
             "request",

@@ -38,7 +38,7 @@ class ChecksHere:
 async def accepted_sample(database: Database, sample_id: str) -> RevisionRef:
     """A sample whose only disagreement a reviewer has accepted; the project is ``calls``."""
     receipt = await Inbox(database, NoAssets()).receive(created(sample_id, **DRAFT_POLICY), via="http", projects=None)
-    ref = RevisionRef(project=receipt.project, sample_id=receipt.sample_id, revision=receipt.revision)
+    ref = receipt.ref
     await prepare_sample(database, NoAssets(), lambda _: (), ref)
     await check_alignment(database, ChecksHere(), ref)
     desk = ReviewDesk(database)

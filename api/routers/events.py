@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
+import structlog
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
@@ -16,11 +17,13 @@ from api.problems import problem_document
 from services.access.policy import Permission
 from services.contracts.access import Principal
 from services.contracts.events import Receipt
+from services.contracts.lifecycle import trace_ids
 from services.errors import ConcordError, UnavailableError
 from services.intake.cloud_events import EventMessage
 from services.intake.inbox import Arrival, Inbox
 
 router = APIRouter(tags=["events"])
+_log = structlog.stdlib.get_logger("concord.api")
 
 # Leaves most of the connection pool to others while a large batch is taken in.
 _LANES_AT_ONCE = 4
@@ -46,13 +49,16 @@ async def post_events(
     message = await read_request(request)
     if isinstance(message, EventMessage):
         receipt = await services.inbox.receive(message, via="http", projects=principal.projects)
+        _log_taken(request, receipt)
         return reply(receipt, status=202)
-    results = await _take_batch(services.inbox, message, principal)
+    results = await _take_batch(request, services.inbox, message, principal)
     refused = any(result["outcome"] == "refused" for result in results)
     return reply({"results": results}, status=207 if refused else 202)
 
 
-async def _take_batch(inbox: Inbox, batch: tuple[EventMessage, ...], principal: Principal) -> list[dict[str, Any]]:
+async def _take_batch(
+    request: Request, inbox: Inbox, batch: tuple[EventMessage, ...], principal: Principal
+) -> list[dict[str, Any]]:
     """Take events of one sample in their order, those of different samples side by side.
 
     Raises:
@@ -74,7 +80,7 @@ async def _take_batch(inbox: Inbox, batch: tuple[EventMessage, ...], principal: 
     async def run_lane(lane: list[tuple[int, Arrival]]) -> None:
         async with slots:
             for number, arrival in lane:
-                results[number] = await _take(inbox, arrival, principal)
+                results[number] = await _take(request, inbox, arrival, principal)
 
     # All lanes are left to finish: a half-done batch is smaller when it is sent again.
     outcomes = await asyncio.gather(*(run_lane(lane) for lane in lanes.values()), return_exceptions=True)
@@ -84,7 +90,7 @@ async def _take_batch(inbox: Inbox, batch: tuple[EventMessage, ...], principal: 
     return results
 
 
-async def _take(inbox: Inbox, arrival: Arrival, principal: Principal) -> dict[str, Any]:
+async def _take(request: Request, inbox: Inbox, arrival: Arrival, principal: Principal) -> dict[str, Any]:
     try:
         receipt = await inbox.take(arrival, via="http", projects=principal.projects)
     except UnavailableError:
@@ -92,4 +98,10 @@ async def _take(inbox: Inbox, arrival: Arrival, principal: Principal) -> dict[st
     except ConcordError as error:
         event = arrival.event
         return {"source": event.source, "id": event.id, "outcome": "refused", "problem": problem_document(error)}
+    _log_taken(request, receipt)
     return receipt.model_dump(mode="json")
+
+
+def _log_taken(request: Request, receipt: Receipt) -> None:
+    # The first line about a sample: from here its workflow's id leads through the logs of every process.
+    _log.info("event_taken_in", request_id=request.state.request_id, outcome=receipt.outcome, **trace_ids(receipt.ref))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from api.auth import Services
@@ -17,6 +17,7 @@ from api.schemas import ClaimedTask, DraftRequest, EscalateRequest, HeldRequest,
 from services.access.policy import Permission
 from services.contracts.access import Principal
 from services.contracts.base import Identifier
+from services.contracts.lifecycle import trace_ids
 from services.contracts.review import (
     Decision,
     DecisionInput,
@@ -163,6 +164,7 @@ async def save_draft(
 
 @router.post("/tasks/{task_id}/decide", response_model=Decision)
 async def decide_task(
+    request: Request,
     principal: MayWork,
     task_id: UUID,
     given: Annotated[DecisionInput, Depends(json_body(DecisionInput, what="decision", example=_DECISION))],
@@ -171,24 +173,31 @@ async def decide_task(
     """Decide a task. The same decision again answers the stored one; what comes too late is kept as a draft."""
 
     async def call(database: Database) -> Response:
-        return reply(await ReviewDesk(database).decide(principal, task_id, given))
+        return _decided(request, await ReviewDesk(database).decide(principal, task_id, given))
 
     return await once.run(principal, call)
 
 
 @router.post("/tasks/{task_id}/escalate", response_model=Decision)
 async def escalate_task(
+    request: Request,
     principal: MayWork,
     task_id: UUID,
-    request: Annotated[EscalateRequest, Depends(json_body(EscalateRequest, what="escalation", example=_ESCALATION))],
+    given: Annotated[EscalateRequest, Depends(json_body(EscalateRequest, what="escalation", example=_ESCALATION))],
     once: Idempotent,
 ) -> Response:
     """Hand a task on to an expert, with the reason; short for the verdict ``escalate``."""
 
     async def call(database: Database) -> Response:
-        return reply(await ReviewDesk(database).escalate(principal, task_id, request.fence, request.note))
+        return _decided(request, await ReviewDesk(database).escalate(principal, task_id, given.fence, given.note))
 
     return await once.run(principal, call)
+
+
+def _decided(request: Request, decision: Decision) -> Response:
+    # With them the request's log line ties a task to the logs of its sample's workflow.
+    request.state.sample = trace_ids(decision.ref)
+    return reply(decision)
 
 
 def _claimed(task: ReviewTask) -> ClaimedTask:

@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from infra.telemetry.logging import log_context
-from services.contracts.lifecycle import ref_of_workflow_id
+from services.contracts.lifecycle import ref_of_workflow_id, trace_ids
 
 _log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ def _context_of(workflow_id: str) -> Any:
         ref = ref_of_workflow_id(workflow_id)
     except ValueError:
         return log_context(workflow_id=workflow_id)
-    return log_context(project=ref.project, sample_id=ref.sample_id, workflow_id=workflow_id)
+    return log_context(**trace_ids(ref))
 
 
 def _since(began: float) -> float:

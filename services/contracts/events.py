@@ -10,7 +10,7 @@ from pydantic import Field
 from services.contracts.annotations import Annotations
 from services.contracts.base import Contract, Identifier, Name, ProjectId, Sha256, Text, UtcDatetime, Version
 from services.contracts.label_base import Author
-from services.contracts.lifecycle import Stage
+from services.contracts.lifecycle import RevisionRef, Stage
 
 
 class EventType(StrEnum):
@@ -61,6 +61,11 @@ class Receipt(Contract):
     project: ProjectId
     sample_id: Identifier
     revision: Annotated[int, Field(ge=1)]
+
+    @property
+    def ref(self) -> RevisionRef:
+        """The sample revision that the event led to."""
+        return RevisionRef(project=self.project, sample_id=self.sample_id, revision=self.revision)
 
 
 OUTGOING_SOURCE = "/concord"

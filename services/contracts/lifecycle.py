@@ -71,6 +71,11 @@ def workflow_id_of(ref: RevisionRef) -> str:
     return f"sample/{ref.project}/{ref.revision}/{ref.sample_id}"
 
 
+def trace_ids(ref: RevisionRef) -> dict[str, str]:
+    """Return the ids by which a sample revision is followed through the logs of every process."""
+    return {"project": ref.project, "sample_id": ref.sample_id, "workflow_id": workflow_id_of(ref)}
+
+
 def ref_of_workflow_id(workflow_id: str) -> RevisionRef:
     """Return the sample revision of a workflow id, the inverse of :func:`workflow_id_of`.
 

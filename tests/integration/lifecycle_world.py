@@ -105,7 +105,7 @@ class World:
     async def post(self, sample_id: str = "s-1", *labels: dict[str, Any], **changes: Any) -> RevisionRef:
         message = created(f"{sample_id}-{self.mark}", project=PROJECT, annotations=list(labels), **changes)
         receipt = await self.inbox.receive(message, via="http", projects=None)
-        return RevisionRef(project=receipt.project, sample_id=receipt.sample_id, revision=receipt.revision)
+        return receipt.ref
 
     async def checked(self, sample_id: str = "s-1", *labels: dict[str, Any], **changes: Any) -> RevisionRef:
         """A sample that was prepared and checked once."""

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import structlog
 from sqlalchemy import text
 
 from infra.db.engine import PostgresDatabase, open_database
@@ -78,6 +79,19 @@ async def test_claim_look_and_decide(world: ApiWorld, task_path: str) -> None:
     assert again.content == decision.content
     none = await world.call("rita", "POST", "/v1/tasks/claim", {})
     assert (none.status_code, problem_code(none)) == (404, "no-task-available")
+
+
+@pytest.mark.parametrize("verdict", ["decide", "escalate"])
+async def test_the_log_leads_from_a_decision_to_the_workflow_of_its_sample(
+    world: ApiWorld, task_path: str, verdict: str
+) -> None:
+    fence = await claimed_fence(world, task_path)
+    body = {"fence": fence, "note": "a secret"} | ({"verdict": "approve"} if verdict == "decide" else {})
+    with structlog.testing.capture_logs() as lines:
+        assert (await world.call("rita", "POST", f"{task_path}/{verdict}", body)).status_code == 200
+    line = next(line for line in lines if line["event"] == "request")
+    assert (line["sample_id"], line["workflow_id"]) == ("s1", f"sample/{OWN}/1/s1")
+    assert "a secret" not in str(lines)
 
 
 async def test_escalate_is_a_decision_with_a_reason(world: ApiWorld, task_path: str) -> None:

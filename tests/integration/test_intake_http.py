@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from cloudevents.core.bindings.http import to_binary_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 
@@ -45,6 +46,17 @@ async def letters(world: ApiWorld, actor: str = "operator") -> list[dict[str, An
     assert answer.status_code == 200
     items: list[dict[str, Any]] = answer.json()["items"]
     return items
+
+
+@pytest.mark.parametrize("batch", [False, True])
+async def test_the_log_names_the_sample_of_an_event_and_nothing_it_says(world: ApiWorld, batch: bool) -> None:
+    sent = event(manifest("s-1"))
+    with structlog.testing.capture_logs() as lines:
+        assert (await post(world, [sent] if batch else sent, BATCH if batch else STRUCTURED)).status_code == 202
+    line = next(line for line in lines if line["event"] == "event_taken_in")
+    assert (line["outcome"], line["sample_id"]) == ("accepted", sent["data"]["sample_id"])
+    assert line["workflow_id"] == f"sample/{PROJECT}/1/{sent['data']['sample_id']}"
+    assert "annotations" not in str(lines)
 
 
 async def test_all_modes_say_the_same_event(world: ApiWorld) -> None:
