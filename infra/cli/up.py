@@ -90,16 +90,28 @@ def _announce(concord: LocalConcord, config: LocalConfig, *, json_output: bool) 
             {
                 "api_url": concord.urls.api_url,
                 "admin_key": concord.admin_key,
+                "nats_url": concord.urls.nats_url,
+                "temporal_address": concord.urls.temporal_address,
                 "data_dir": str(config.data_dir.absolute()),
                 "pid": os.getpid(),
             }
         )
         return
+    # Who brings a server of their own knows its address, and its password is not ours to print.
+    servers = [
+        (name, address)
+        for name, address, own in (
+            ("NATS", concord.urls.nats_url, config.nats_url),
+            ("Temporal", concord.urls.temporal_address, config.temporal_address),
+        )
+        if own is None
+    ]
     folders = ", ".join(str(root) for root in config.asset_roots)
     print_facts(
         [
             ("API", concord.urls.api_url),
             ("API description", f"{concord.urls.api_url}/v1/openapi.json"),
+            *servers,
             ("data", config.data_dir.absolute()),
             ("logs", config.data_dir.absolute() / "logs"),
             ("assets from", folders or "nowhere; give --assets DIR to let samples refer to files"),
