@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from services.alignment.audio_transcript import check_audio_transcript
 from services.alignment.context_gate import check_context_gate
+from services.alignment.event_structure import check_event_structure
 from services.alignment.lidar_camera import check_lidar_camera
 from services.alignment.sample import CheckOutcome, CheckSample
 from services.contracts.findings import SEVERITY_ORDER, CheckReport, Finding, NotApplicable
@@ -17,6 +18,7 @@ Check = Callable[[CheckSample, RuleSet], CheckOutcome]
 CHECKS: Mapping[str, Check] = {
     "audio_transcript": check_audio_transcript,
     "context_gate": check_context_gate,
+    "event_structure": check_event_structure,
     "lidar_camera": check_lidar_camera,
 }
 

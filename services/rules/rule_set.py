@@ -13,6 +13,7 @@ from services.contracts.manifest import Risk
 from services.rules.audio_transcript import AudioTranscriptRules
 from services.rules.context_gate import ContextGateRules
 from services.rules.definition_drift import DefinitionDriftRules
+from services.rules.event_structure import EventStructureRules
 from services.rules.lidar_camera import LidarCameraRules
 from services.rules.record_agreement import RecordAgreementRules
 from services.rules.taxonomy_conformance import TaxonomyConformanceRules
@@ -65,6 +66,9 @@ class RuleSet(Contract):
     text_visual: TextVisualRules | None = Field(
         default=None, description="What texts say against what pictures show; none: not asked for."
     )
+    event_structure: EventStructureRules | None = Field(
+        default=None, description="Duration, order and coincidence of events; none: not asked for."
+    )
     routing: Annotated[tuple[RoutingRule, ...], Field(max_length=1_000)] = ()
     default_queue: Identifier = "general"
 
@@ -87,9 +91,11 @@ DEFAULT_RULE_SET = RuleSet(
     id="default",
     version=1,
     description="Vehicles, calls and context with thresholds that fit calibrated recordings.",
+    event_structure=EventStructureRules(),
     routing=(
         RoutingRule(queue="context", checks=("context_gate",), priority=300),
         RoutingRule(queue="spatial", checks=("lidar_camera",), skill="spatial", priority=200),
         RoutingRule(queue="speech", checks=("audio_transcript",), skill="speech", priority=200),
+        RoutingRule(queue="events", checks=("event_structure",), priority=150),
     ),
 )
