@@ -13,7 +13,7 @@ from infra.stack.stack import EmbeddedStack
 
 
 def concord(urls: StackUrls) -> LocalConcord:
-    return LocalConcord(urls=urls, admin_key="ck_x", stack=cast(EmbeddedStack, None))
+    return LocalConcord(urls=urls, admin_key="ck_x", stack=cast("EmbeddedStack", None))
 
 
 URLS = StackUrls(
