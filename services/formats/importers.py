@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from types import MappingProxyType
 
 from services.contracts.label_base import Author
 from services.contracts.manifest import LabelFile, SampleManifest, Stream
 from services.errors import InvalidInputError
+from services.formats.coco import image_names, read_coco
 from services.formats.result import ImportResult
 from services.formats.srt import read_srt
 from services.formats.textgrid import decode_textgrid, read_textgrid
@@ -59,8 +61,41 @@ def _textgrid(document: Document) -> ImportResult:
     return read_textgrid(text, stream=document.stream.id, author=document.author)
 
 
+def _coco(document: Document) -> ImportResult:
+    image = _image_named(document, image_names(document.data, source=document.file.uri))
+    return read_coco(
+        document.data,
+        stream=document.stream.id,
+        image=image,
+        frames=document.file.frames,
+        author=document.author,
+        source=document.file.uri,
+    )
+
+
+def _image_named(document: Document, names: tuple[str, ...]) -> str | None:
+    """Return the name under which a document has the stream's image; None where the stream is all of them.
+
+    Raises:
+        InvalidInputError: The stream is one image, and the document has several and none of its name.
+    """
+    stream = document.stream
+    if document.file.frames is not None or stream.modality != "image":
+        return None
+    own = PurePosixPath((stream.uri or "").split("?")[0]).name
+    if own and own in {PurePosixPath(name).name for name in names}:
+        return own
+    if len(names) > 1 and stream.uri is not None:
+        raise InvalidInputError(
+            f"{document.file.uri}: none of its {len(names)} images is named {own!r}, as stream {stream.id!r} is; "
+            "correct the stream's uri, or say with frames which images are the stream's"
+        )
+    return None
+
+
 IMPORTERS: Mapping[str, Importer] = MappingProxyType(
     {
+        "coco": _coco,
         "srt": _srt,
         "textgrid": _textgrid,
         "webvtt": _webvtt,

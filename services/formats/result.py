@@ -12,6 +12,7 @@ from services.contracts.annotations import Annotation
 from services.contracts.label_base import LabelBase
 from services.contracts.manifest import Calibration, Modality
 from services.contracts.validation import places_of
+from services.formats.spoken import LineError, identifier
 
 _ANNOTATION: TypeAdapter[Annotation] = TypeAdapter(Annotation)
 _MAX_WORDS = 120
@@ -104,6 +105,8 @@ class Intake:
 
     annotations: list[Annotation] = field(default_factory=list)
     dropped: list[Dropped] = field(default_factory=list)
+    _often: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    _ids: set[str] = field(default_factory=set)
 
     def add(self, place: str, what: str, fields: dict[str, Any]) -> bool:
         """Validate ``fields`` as a label and keep it; False, and an entry in ``dropped``, when it is none.
@@ -120,6 +123,10 @@ class Intake:
             faults = [f"{'/'.join(pointer.split('/')[2:])}: {said}".strip(": ") for pointer, said in places_of(error)]
             self.drop(place, what, "; ".join(faults)[:500])
             return False
+        if label.id in self._ids:
+            self.drop(place, what, f"the id {label.id} stands twice in the document")
+            return False
+        self._ids.add(label.id)
         self.annotations.append(label)
         return True
 
@@ -127,9 +134,17 @@ class Intake:
         """List something that is not taken over."""
         self.dropped.append(Dropped(place, shortened(what), why))
 
+    def drop_often(self, place: str, what: str, why: str) -> None:
+        """List something that many labels have, once for all of them with how often it was there."""
+        self._often[place, what, why] = self._often.get((place, what, why), 0) + 1
+
     def result(self, *streams: StreamFacts) -> ImportResult:
         """Return what was collected."""
-        return ImportResult(tuple(self.annotations), streams, tuple(self.dropped))
+        often = [
+            Dropped(place, shortened(f"{what} ({count} times)" if count > 1 else what), why)
+            for (place, what, why), count in self._often.items()
+        ]
+        return ImportResult(tuple(self.annotations), streams, (*self.dropped, *often))
 
 
 @dataclass(slots=True)
@@ -179,6 +194,14 @@ def shortened(text: str) -> str:
     """Return at most 120 characters of ``text``, on one line."""
     line = " ".join(text.split())
     return line if len(line) <= _MAX_WORDS else f"{line[: _MAX_WORDS - 1]}…"
+
+
+def identifier_or_none(name: str) -> str | None:
+    """Return ``name`` as an identifier of the contract, other characters as ``_``; None where nothing is left."""
+    try:
+        return identifier(name, "the id")
+    except LineError:
+        return None
 
 
 def label_id(stream: str, format_name: str, position: int | str) -> str:
