@@ -13,23 +13,15 @@ from xml.etree import ElementTree as ET
 
 from rich.text import Text
 
+from infra.checks.batch import CheckedSample
 from infra.cli.console import output, plain
-from services.contracts.findings import SEVERITY_ORDER, CheckReport, Finding
+from services.contracts.findings import SEVERITY_ORDER, Finding
 from services.errors import ConcordError
 
 SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _SARIF_LEVEL = {"critical": "error", "major": "error", "minor": "warning", "info": "note"}
-_STYLE = {"critical": "bold red", "major": "red", "minor": "yellow", "info": "cyan"}
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedSample:
-    """A sample with what the checks said about it."""
-
-    path: Path
-    project: str
-    sample_id: str
-    report: CheckReport
+STYLE = {"critical": "bold red", "major": "red", "minor": "yellow", "info": "cyan"}
+"""How a severity looks on a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +283,7 @@ def print_text(result: CheckResult, seconds: float) -> None:
         console.print(Text.assemble((sample.sample_id, "bold"), "  ", (word, "green" if not findings else "")))
         for finding in findings:
             console.print(
-                Text.assemble("  ", (f"{finding.severity:<8}", _STYLE[finding.severity]), " "),
+                Text.assemble("  ", (f"{finding.severity:<8}", STYLE[finding.severity]), " "),
                 Text(f"{finding.check}/{finding.kind}  ", style="bold"),
                 plain(finding.message),
                 sep="",

