@@ -15,6 +15,7 @@ from infra.client import ApiProblem, ClaimedTask, ConcordClient
 from services.contracts.annotations import Annotations
 from services.contracts.findings import LabelPatch
 from services.contracts.review import Decision, DecisionInput, Evidence, TaskKind, Verdict
+from services.review.judges import FINISHED_STATES
 
 EXIT_NOTHING = 1
 
@@ -125,7 +126,7 @@ def decide(
     annotations = None if labels is None else read_document(Annotations, labels, what="label set")
 
     async def work(client: ConcordClient) -> Decision:
-        held = fence if fence is not None else await _fence_of(client, task)
+        held = fence if fence is not None else await fence_of(client, task)
         given: dict[str, Any] = {
             "verdict": verdict,
             "fence": held,
@@ -151,9 +152,16 @@ def decide(
     )
 
 
-async def _fence_of(client: ConcordClient, task: str) -> int:
-    """Return the fence of the task as its holder sees it now."""
+async def fence_of(client: ConcordClient, task: str) -> int:
+    """Return the fence under which the person behind the key holds the task, or decided it.
+
+    Raises:
+        ApiProblem: They do not hold it.
+    """
     evidence = await client.evidence(task)
+    # Of a finished task the service says best itself what became of it; the same decision is answered as before.
+    if evidence.task.state in FINISHED_STATES:
+        return evidence.task.fence
     me = await client.whoami()
     if evidence.task.held_by != me.actor_id:
         raise ApiProblem(

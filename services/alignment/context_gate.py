@@ -12,7 +12,7 @@ from datetime import datetime
 
 from services.alignment.sample import CheckOutcome, CheckSample
 from services.contracts.base import Scalar
-from services.contracts.findings import Finding, NotApplicable, Severity, finding_id
+from services.contracts.findings import Finding, NotApplicable, finding_id
 from services.contracts.manifest import Context, Policy
 from services.rules.rule_set import RuleSet
 
@@ -39,12 +39,12 @@ def _value(context: Context, field: str) -> Scalar | Policy | None:
     return value
 
 
-def _finding(kind: str, field: str, message: str, rules: RuleSet, severity: Severity | None = None) -> Finding:
+def _finding(kind: str, field: str, message: str, rules: RuleSet) -> Finding:
     return Finding(
         finding_id=finding_id(CHECK, kind, rules.id, place=field),
         check=CHECK,
         kind=kind,
-        severity=severity or rules.context_gate.severity,
+        severity=rules.context_gate.severity,
         message=message,
         rule=rules.reference,
     )
