@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_ci_looks_at_the_format_and_changes_nothing(tmp_path: Path) -> None:
+    python = tmp_path / "python3"
+    python.write_text('#!/bin/sh\necho "$CI $*"\n', encoding="utf-8")
+    python.chmod(0o755)
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
+    said = subprocess.run([ROOT / ".ci/run"], env=environment, capture_output=True, text=True, check=True).stdout
+    assert said == "true infra/bootstrap.py check\n"
