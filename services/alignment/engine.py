@@ -8,7 +8,9 @@ from services.alignment.audio_transcript import check_audio_transcript
 from services.alignment.context_gate import check_context_gate
 from services.alignment.event_structure import check_event_structure
 from services.alignment.lidar_camera import check_lidar_camera
+from services.alignment.record_agreement import check_record_agreement
 from services.alignment.sample import CheckOutcome, CheckSample
+from services.alignment.taxonomy_conformance import check_taxonomy_conformance
 from services.contracts.findings import SEVERITY_ORDER, CheckReport, Finding, NotApplicable
 from services.rules.rule_set import RuleSet
 
@@ -20,6 +22,8 @@ CHECKS: Mapping[str, Check] = {
     "context_gate": check_context_gate,
     "event_structure": check_event_structure,
     "lidar_camera": check_lidar_camera,
+    "record_agreement": check_record_agreement,
+    "taxonomy_conformance": check_taxonomy_conformance,
 }
 
 

@@ -92,10 +92,14 @@ DEFAULT_RULE_SET = RuleSet(
     version=1,
     description="Vehicles, calls and context with thresholds that fit calibrated recordings.",
     event_structure=EventStructureRules(),
+    taxonomy_conformance=TaxonomyConformanceRules(),
+    record_agreement=RecordAgreementRules(),
     routing=(
         RoutingRule(queue="context", checks=("context_gate",), priority=300),
         RoutingRule(queue="spatial", checks=("lidar_camera",), skill="spatial", priority=200),
         RoutingRule(queue="speech", checks=("audio_transcript",), skill="speech", priority=200),
         RoutingRule(queue="events", checks=("event_structure",), priority=150),
+        RoutingRule(queue="taxonomy", checks=("taxonomy_conformance",), priority=150),
+        RoutingRule(queue="records", checks=("record_agreement",), priority=150),
     ),
 )
