@@ -11,6 +11,7 @@ from services.alignment.lidar_camera import check_lidar_camera
 from services.alignment.record_agreement import check_record_agreement
 from services.alignment.sample import CheckOutcome, CheckSample
 from services.alignment.taxonomy_conformance import check_taxonomy_conformance
+from services.alignment.text_visual import check_text_visual
 from services.contracts.findings import SEVERITY_ORDER, CheckReport, Finding, NotApplicable
 from services.rules.rule_set import RuleSet
 
@@ -24,6 +25,7 @@ CHECKS: Mapping[str, Check] = {
     "lidar_camera": check_lidar_camera,
     "record_agreement": check_record_agreement,
     "taxonomy_conformance": check_taxonomy_conformance,
+    "text_visual": check_text_visual,
 }
 
 

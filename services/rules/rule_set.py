@@ -94,6 +94,7 @@ DEFAULT_RULE_SET = RuleSet(
     event_structure=EventStructureRules(),
     taxonomy_conformance=TaxonomyConformanceRules(),
     record_agreement=RecordAgreementRules(),
+    text_visual=TextVisualRules(),
     routing=(
         RoutingRule(queue="context", checks=("context_gate",), priority=300),
         RoutingRule(queue="spatial", checks=("lidar_camera",), skill="spatial", priority=200),
@@ -101,5 +102,6 @@ DEFAULT_RULE_SET = RuleSet(
         RoutingRule(queue="events", checks=("event_structure",), priority=150),
         RoutingRule(queue="taxonomy", checks=("taxonomy_conformance",), priority=150),
         RoutingRule(queue="records", checks=("record_agreement",), priority=150),
+        RoutingRule(queue="text", checks=("text_visual",), priority=200),
     ),
 )
