@@ -143,13 +143,13 @@ def test_another_language_or_no_labels_is_not_applicable() -> None:
     assert check(None, boxes(dog=1)).not_applicable[0].reason.startswith("the sample has no text")
 
 
-def _grounded(label: str, phrase: str, *, to_id: str) -> tuple[EntitySpan, Relation]:
+def _grounded(label: str, phrase: str, *, to_id: str) -> list[Annotation]:
     text = "A red car and a dog."
     start = text.index(phrase)
     span = EntitySpan(
         id="span", stream="caption", label=label, start_char=start, end_char=start + len(phrase), text=phrase
     )
-    return span, Relation(id="link", stream="caption", label="shows", from_id="span", to_id=to_id)
+    return [span, Relation(id="link", stream="caption", label="shows", from_id="span", to_id=to_id)]
 
 
 def test_a_phrase_linked_to_another_class_is_relinked() -> None:
