@@ -167,7 +167,7 @@ def test_a_phrase_linked_to_another_class_is_relinked() -> None:
 
 
 def test_a_phrase_linked_to_another_colour_or_to_nothing_is_named() -> None:
-    seen = [
+    seen: list[Annotation] = [
         box("blue", "car", attributes={"colour": "blue"}), box("red", "car", 1, attributes={"colour": "red"}),
         box("dog-1", "dog", 2),
     ]  # fmt: skip
