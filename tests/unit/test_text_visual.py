@@ -181,7 +181,7 @@ def test_a_phrase_linked_to_another_colour_or_to_nothing_is_named() -> None:
 
 def test_a_shared_object_id_is_a_link() -> None:
     span = EntitySpan(id="span", stream="caption", label="dog", start_char=2, end_char=5, object_id="o7")
-    labels = [box("a", "car", object_id="o7"), box("b", "dog", 1), span]
+    labels: list[Annotation] = [box("a", "car", object_id="o7"), box("b", "dog", 1), span]
     assert kinds(check("A dog and a car.", labels)) == {"grounding_mismatch": "major"}
 
 
