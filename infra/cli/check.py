@@ -6,12 +6,14 @@ import time
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from infra.checks.batch import Batch, CheckedSample, Failure, check_batch, find_batch
+from infra.checks.fix import FixedSample
 from infra.cli.check_explain import explanation, matching, print_explanation
+from infra.cli.check_fix import ensure_apart, fix_batch, fix_document, print_fix, write_copies
 from infra.cli.check_report import CheckResult, as_json, as_junit, as_sarif, print_text
 from infra.cli.console import EXIT_BAD_INPUT, EXIT_FOUND, print_json, print_problem, product_version
 from infra.cli.documents import read_document
@@ -53,6 +55,7 @@ AssetsOption = Annotated[
 
 def check(
     paths: PathsArgument,
+    *,
     rules: Annotated[Path | None, typer.Option(help="A rule set as JSON; the built-in one if left out.")] = None,
     form: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.TEXT,
     fail_on: Annotated[FailOn, typer.Option(help="Exit 1 for findings at or above it.")] = FailOn.MINOR,
@@ -60,6 +63,9 @@ def check(
     assets: AssetsOption = None,
     explain: Annotated[
         str | None, typer.Option(metavar="FINDING", help="Explain one finding, by its id or how the id begins.")
+    ] = None,
+    fix: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write a corrected copy of the manifests to a new folder.")
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
@@ -72,12 +78,18 @@ def check(
     if explain is not None and form not in (Format.TEXT, Format.JSON):
         raise InvalidInputError("--explain prints text or JSON; leave --format out or say --format json")
     rule_set = DEFAULT_RULE_SET if rules is None else read_document(RuleSet, rules, what="rule set")
+    if fix is not None:
+        ensure_apart(fix, paths)
     began = time.monotonic()
     batch = read_batch(paths, assets or ())
     samples, failures = check_with_progress(batch, rule_set, jobs)
     if explain is not None:
         _explain(samples, explain, rule_set, as_document=form is Format.JSON)
         return
+    fixed: list[FixedSample] | None = None
+    if fix is not None:
+        fixed = fix_batch(samples, batch, rule_set, jobs)
+        samples = [sample.checked for sample in fixed]
     result = CheckResult(
         samples=samples,
         errors=[*batch.errors, *failures],
@@ -85,7 +97,12 @@ def check(
         checks=sorted(CHECKS),
         version=product_version(),
     )
-    _print(result, form, time.monotonic() - began)
+    extra: dict[str, Any] = {}
+    if fix is not None and fixed is not None:
+        extra["fixed"] = fix_document(fix, write_copies(fix, paths, fixed), fixed)
+        if form is not Format.JSON:
+            print_fix(fix, fixed, aside=form is not Format.TEXT)
+    _print(result, form, time.monotonic() - began, extra)
     if result.errors:
         raise typer.Exit(EXIT_BAD_INPUT)
     if result.failed:
@@ -115,9 +132,9 @@ def _explain(samples: list[CheckedSample], wanted: str, rules: RuleSet, *, as_do
         print_explanation(sample, finding, rules, CHECKS)
 
 
-def _print(result: CheckResult, form: Format, seconds: float) -> None:
+def _print(result: CheckResult, form: Format, seconds: float, extra: dict[str, Any]) -> None:
     if form is Format.JSON:
-        print_json(as_json(result))
+        print_json({**as_json(result), **extra})
     elif form is Format.SARIF:
         print_json(as_sarif(result))
     elif form is Format.JUNIT:

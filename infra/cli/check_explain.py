@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +20,9 @@ from services.contracts.findings import Finding
 from services.errors import NotFoundError
 from services.rules.rule_set import RuleSet
 
-_OLD_HINT = "run the check again without --explain for the ids"
+_HINT = "run the check again without --explain for the ids"
 _LABELS_SHOWN = 12
+_MODULE = re.compile(r":mod:`(services\.alignment\.[a-z_]+)`")
 _READING = (
     "The file behind a stream was read and, where the manifest names its SHA-256, compared with it. What can not be "
     "read is reported here and no check is run on it."
@@ -49,7 +52,7 @@ def matching(samples: Sequence[CheckedSample], wanted: str) -> list[tuple[Checke
     begun = [pair for pair in every if wanted and pair[1].finding_id.startswith(wanted)]
     ids = sorted({finding.finding_id for _, finding in begun})
     if not ids:
-        raise NotFoundError(f"There is no finding {wanted!r} in these samples; {_OLD_HINT}.")
+        raise NotFoundError(f"There is no finding {wanted!r} in these samples; {_HINT}.")
     if len(ids) > 1:
         raise NotFoundError(f"{wanted!r} fits {len(ids)} findings: {', '.join(ids[:10])}; give more of the id.")
     return begun
@@ -84,7 +87,11 @@ def method(check: str, checks: Mapping[str, Check]) -> str:
     if function is None:
         return _READING
     module = inspect.getmodule(function)
-    texts = [inspect.getdoc(module) or "" if module is not None else "", inspect.getdoc(function) or ""]
+    about = inspect.getdoc(module) or "" if module is not None else ""
+    texts = [about, inspect.getdoc(function) or ""]
+    # The sources of a method stand where the method is, which is often a module that the check refers to.
+    modules = dict.fromkeys(_MODULE.findall(about))
+    texts += [f"{name}: {inspect.getdoc(importlib.import_module(name)) or ''}" for name in modules]
     return "\n\n".join(text.strip() for text in texts if text.strip())
 
 

@@ -286,6 +286,7 @@ def print_text(result: CheckResult, seconds: float) -> None:
                 Text.assemble("  ", (f"{finding.severity:<8}", STYLE[finding.severity]), " "),
                 Text(f"{finding.check}/{finding.kind}  ", style="bold"),
                 plain(finding.message),
+                Text(f"  [{finding.finding_id}]", style="dim"),
                 sep="",
             )
             if finding.explains:
