@@ -11,6 +11,7 @@ from services.contracts.label_base import Author
 from services.contracts.manifest import LabelFile, SampleManifest, Stream
 from services.errors import InvalidInputError
 from services.formats.coco import image_names, read_coco
+from services.formats.label_studio import read_label_studio, task_names
 from services.formats.result import ImportResult
 from services.formats.srt import read_srt
 from services.formats.textgrid import decode_textgrid, read_textgrid
@@ -93,9 +94,22 @@ def _image_named(document: Document, names: tuple[str, ...]) -> str | None:
     return None
 
 
+def _label_studio(document: Document) -> ImportResult:
+    return read_label_studio(
+        document.data,
+        stream=document.stream.id,
+        part="predictions" if document.file.role == "prediction" else "annotations",
+        image=_image_named(document, task_names(document.data, source=document.file.uri)),
+        size_px=document.stream.image_size_px,
+        author=document.file.author,
+        source=document.file.uri,
+    )
+
+
 IMPORTERS: Mapping[str, Importer] = MappingProxyType(
     {
         "coco": _coco,
+        "label_studio": _label_studio,
         "srt": _srt,
         "textgrid": _textgrid,
         "webvtt": _webvtt,

@@ -130,6 +130,10 @@ class Intake:
         self.annotations.append(label)
         return True
 
+    def is_free(self, name: str) -> bool:
+        """Whether no label has this id yet."""
+        return name not in self._ids
+
     def drop(self, place: str, what: str, why: str) -> None:
         """List something that is not taken over."""
         self.dropped.append(Dropped(place, shortened(what), why))
