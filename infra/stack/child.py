@@ -65,9 +65,10 @@ def main(arguments: list[str]) -> None:
             become_nobody()
         # After the change of user: the kernel forgets the death signal when credentials change.
         die_with_parent(int(parent_pid), int(death_signal))
-        # Python ignores the first two, a shell may ignore SIGINT for a background job, and exec keeps that.
-        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
+        # Python ignores some, a shell ignores SIGINT and SIGQUIT for a background job, and exec keeps what is ignored.
+        for number in signal.valid_signals():
+            if signal.getsignal(number) is signal.SIG_IGN or number == signal.SIGINT:
+                signal.signal(number, signal.SIG_DFL)
         os.execvp(argv[0], argv)  # noqa: S606 - no shell is the point
     except (OSError, KeyError) as error:
         sys.stderr.write(f"could not start {argv[0]}: {error}\n")
