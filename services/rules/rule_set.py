@@ -15,6 +15,7 @@ from services.rules.context_gate import ContextGateRules
 from services.rules.definition_drift import DefinitionDriftRules
 from services.rules.event_structure import EventStructureRules
 from services.rules.lidar_camera import LidarCameraRules
+from services.rules.metadata_source import MetadataSourceRules
 from services.rules.record_agreement import RecordAgreementRules
 from services.rules.taxonomy_conformance import TaxonomyConformanceRules
 from services.rules.text_visual import TextVisualRules
@@ -62,6 +63,9 @@ class RuleSet(Contract):
     )
     definition_drift: DefinitionDriftRules | None = Field(
         default=None, description="Whether teams mean the same; none: not asked for."
+    )
+    metadata_source: MetadataSourceRules | None = Field(
+        default=None, description="Statements about the origin, against each other; none: not asked for."
     )
     text_visual: TextVisualRules | None = Field(
         default=None, description="What texts say against what pictures show; none: not asked for."
