@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from services.alignment.audio_transcript import check_audio_transcript
+from services.alignment.clock import check_clock
 from services.alignment.context_gate import check_context_gate
 from services.alignment.event_structure import check_event_structure
 from services.alignment.lidar_camera import check_lidar_camera
@@ -20,6 +21,7 @@ Check = Callable[[CheckSample, RuleSet], CheckOutcome]
 
 CHECKS: Mapping[str, Check] = {
     "audio_transcript": check_audio_transcript,
+    "clock": check_clock,
     "context_gate": check_context_gate,
     "event_structure": check_event_structure,
     "lidar_camera": check_lidar_camera,

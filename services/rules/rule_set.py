@@ -11,6 +11,7 @@ from services.contracts.canonical import content_sha256
 from services.contracts.findings import SEVERITY_ORDER, Finding, RuleReference, Severity
 from services.contracts.manifest import Risk
 from services.rules.audio_transcript import AudioTranscriptRules
+from services.rules.clock import ClockRules
 from services.rules.context_gate import ContextGateRules
 from services.rules.definition_drift import DefinitionDriftRules
 from services.rules.event_structure import EventStructureRules
@@ -73,6 +74,9 @@ class RuleSet(Contract):
     event_structure: EventStructureRules | None = Field(
         default=None, description="Duration, order and coincidence of events; none: not asked for."
     )
+    clock: ClockRules | None = Field(
+        default=None, description="Clocks by themselves and against each other; none: not asked for."
+    )
     routing: Annotated[tuple[RoutingRule, ...], Field(max_length=1_000)] = ()
     default_queue: Identifier = "general"
 
@@ -99,6 +103,7 @@ DEFAULT_RULE_SET = RuleSet(
     taxonomy_conformance=TaxonomyConformanceRules(),
     record_agreement=RecordAgreementRules(),
     text_visual=TextVisualRules(),
+    clock=ClockRules(),
     routing=(
         RoutingRule(queue="context", checks=("context_gate",), priority=300),
         RoutingRule(queue="spatial", checks=("lidar_camera",), skill="spatial", priority=200),
@@ -107,5 +112,6 @@ DEFAULT_RULE_SET = RuleSet(
         RoutingRule(queue="taxonomy", checks=("taxonomy_conformance",), priority=150),
         RoutingRule(queue="records", checks=("record_agreement",), priority=150),
         RoutingRule(queue="text", checks=("text_visual",), priority=200),
+        RoutingRule(queue="clocks", checks=("clock",), priority=150),
     ),
 )
