@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from PIL import JpegImagePlugin, PngImagePlugin
+from PIL import ExifTags, Image, JpegImagePlugin, PngImagePlugin
 
-from services.alignment.sample import AudioData
+from services.alignment.sample import AssetFacts, AudioData
 from services.contracts.manifest import SampleManifest, Stream
 from services.errors import AssetError, AssetTooLargeError
 
 MAX_AUDIO_BYTES = 512 * 1024 * 1024
 MAX_IMAGE_PIXELS = 250_000_000
 MAX_POINTS = 20_000_000
+MAX_TEXT_BYTES = 2 * 1024 * 1024
 
 _AUDIO_FORMATS = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "OGG"})
+_EXIF_TIME = re.compile(r"(\d{4}):(\d{2}):(\d{2})[ T](\d{2}):(\d{2}):(\d{2})")
+_EXIF_DAY = re.compile(r"(\d{4}):(\d{2}):(\d{2})")
+_EXIF_ZONE = re.compile(r"([+-])(\d{2}):(\d{2})")
 _BLOCK_FRAMES = 1 << 16
 _POINT_FIELDS = 4
 _OTHER_CLOUDS = (b"\x93NUMPY", b"# .PCD", b"VERSION", b"ply\n", b"ply\r", b"LASF")
@@ -158,3 +164,103 @@ def decode_image_size(data: bytes, *, name: str, max_pixels: int = MAX_IMAGE_PIX
     if width * height > max_pixels:
         raise AssetTooLargeError(f"the image {name!r} is {width} x {height} pixels; at most {max_pixels} are allowed")
     return int(width), int(height)
+
+
+def decode_text(data: bytes, *, max_bytes: int = MAX_TEXT_BYTES) -> str | None:
+    """Decode a text file as UTF-8, with or without a byte order mark; None if it is none, or is too long to judge."""
+    if len(data) > max_bytes or b"\x00" in data:
+        return None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+
+
+def read_facts(stream: Stream, data: bytes, *, sha256: str) -> AssetFacts:
+    """Return what a file says about its own origin: its hash, and the EXIF of a JPEG or PNG.
+
+    EXIF is written by many devices and often damaged: an entry that can not be read is left out, and so is a
+    date such as ``0000:00:00`` or a position outside the earth. No pixel is decoded.
+
+    Args:
+        stream: The stream that the file belongs to.
+        data: The file's bytes.
+        sha256: Their hash.
+    """
+    if stream.modality != "image":
+        return AssetFacts(sha256=sha256)
+    try:
+        file = io.BytesIO(data)
+        if data.startswith(b"\xff\xd8\xff"):
+            exif = JpegImagePlugin.JpegImageFile(file).getexif()
+        elif data.startswith(b"\x89PNG\r\n\x1a\n"):
+            exif = PngImagePlugin.PngImageFile(file).getexif()
+        else:
+            return AssetFacts(sha256=sha256)
+        return _facts_of(exif, sha256)
+    except Exception:  # what a stranger wrote into EXIF breaks parsers in many ways; it is no fault here
+        return AssetFacts(sha256=sha256)
+
+
+def _facts_of(exif: Image.Exif, sha256: str) -> AssetFacts:
+    details, gps = exif.get_ifd(ExifTags.IFD.Exif), exif.get_ifd(ExifTags.IFD.GPSInfo)
+    latitude = _degrees(gps.get(ExifTags.GPS.GPSLatitude), gps.get(ExifTags.GPS.GPSLatitudeRef), 90.0)
+    longitude = _degrees(gps.get(ExifTags.GPS.GPSLongitude), gps.get(ExifTags.GPS.GPSLongitudeRef), 180.0)
+    if latitude is None or longitude is None:
+        latitude = longitude = None
+    taken = details.get(ExifTags.Base.DateTimeOriginal) or details.get(ExifTags.Base.DateTimeDigitized)
+    return AssetFacts(
+        make=_exif_text(exif.get(ExifTags.Base.Make)),
+        model=_exif_text(exif.get(ExifTags.Base.Model)),
+        serial=_exif_text(details.get(ExifTags.Base.BodySerialNumber)),
+        camera_at=_exif_time(taken, details.get(ExifTags.Base.OffsetTimeOriginal)),
+        gps_at=_gps_time(gps.get(ExifTags.GPS.GPSDateStamp), gps.get(ExifTags.GPS.GPSTimeStamp)),
+        latitude_deg=latitude,
+        longitude_deg=longitude,
+        sha256=sha256,
+    )
+
+
+def _exif_text(value: object) -> str | None:
+    text = value.replace("\x00", "").strip() if isinstance(value, str) else ""
+    return text[:200] or None
+
+
+def _exif_time(value: object, offset: object) -> datetime | None:
+    match = _EXIF_TIME.match(value) if isinstance(value, str) else None
+    if match is None:
+        return None
+    zone = _EXIF_ZONE.match(offset) if isinstance(offset, str) else None
+    try:
+        at = datetime(*(int(part) for part in match.groups()))  # type: ignore[arg-type] # noqa: DTZ001 - zone follows
+        if zone is None:
+            return at
+        sign = -1 if zone.group(1) == "-" else 1
+        return at.replace(tzinfo=timezone(sign * timedelta(hours=int(zone.group(2)), minutes=int(zone.group(3)))))
+    except ValueError:
+        return None
+
+
+def _gps_time(day: object, clock: object) -> datetime | None:
+    match = _EXIF_DAY.match(day) if isinstance(day, str) else None
+    if match is None or not isinstance(clock, tuple) or len(clock) != 3:
+        return None
+    try:
+        year, month, date = (int(part) for part in match.groups())
+        hours, minutes, seconds = (float(part) for part in clock)
+        return datetime(year, month, date, tzinfo=UTC) + timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    except (ValueError, OverflowError, ZeroDivisionError):
+        return None
+
+
+def _degrees(value: object, reference: object, limit: float) -> float | None:
+    if not isinstance(value, tuple) or len(value) != 3 or not isinstance(reference, str):
+        return None
+    try:
+        degrees, minutes, seconds = (float(part) for part in value)
+    except (ValueError, ZeroDivisionError):
+        return None
+    found = degrees + minutes / 60 + seconds / 3600
+    if not 0 <= found <= limit:
+        return None  # not a number fails this too
+    return -found if reference[:1].upper() in ("S", "W") else found
