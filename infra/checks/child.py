@@ -10,9 +10,9 @@ from pydantic import TypeAdapter
 
 from infra.checks.process import ReaderConfig
 from infra.storage.assets import FileAssetReader
-from infra.storage.decode import decode_stream
+from infra.storage.decode import decode_stream, decode_text, read_facts
 from services.alignment.engine import run_checks
-from services.alignment.sample import AudioData, CheckSample
+from services.alignment.sample import AssetFacts, AudioData, CheckSample
 from services.contracts.annotations import Annotations
 from services.contracts.findings import CheckReport, Finding, finding_id
 from services.contracts.manifest import SampleManifest
@@ -53,6 +53,8 @@ async def _read_sample(
     audio: dict[str, AudioData] = {}
     clouds_m: dict[str, NDArray[np.float32]] = {}
     sizes_px: dict[str, tuple[int, int]] = {}
+    texts: dict[str, str] = {}
+    facts: dict[str, AssetFacts] = {}
     faults: list[Finding] = []
     for stream in manifest.streams:
         if stream.uri is None:
@@ -63,6 +65,9 @@ async def _read_sample(
         except AssetError as error:
             faults.append(_fault(f"stream {stream.id}", stream.id, error, rules, place=""))
             continue
+        facts[stream.id] = read_facts(stream, content.data, sha256=content.sha256)
+        if stream.modality == "text" and (text := decode_text(content.data)) is not None:
+            texts[stream.id] = text
         if isinstance(decoded, AudioData):
             audio[stream.id] = decoded
         elif isinstance(decoded, tuple):
@@ -75,7 +80,13 @@ async def _read_sample(
         except AssetError as error:
             faults.append(_fault(f"label file of stream {file.stream}", file.stream, error, rules, place=file.uri))
     sample = CheckSample(
-        manifest=manifest, annotations=annotations, audio=audio, clouds_m=clouds_m, image_sizes_px=sizes_px
+        manifest=manifest,
+        annotations=annotations,
+        audio=audio,
+        clouds_m=clouds_m,
+        image_sizes_px=sizes_px,
+        texts=texts,
+        asset_facts=facts,
     )
     return sample, faults
 
