@@ -36,7 +36,7 @@ def check_sample(config: ReaderConfig, manifest_json: bytes, annotations_json: b
     rules = RuleSet.model_validate_json(rules_json)
     annotations = _ANNOTATIONS.validate_json(annotations_json)
     reader = FileAssetReader(config.roots, config.max_bytes, config.timeout_s)
-    sample, faults = asyncio.run(_read_sample(manifest, annotations, reader, rules))
+    sample, faults = asyncio.run(read_sample(manifest, annotations, reader, rules))
     report = run_checks(sample, rules)
     whole = CheckReport(
         rule=report.rule,
@@ -47,9 +47,10 @@ def check_sample(config: ReaderConfig, manifest_json: bytes, annotations_json: b
     return whole.model_dump_json(exclude_none=True).encode()
 
 
-async def _read_sample(
+async def read_sample(
     manifest: SampleManifest, annotations: Annotations, reader: FileAssetReader, rules: RuleSet
 ) -> tuple[CheckSample, list[Finding]]:
+    """Return the sample with its decoded assets, and a finding for each that can not be read."""
     audio: dict[str, AudioData] = {}
     clouds_m: dict[str, NDArray[np.float32]] = {}
     sizes_px: dict[str, tuple[int, int]] = {}

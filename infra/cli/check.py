@@ -15,7 +15,7 @@ from infra.checks.fix import FixedSample
 from infra.cli.check_explain import explanation, matching, print_explanation
 from infra.cli.check_fix import ensure_apart, fix_batch, fix_document, print_fix, write_copies
 from infra.cli.check_report import CheckResult, as_json, as_junit, as_sarif, print_text
-from infra.cli.console import EXIT_BAD_INPUT, EXIT_FOUND, print_json, print_problem, product_version
+from infra.cli.console import EXIT_BAD_INPUT, EXIT_FOUND, output, plain, print_json, print_problem, product_version
 from infra.cli.documents import read_document
 from infra.cli.progress import progress
 from infra.telemetry.logging import configure_logging
@@ -67,6 +67,9 @@ def check(
     fix: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write a corrected copy of the manifests to a new folder.")
     ] = None,
+    render: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Draw the findings as PNG files, one folder a sample.")
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Check labels across modalities; no server is needed.
@@ -102,7 +105,12 @@ def check(
         extra["fixed"] = fix_document(fix, write_copies(fix, paths, fixed), fixed)
         if form is not Format.JSON:
             print_fix(fix, fixed, aside=form is not Format.TEXT)
+    if render is not None:
+        extra["pictures"] = [str(file) for file in _render(render, samples, batch, rule_set)]
     _print(result, form, time.monotonic() - began, extra)
+    if render is not None and form is Format.TEXT:
+        count = len(extra["pictures"])
+        output().print(plain(f"{count} picture{'' if count == 1 else 's'} in {render}"))
     if result.errors:
         raise typer.Exit(EXIT_BAD_INPUT)
     if result.failed:
@@ -121,6 +129,18 @@ def check_with_progress(
     """Return the checked samples and the failures of others, with progress."""
     with progress(what, len(batch.found)) as advance:
         return check_batch(batch, rules, jobs=jobs, advance=advance)
+
+
+def _render(directory: Path, samples: Sequence[CheckedSample], batch: Batch, rules: RuleSet) -> list[Path]:
+    # Pillow and what draws with it are imported by those who want pictures.
+    from infra.render.evidence import render_findings  # noqa: PLC0415
+
+    files: list[Path] = []
+    with progress("drawing", len(samples)) as advance:
+        for sample in samples:
+            files += render_findings(sample, batch.config, rules, directory / sample.project / sample.sample_id)
+            advance()
+    return files
 
 
 def _explain(samples: list[CheckedSample], wanted: str, rules: RuleSet, *, as_document: bool) -> None:
