@@ -12,6 +12,7 @@ from services.contracts.manifest import LabelFile, SampleManifest, Stream
 from services.errors import InvalidInputError
 from services.formats.coco import image_names, read_coco
 from services.formats.label_studio import read_label_studio, task_names
+from services.formats.openlabel import document_streams, read_openlabel
 from services.formats.result import ImportResult
 from services.formats.srt import read_srt
 from services.formats.textgrid import decode_textgrid, read_textgrid
@@ -106,10 +107,43 @@ def _label_studio(document: Document) -> ImportResult:
     )
 
 
+def _openlabel(document: Document) -> ImportResult:
+    manifest, file = document.manifest, document.file
+    names: dict[str, str] = {}
+    for stream in manifest.streams:
+        for name in (stream.id, stream.sensor, stream.coordinate_frame):
+            if name is not None:
+                names.setdefault(name, stream.id)
+    told = document_streams(document.data, source=file.uri)
+    known = [name for name in told if name in names]
+    if told and not known:
+        if len(told) > 1:
+            raise InvalidInputError(
+                f"{file.uri}: no stream of the sample is named as in the document ({', '.join(told)[:200]}); "
+                "give the streams these names, as id, sensor or coordinate_frame"
+            )
+        names[told[0]] = document.stream.id
+    into = None
+    if file.spatial_stream is not None:
+        into = next(((name, file.spatial_stream) for name in known if names[name] == file.spatial_stream), None)
+    clock = document.stream.clock
+    return read_openlabel(
+        document.data,
+        stream=document.stream.id,
+        streams=names,
+        cuboids_into=into,
+        rate_hz=clock.rate_hz if clock is not None else None,
+        frames=file.frames,
+        author=document.author,
+        source=file.uri,
+    )
+
+
 IMPORTERS: Mapping[str, Importer] = MappingProxyType(
     {
         "coco": _coco,
         "label_studio": _label_studio,
+        "openlabel": _openlabel,
         "srt": _srt,
         "textgrid": _textgrid,
         "webvtt": _webvtt,

@@ -290,13 +290,13 @@ def _rectangle(value: Node, result: Node, task: _Task) -> Fields:
     turn = value.get("rotation")
     angle_deg = 0.0 if turn is None else turn.number()
     if angle_deg == 0:
-        return [{"type": "box", "box": tuple(round(v, PLACES) for v in (x, y, x + width, y + height))}]
+        return [{"type": "box", "box": tuple(round(v, PLACES) + 0.0 for v in (x, y, x + width, y + height))}]
     c, s = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
     center = (x + c * width / 2 - s * height / 2, y + s * width / 2 + c * height / 2)
     return [
         {
             "type": "rotated_box",
-            "center_px": tuple(round(v, PLACES) for v in center),
+            "center_px": tuple(round(v, PLACES) + 0.0 for v in center),
             "size_px": (round(width, PLACES), round(height, PLACES)),
             "angle_deg": angle_deg,
         }
@@ -309,7 +309,7 @@ def _polygon(value: Node, result: Node, task: _Task) -> Fields:
     return [
         {
             "type": "polygon",
-            "points_px": tuple((round(x * across, PLACES), round(y * down, PLACES)) for x, y in points),
+            "points_px": tuple((round(x * across, PLACES) + 0.0, round(y * down, PLACES) + 0.0) for x, y in points),
         }
     ]
 
@@ -320,8 +320,8 @@ def _keypoint(value: Node, result: Node, task: _Task) -> Fields:
     name = next((item.text() for item in names.elements()), "") if names is not None else ""
     point = {
         "name": name or _control(result),
-        "x_px": round(value["x"].number() * across, PLACES),
-        "y_px": round(value["y"].number() * down, PLACES),
+        "x_px": round(value["x"].number() * across, PLACES) + 0.0,
+        "y_px": round(value["y"].number() * down, PLACES) + 0.0,
     }
     return [{"type": "keypoints", "keypoints": [point]}]
 
@@ -368,7 +368,7 @@ def _video(value: Node, result: Node, task: _Task) -> Fields:
     for step in value["sequence"].elements():
         x, y = step["x"].number() * across, step["y"].number() * down
         right, bottom = x + step["width"].number() * across, y + step["height"].number() * down
-        box = tuple(round(v, PLACES) for v in (x, y, right, bottom))
+        box = tuple(round(v, PLACES) + 0.0 for v in (x, y, right, bottom))
         boxes.append({"frame": step["frame"].whole() - 1, "box": box})
     given = result.get("id")
     name = identifier_or_none(given.word()) if given is not None else None

@@ -98,6 +98,8 @@ class Node:
         found = [item.number() for item in self.elements()]
         if counts and len(found) not in counts:
             raise self.bad(f"must have {' or '.join(map(str, counts))} numbers, got {len(found)}")
+        if max(map(abs, found), default=0.0) > 1e12:
+            raise self.bad("must have numbers from -1e12 to 1e12")
         return found
 
     def flag(self) -> bool:
