@@ -9,6 +9,7 @@ from services.alignment.clock import check_clock
 from services.alignment.context_gate import check_context_gate
 from services.alignment.event_structure import check_event_structure
 from services.alignment.lidar_camera import check_lidar_camera
+from services.alignment.metadata_source import check_metadata_source
 from services.alignment.record_agreement import check_record_agreement
 from services.alignment.sample import CheckOutcome, CheckSample
 from services.alignment.taxonomy_conformance import check_taxonomy_conformance
@@ -25,6 +26,7 @@ CHECKS: Mapping[str, Check] = {
     "context_gate": check_context_gate,
     "event_structure": check_event_structure,
     "lidar_camera": check_lidar_camera,
+    "metadata_source": check_metadata_source,
     "record_agreement": check_record_agreement,
     "taxonomy_conformance": check_taxonomy_conformance,
     "text_visual": check_text_visual,

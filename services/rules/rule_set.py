@@ -104,6 +104,7 @@ DEFAULT_RULE_SET = RuleSet(
     record_agreement=RecordAgreementRules(),
     text_visual=TextVisualRules(),
     clock=ClockRules(),
+    metadata_source=MetadataSourceRules(),
     routing=(
         RoutingRule(queue="context", checks=("context_gate",), priority=300),
         RoutingRule(queue="spatial", checks=("lidar_camera",), skill="spatial", priority=200),
@@ -113,5 +114,6 @@ DEFAULT_RULE_SET = RuleSet(
         RoutingRule(queue="records", checks=("record_agreement",), priority=150),
         RoutingRule(queue="text", checks=("text_visual",), priority=200),
         RoutingRule(queue="clocks", checks=("clock",), priority=150),
+        RoutingRule(queue="source", checks=("metadata_source",), priority=250),
     ),
 )
