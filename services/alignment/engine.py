@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from services.alignment.affect_agreement import check_affect_agreement
 from services.alignment.audio_transcript import check_audio_transcript
 from services.alignment.clock import check_clock
 from services.alignment.context_gate import check_context_gate
@@ -21,6 +22,7 @@ Check = Callable[[CheckSample, RuleSet], CheckOutcome]
 """One check: a pure, deterministic function of a sample and a rule set."""
 
 CHECKS: Mapping[str, Check] = {
+    "affect_agreement": check_affect_agreement,
     "audio_transcript": check_audio_transcript,
     "clock": check_clock,
     "context_gate": check_context_gate,

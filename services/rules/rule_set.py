@@ -10,6 +10,7 @@ from services.contracts.base import Contract, Identifier, Name, Text, Version
 from services.contracts.canonical import content_sha256
 from services.contracts.findings import SEVERITY_ORDER, Finding, RuleReference, Severity
 from services.contracts.manifest import Risk
+from services.rules.affect_agreement import AffectAgreementRules
 from services.rules.audio_transcript import AudioTranscriptRules
 from services.rules.clock import ClockRules
 from services.rules.context_gate import ContextGateRules
@@ -77,6 +78,9 @@ class RuleSet(Contract):
     clock: ClockRules | None = Field(
         default=None, description="Clocks by themselves and against each other; none: not asked for."
     )
+    affect_agreement: AffectAgreementRules | None = Field(
+        default=None, description="Moods of words, voice and record against each other; none: not asked for."
+    )
     routing: Annotated[tuple[RoutingRule, ...], Field(max_length=1_000)] = ()
     default_queue: Identifier = "general"
 
@@ -105,6 +109,7 @@ DEFAULT_RULE_SET = RuleSet(
     text_visual=TextVisualRules(),
     clock=ClockRules(),
     metadata_source=MetadataSourceRules(),
+    affect_agreement=AffectAgreementRules(),
     routing=(
         RoutingRule(queue="context", checks=("context_gate",), priority=300),
         RoutingRule(queue="spatial", checks=("lidar_camera",), skill="spatial", priority=200),
@@ -115,5 +120,6 @@ DEFAULT_RULE_SET = RuleSet(
         RoutingRule(queue="text", checks=("text_visual",), priority=200),
         RoutingRule(queue="clocks", checks=("clock",), priority=150),
         RoutingRule(queue="source", checks=("metadata_source",), priority=250),
+        RoutingRule(queue="affect", checks=("affect_agreement",), priority=150),
     ),
 )
