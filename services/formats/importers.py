@@ -10,6 +10,7 @@ from types import MappingProxyType
 from services.contracts.label_base import Author
 from services.contracts.manifest import LabelFile, SampleManifest, Stream
 from services.errors import InvalidInputError
+from services.formats import cvat
 from services.formats.coco import image_names, read_coco
 from services.formats.label_studio import read_label_studio, task_names
 from services.formats.openlabel import document_streams, read_openlabel
@@ -107,6 +108,18 @@ def _label_studio(document: Document) -> ImportResult:
     )
 
 
+def _cvat(document: Document) -> ImportResult:
+    names = tuple(cvat.image_names(document.data, source=document.file.uri))
+    return cvat.read_cvat(
+        document.data,
+        stream=document.stream.id,
+        image=_image_named(document, names),
+        frames=document.file.frames,
+        author=document.author,
+        source=document.file.uri,
+    )
+
+
 def _openlabel(document: Document) -> ImportResult:
     manifest, file = document.manifest, document.file
     names: dict[str, str] = {}
@@ -142,6 +155,7 @@ def _openlabel(document: Document) -> ImportResult:
 IMPORTERS: Mapping[str, Importer] = MappingProxyType(
     {
         "coco": _coco,
+        "cvat": _cvat,
         "label_studio": _label_studio,
         "openlabel": _openlabel,
         "srt": _srt,

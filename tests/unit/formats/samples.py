@@ -11,6 +11,7 @@ import pytest
 from hypothesis import strategies as st
 
 from services.contracts.annotations import Annotation
+from services.contracts.canonical import canonical_json
 from services.contracts.labels_language import SoundEvent, TranscriptSegment, Word
 from services.contracts.labels_visual import Event
 from services.errors import ConcordError
@@ -77,7 +78,7 @@ def numbered(labels: Iterable[Annotation]) -> list[Annotation]:
 
 def without_ids(labels: Iterable[Annotation]) -> list[str]:
     """Labels as text without their ids, in an order that does not depend on the document's."""
-    return sorted(label.model_dump_json(exclude={"id"}) for label in labels)
+    return sorted(canonical_json(label.model_dump(mode="json", exclude={"id"})).decode() for label in labels)
 
 
 def only_concord_errors(data: bytes, read: Callable[[bytes], object], *, cuts: int = 40, flips: int = 60) -> int:
