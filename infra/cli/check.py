@@ -16,8 +16,8 @@ from infra.cli.check_explain import explanation, matching, print_explanation
 from infra.cli.check_fix import ensure_apart, fix_batch, fix_document, print_fix, write_copies
 from infra.cli.check_report import CheckResult, as_json, as_junit, as_sarif, print_text
 from infra.cli.console import EXIT_BAD_INPUT, EXIT_FOUND, output, plain, print_json, print_problem, product_version
-from infra.cli.documents import read_document
 from infra.cli.progress import progress
+from infra.storage.rule_files import read_rules
 from infra.telemetry.logging import configure_logging
 from services.alignment.engine import CHECKS
 from services.errors import InvalidInputError
@@ -56,7 +56,9 @@ AssetsOption = Annotated[
 def check(
     paths: PathsArgument,
     *,
-    rules: Annotated[Path | None, typer.Option(help="A rule set as JSON; the built-in one if left out.")] = None,
+    rules: Annotated[
+        str, typer.Option(help="A rule set: a JSON file, or a built-in one by its name.")
+    ] = DEFAULT_RULE_SET.id,
     form: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.TEXT,
     fail_on: Annotated[FailOn, typer.Option(help="Exit 1 for findings at or above it.")] = FailOn.MINOR,
     jobs: JobsOption = 1,
@@ -80,7 +82,7 @@ def check(
     form = Format.JSON if json_output else form
     if explain is not None and form not in (Format.TEXT, Format.JSON):
         raise InvalidInputError("--explain prints text or JSON; leave --format out or say --format json")
-    rule_set = DEFAULT_RULE_SET if rules is None else read_document(RuleSet, rules, what="rule set")
+    rule_set = read_rules(rules)
     if fix is not None:
         ensure_apart(fix, paths)
     began = time.monotonic()

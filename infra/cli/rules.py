@@ -1,4 +1,4 @@
-"""``concord rules``: validate and publish rule sets."""
+"""``concord rules``: validate, try and publish rule sets."""
 
 from __future__ import annotations
 
@@ -7,23 +7,28 @@ from typing import Annotated
 
 import typer
 
+from infra.cli.check import AssetsOption, JobsOption, check_with_progress, read_batch
 from infra.cli.connection import KeyOption, UrlOption, with_client
-from infra.cli.console import JsonOption, output, plain, print_json, print_table
-from infra.cli.documents import read_document
+from infra.cli.console import EXIT_BAD_INPUT, JsonOption, output, plain, print_json, print_problem, print_table
 from infra.cli.project import parse_rules
+from infra.cli.rules_try import differences, for_trial, print_trial, trial_document
 from infra.client import ConcordClient
+from infra.storage.rule_files import BUILT_IN, read_rules
+from infra.telemetry.logging import configure_logging
 from services.contracts.findings import RuleReference
+from services.rules.reference import rules_reference
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
 
-app = typer.Typer(help="Validate and publish rule sets.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="Validate, try and publish rule sets.", no_args_is_help=True, add_completion=False)
 
 
 @app.command("validate")
 def validate_rules(
-    file: Annotated[Path, typer.Argument(help="A rule set as JSON.")], json_output: JsonOption = False
+    file: Annotated[Path, typer.Argument(help="A rule set as JSON; it may extend another.")],
+    json_output: JsonOption = False,
 ) -> None:
     """Say whether a file is a valid rule set; needs no server."""
-    rules = read_document(RuleSet, file, what="rule set")
+    rules = read_rules(file)
     _say("valid", rules, json_output)
 
 
@@ -35,7 +40,7 @@ def push_rules(
     key: KeyOption = None,
 ) -> None:
     """Publish a rule set version; a version never changes."""
-    rules = read_document(RuleSet, file, what="rule set")
+    rules = read_rules(file)
 
     async def work(client: ConcordClient) -> RuleReference:
         return await client.push_rule_set(rules)
@@ -60,13 +65,15 @@ def list_rules(json_output: JsonOption = False, url: UrlOption = None, key: KeyO
 
 @app.command("show")
 def show_rules(
-    rules: Annotated[str | None, typer.Argument(help="ID@VERSION; the built-in one if left out.")] = None,
+    rules: Annotated[
+        str | None, typer.Argument(help=f"{', '.join(BUILT_IN)}, a file, or ID@VERSION on the server.")
+    ] = None,
     url: UrlOption = None,
     key: KeyOption = None,
 ) -> None:
-    """Print a rule set as JSON; a start for one of your own."""
-    if rules is None:
-        print_json(DEFAULT_RULE_SET)
+    """Print a whole rule set as JSON, with what it extends; a start for one of your own."""
+    if rules is None or rules in BUILT_IN or Path(rules).is_file():
+        print_json(read_rules(rules or DEFAULT_RULE_SET.id))
         return
     reference = parse_rules(rules)
 
@@ -74,6 +81,44 @@ def show_rules(
         return await client.rule_set(reference.id, reference.version)
 
     print_json(with_client(url, key, work))
+
+
+@app.command("try")
+def try_rules(
+    file: Annotated[str, typer.Argument(help="The changed rule set: a file, or the name of a built-in one.")],
+    paths: Annotated[list[Path], typer.Argument(help="Samples, as for `concord check`.")],
+    *,
+    against: Annotated[str, typer.Option(help="The rule set to compare with: a file or a name.")] = DEFAULT_RULE_SET.id,
+    jobs: JobsOption = 1,
+    assets: AssetsOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Show what a changed rule set would find, and no longer find, on samples; needs no server.
+
+    Exit 0: both were run, whatever differs. Exit 2: something could not be read.
+    """
+    configure_logging(level="ERROR", form="console")
+    old, new = read_rules(against), read_rules(file)
+    batch = read_batch(paths, assets or ())
+    before, failures = check_with_progress(batch, for_trial(old), jobs, what="old rules")
+    after, more = check_with_progress(batch, for_trial(new), jobs, what="new rules")
+    errors = dict([*batch.errors, *failures, *more])
+    if not failures and not more:
+        items = differences(before, after)
+        if json_output:
+            print_json(trial_document(items, old, new))
+        else:
+            print_trial(items, old, new)
+    for path, error in errors.items():
+        print_problem(error.detail if str(path) in error.detail else f"{path}: {error.detail}", error.places)
+    if errors:
+        raise typer.Exit(EXIT_BAD_INPUT)
+
+
+@app.command("reference")
+def reference() -> None:
+    """Print every field of a rule set as Markdown."""
+    typer.echo(rules_reference())
 
 
 def _say(what: str, rules: RuleSet, json_output: bool) -> None:
