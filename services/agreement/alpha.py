@@ -96,7 +96,7 @@ def alpha_interval(
         return None
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(alphas, [tail, 1.0 - tail])
-    return Interval(float(low), float(high), confidence, len(alphas), size)
+    return Interval(float(low), float(high), float(alphas.std()), confidence, len(alphas), size)
 
 
 def _parts(values: Floats, level: Level, clusters: Ints) -> tuple[_Parts, int, int]:

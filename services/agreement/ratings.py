@@ -46,6 +46,7 @@ class Interval:
     Attributes:
         low: Lower end.
         high: Upper end.
+        error: Standard deviation of the resampled values.
         confidence: Its nominal coverage, such as 0.95.
         resamples: Resamples that gave a value.
         clusters: How many independent clusters were resampled.
@@ -53,6 +54,7 @@ class Interval:
 
     low: float
     high: float
+    error: float
     confidence: float
     resamples: int
     clusters: int

@@ -100,7 +100,7 @@ def check_taxonomy_conformance(sample: CheckSample, rules: RuleSet) -> CheckOutc
 def _is_judged(label: Annotation, section: TaxonomyConformanceRules) -> bool:
     return (
         label.type not in section.exempt_label_kinds
-        and label.label not in section.exempt_labels
+        and label.label.casefold() not in {name.casefold() for name in section.exempt_labels}
         and not getattr(label, "ignore", False)
     )
 

@@ -55,19 +55,23 @@ class DefinitionDriftRules(Contract):
     resamples: Annotated[int, Field(ge=200, le=20_000)] = 1_000
     min_alpha: Fraction = Field(default=0.667, description="Krippendorff's alpha below it is agreement_low.")
     min_confusions: Annotated[int, Field(ge=3, le=1_000_000)] = Field(
-        default=5, description="Labels that one team calls otherwise."
+        default=8, description="Labels that one team calls otherwise; fewer can not show a direction (2⁻⁷ < 0.01)."
     )
     min_confusion_share: Fraction = Field(
         default=0.1, description="Least share of a team's labels of a class that the other calls by another one."
     )
+    min_mutual_share: Fraction = Field(
+        default=0.25,
+        description="Least share where the two teams swap the classes both ways, as people do who are unsure.",
+    )
     min_bias_share: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.03, description="Least bias of a box's side, as a share of that side."
+        default=0.02, description="Least bias of a box's side, as a share of that side."
     )
     min_bias_px: Annotated[float, Field(ge=0, le=1_000)] = Field(
         default=1.0, description="Least bias of a box's side, pixels."
     )
     min_bias_s: Annotated[float, Field(gt=0, le=100)] = Field(
-        default=0.15, description="Least bias of a beginning, an end or a duration, seconds."
+        default=0.1, description="Least bias of a beginning, an end or a duration, seconds."
     )
     min_usage_samples: Annotated[int, Field(ge=5, le=1_000_000)] = Field(
         default=12, description="Samples of each team, for its use of the classes."

@@ -110,6 +110,7 @@ DEFAULT_RULE_SET = RuleSet(
     clock=ClockRules(),
     metadata_source=MetadataSourceRules(),
     affect_agreement=AffectAgreementRules(),
+    definition_drift=DefinitionDriftRules(),
     routing=(
         RoutingRule(queue="context", checks=("context_gate",), priority=300),
         RoutingRule(queue="spatial", checks=("lidar_camera",), skill="spatial", priority=200),
@@ -121,5 +122,6 @@ DEFAULT_RULE_SET = RuleSet(
         RoutingRule(queue="clocks", checks=("clock",), priority=150),
         RoutingRule(queue="source", checks=("metadata_source",), priority=250),
         RoutingRule(queue="affect", checks=("affect_agreement",), priority=150),
+        RoutingRule(queue="definitions", checks=("definition_drift",), priority=150),
     ),
 )
