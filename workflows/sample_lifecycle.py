@@ -100,7 +100,8 @@ class SampleLifecycle:
         ref = self._start.ref
         match self._step.next_step:
             case NextStep.PREPARE:
-                return await _do(names.PREPARE_SAMPLE, PrepareInput(ref=ref), timedelta(minutes=30))
+                queue = names.prepare_queue_of(workflow.info().task_queue)
+                return await _do(names.PREPARE_SAMPLE, PrepareInput(ref=ref), timedelta(minutes=30), queue)
             case NextStep.CHECK:
                 return await _do(names.CHECK_ALIGNMENT, CheckInput(ref=ref), timedelta(minutes=30))
             case NextStep.COMMIT:
@@ -168,6 +169,9 @@ class SampleLifecycle:
         )
 
 
-async def _do(name: str, given: Contract, attempt_within: timedelta) -> StepResult:
-    result: StepResult = await workflow.execute_activity(name, given, result_type=StepResult, **patient(attempt_within))
+async def _do(name: str, given: Contract, attempt_within: timedelta, task_queue: str | None = None) -> StepResult:
+    options = patient(attempt_within)
+    result: StepResult = await workflow.execute_activity(
+        name, given, result_type=StepResult, task_queue=task_queue, **options
+    )
     return result

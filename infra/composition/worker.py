@@ -1,4 +1,4 @@
-"""The Temporal worker's process."""
+"""The Temporal workers' process."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from infra.pre_label.registry import PreLabelers
 from infra.settings import Settings
 from infra.telemetry.activities import ActivityLog
 from infra.temporal.client import connect_temporal
-from infra.temporal.worker import build_worker
+from infra.temporal.worker import build_workers, work
 
 
 @asynccontextmanager
 async def open_worker(settings: Settings) -> AsyncIterator[Service]:
-    """Open the Temporal worker with everything its activities need."""
+    """Open the Temporal workers with everything its activities need."""
     reader = ReaderConfig(
-        roots=settings.asset_roots, max_bytes=settings.asset_max_bytes, timeout_s=settings.asset_timeout_s
+        roots=settings.asset_roots,
+        max_bytes=settings.asset_max_bytes,
+        timeout_s=settings.asset_timeout_s,
+        hosts=settings.asset_hosts,
     )
     async with (
         open_store(settings) as database,
@@ -30,17 +33,9 @@ async def open_worker(settings: Settings) -> AsyncIterator[Service]:
         client = await connect_temporal(settings.temporal_address, settings.temporal_namespace)
         pre_labelers_for = PreLabelers(settings.pre_label_hosts)
         activities = all_activities(database, asset_reader(settings), pre_labelers_for, runner)
-        worker = build_worker(client, settings.temporal_task_queue, activities, interceptors=[ActivityLog()])
+        workers = build_workers(client, settings.temporal_task_queue, activities, interceptors=[ActivityLog()])
 
         async def run(stop: asyncio.Event) -> None:
-            working = asyncio.create_task(worker.run(), name="worker")
-            stopping = asyncio.create_task(stop.wait())
-            try:
-                await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                if not working.done():
-                    await worker.shutdown()
-                await working
-            finally:
-                stopping.cancel()
+            await work(workers, stop)
 
         yield run

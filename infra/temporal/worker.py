@@ -1,8 +1,10 @@
-"""The Temporal worker: which workflows and activities, how many at once, how it ends."""
+"""The Temporal workers of one process: which workflows and activities, how many at once, how they end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +12,7 @@ from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.names import prepare_queue_of
 from workflows.sample_lifecycle import SampleLifecycle
 
 WORKFLOWS: tuple[type, ...] = (SampleLifecycle,)
@@ -18,6 +21,8 @@ GRACEFUL_SHUTDOWN = timedelta(seconds=25)
 """What running activities get to finish; then they are cancelled and tried again elsewhere."""
 
 _ACTIVITIES_AT_ONCE = 16
+# They mostly wait, for models and for the storage.
+PREPARATIONS_AT_ONCE = 64
 _WORKFLOW_TASKS_AT_ONCE = 16
 _CACHED_WORKFLOWS = 400
 
@@ -66,3 +71,71 @@ def build_worker(
         max_cached_workflows=max_cached_workflows,
         graceful_shutdown_timeout=graceful_shutdown,
     )
+
+
+def build_workers(
+    client: Client,
+    task_queue: str,
+    activities: Sequence[Callable[..., Any]],
+    *,
+    interceptors: Sequence[Interceptor] = (),
+    graceful_shutdown: timedelta = GRACEFUL_SHUTDOWN,
+    max_cached_workflows: int = _CACHED_WORKFLOWS,
+) -> tuple[Worker, Worker]:
+    """Return the two workers of the lifecycle, not running yet.
+
+    The first has the workflows and every activity, the second only prepares samples, with slots of its own, so that
+    a model which does not answer keeps nothing else waiting. The first knows how to prepare as well: a release from
+    before the second queue may have left such tasks.
+
+    Args:
+        client: Connected.
+        task_queue: Where the dispatcher starts workflows; see :func:`activities.names.prepare_queue_of` for the other.
+        activities: See :func:`activities.registry.all_activities`.
+        interceptors: What goes around every activity.
+        graceful_shutdown: What running activities get to finish.
+        max_cached_workflows: As for :func:`build_worker`.
+    """
+    lifecycle = build_worker(
+        client,
+        task_queue,
+        activities,
+        interceptors=interceptors,
+        graceful_shutdown=graceful_shutdown,
+        max_cached_workflows=max_cached_workflows,
+    )
+    prepare = Worker(
+        client,
+        task_queue=prepare_queue_of(task_queue),
+        activities=list(activities),
+        interceptors=list(interceptors),
+        max_concurrent_activities=PREPARATIONS_AT_ONCE,
+        graceful_shutdown_timeout=graceful_shutdown,
+    )
+    return lifecycle, prepare
+
+
+@asynccontextmanager
+async def working(workers: Sequence[Worker]) -> AsyncIterator[None]:
+    """Keep workers running inside the block."""
+    async with AsyncExitStack() as stack:
+        for worker in workers:
+            await stack.enter_async_context(worker)
+        yield
+
+
+async def work(workers: Sequence[Worker], stop: asyncio.Event) -> None:
+    """Run workers until ``stop`` is set, or until one of them can not go on; then all shut down together.
+
+    Raises:
+        Exception: What ended a worker.
+    """
+    tasks = [asyncio.create_task(worker.run(), name=f"worker {worker.task_queue}") for worker in workers]
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        running = [worker for worker, task in zip(workers, tasks, strict=True) if not task.done()]
+        await asyncio.gather(*(worker.shutdown() for worker in running))
+        await asyncio.gather(*tasks)
+    finally:
+        stopping.cancel()

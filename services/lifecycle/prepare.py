@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from services.contracts.access import SYSTEM_ACTOR
 from services.contracts.annotations import Annotation
 from services.contracts.label_base import Author
 from services.contracts.lifecycle import NextStep, RevisionRef, Stage, StepResult
+from services.contracts.pre_label import LabelFilePredictions
 from services.contracts.records import LabelSet, SampleRevision
 from services.contracts.review import NewTask, TaskKind
 from services.lifecycle.gathering import Failure, Gathered, PreLabelersFor, gather_sample
 from services.lifecycle.journal import move, subject_of
 from services.lifecycle.settle import settle, step_result
+from services.lifecycle.shares import ProjectShares
 from services.lifecycle.steps import ProjectRules, lock_revision, open_task, read_project_rules
 from services.lifecycle.windows import window_of
 from services.ports.assets import AssetReader
@@ -21,7 +25,12 @@ _BEFORE_LABELLING = frozenset({Stage.RECEIVED, Stage.PRE_LABELING})
 
 
 async def prepare_sample(
-    database: Database, assets: AssetReader, pre_labelers_for: PreLabelersFor, ref: RevisionRef
+    database: Database,
+    assets: AssetReader,
+    pre_labelers_for: PreLabelersFor,
+    ref: RevisionRef,
+    *,
+    shares: ProjectShares | None = None,
 ) -> StepResult:
     """Read and hash a sample's assets, read its label files, ask the models, and decide who goes first.
 
@@ -36,10 +45,11 @@ async def prepare_sample(
         assets: Reads what the manifest refers to.
         pre_labelers_for: Makes the project's models.
         ref: The revision.
+        shares: How many samples of one project may be with models at once; any number if left out.
 
     Raises:
         NotFoundError: There is no such revision.
-        UnavailableError: Try again.
+        UnavailableError: Try again; also when the project has as many samples with its models as it may.
     """
     async with database.transaction() as tx:
         revision = await lock_revision(tx, ref)
@@ -47,7 +57,9 @@ async def prepare_sample(
             return await settle(tx, revision)
         await move(tx, revision, Stage.PRE_LABELING, actor=SYSTEM_ACTOR)
         sources = (await read_project_rules(tx, ref.project)).config.pre_label
-    gathered = await gather_sample(revision.manifest, assets, sources, pre_labelers_for)
+    asks = any(not isinstance(source, LabelFilePredictions) for source in sources)
+    with shares.place(ref.project) if shares is not None and asks else nullcontext():
+        gathered = await gather_sample(revision.manifest, assets, sources, pre_labelers_for)
     async with database.transaction() as tx:
         revision = await lock_revision(tx, ref)
         if revision.stage is not Stage.PRE_LABELING:

@@ -13,15 +13,17 @@ from uuid import uuid4
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowExecutionStatus
 
+from activities.prepare import SAMPLES_WITH_MODELS
 from activities.registry import all_activities
 from infra.db.engine import open_database
 from infra.temporal.client import connect_temporal
 from infra.temporal.dispatcher import WorkflowDispatcher
-from infra.temporal.worker import build_worker
+from infra.temporal.worker import build_workers, work, working
 from services.contracts.annotations import Annotation
 from services.contracts.findings import CheckReport
 from services.contracts.lifecycle import LifecycleResult, RevisionRef, Stage, workflow_id_of
 from services.contracts.manifest import SampleManifest
+from services.lifecycle.gathering import PreLabelersFor
 from services.ports.checks import CheckRunner
 from services.rules.rule_set import RuleSet
 from tests.intake_events import NoAssets
@@ -67,10 +69,21 @@ class System:
             await running
 
     @asynccontextmanager
-    async def worker(self, runner: CheckRunner | None = None) -> AsyncIterator[None]:
-        activities = all_activities(self.world.database, NoAssets(), no_models, runner or self.world.runner)
+    async def worker(
+        self,
+        runner: CheckRunner | None = None,
+        models: PreLabelersFor = no_models,
+        samples_with_models: int = SAMPLES_WITH_MODELS,
+    ) -> AsyncIterator[None]:
+        activities = all_activities(
+            self.world.database,
+            NoAssets(),
+            models,
+            runner or self.world.runner,
+            samples_with_models=samples_with_models,
+        )
         shutdown = timedelta(seconds=0)
-        async with build_worker(self.client, self.task_queue, activities, graceful_shutdown=shutdown):
+        async with working(build_workers(self.client, self.task_queue, activities, graceful_shutdown=shutdown)):
             yield
 
     @asynccontextmanager
@@ -128,7 +141,7 @@ async def _stuck_worker(database_url: str, temporal_address: str, task_queue: st
     client = await connect_temporal(temporal_address)
     async with open_database(database_url, pool_size=2) as database:
         activities = all_activities(database, NoAssets(), no_models, StuckRunner())
-        await build_worker(client, task_queue, activities).run()
+        await work(build_workers(client, task_queue, activities), asyncio.Event())
 
 
 if __name__ == "__main__":

@@ -103,7 +103,8 @@ class World:
             await tx.projects.update_config(Project(id=PROJECT, name="Calls", config=settings))
 
     async def post(self, sample_id: str = "s-1", *labels: dict[str, Any], **changes: Any) -> RevisionRef:
-        message = created(f"{sample_id}-{self.mark}", project=PROJECT, annotations=list(labels), **changes)
+        manifest = {"project": PROJECT, "annotations": list(labels), **changes}
+        message = created(f"{sample_id}-{self.mark}", **manifest)
         receipt = await self.inbox.receive(message, via="http", projects=None)
         return receipt.ref
 

@@ -51,6 +51,22 @@ async def test_change_without_a_patch_is_noticed(mutation: type, name: str) -> N
         await replayer(mutation).replay_workflow(history_of(HISTORIES / f"{name}.json"))
 
 
+@pytest.mark.parametrize("name", [scenario.__name__ for scenario in SCENARIOS])
+def test_only_preparing_is_asked_for_on_a_queue_of_its_own(name: str) -> None:
+    # Replaying compares the activities' names, not their queues, so that this needs a test of its own.
+    events = json.loads((HISTORIES / f"{name}.json").read_text(encoding="utf-8"))["events"]
+    own = events[0]["workflowExecutionStartedEventAttributes"]["taskQueue"]["name"]
+    scheduled = [
+        event["activityTaskScheduledEventAttributes"]
+        for event in events
+        if event["eventType"] == "EVENT_TYPE_ACTIVITY_TASK_SCHEDULED"
+    ]
+    assert scheduled
+    for asked in scheduled:
+        prepares = asked["activityType"]["name"] == names.PREPARE_SAMPLE
+        assert asked["taskQueue"]["name"] == (names.prepare_queue_of(own) if prepares else own)
+
+
 def test_every_scenario_is_recorded_and_every_activity_is_in_one() -> None:
     assert {path.stem for path in RECORDED} >= {scenario.__name__ for scenario in SCENARIOS}
     recorded = "".join(path.read_text(encoding="utf-8") for path in RECORDED)

@@ -14,7 +14,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 
 from activities import names
-from infra.temporal.worker import build_worker
+from infra.temporal.worker import build_workers, working
 from services.contracts.lifecycle import (
     CheckInput,
     CommitInput,
@@ -126,17 +126,17 @@ def new_input(**update: Any) -> LifecycleInput:
 async def running(
     client: Client, script: Script, given: LifecycleInput | None = None, *, max_cached_workflows: int = 100
 ) -> AsyncIterator[WorkflowHandle[Any, LifecycleResult]]:
-    """Start a workflow with a worker of its own."""
+    """Start a workflow with workers of its own."""
     given = given or new_input()
     task_queue = f"test-{uuid4().hex}"
-    worker = build_worker(
+    workers = build_workers(
         client,
         task_queue,
         script.activities(),
         graceful_shutdown=timedelta(seconds=0),
         max_cached_workflows=max_cached_workflows,
     )
-    async with worker:
+    async with working(workers):
         yield await client.start_workflow(
             "SampleLifecycle",
             given,
