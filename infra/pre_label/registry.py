@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from infra.pre_label.http import HttpPreLabeler
 from infra.pre_label.label_files import LabelFilePreLabeler
 from infra.pre_label.local_model import ModelThread
+from infra.pre_label.silence import ListenedTo, Silences
 from infra.pre_label.speech_activity import SpeechActivityPreLabeler
 from infra.pre_label.text_in_images import TextInImagesPreLabeler, TextReader
 from services.contracts.pre_label import HttpModel, LabelFilePredictions, PreLabelSource, SpeechActivity
@@ -22,6 +23,7 @@ class PreLabelers:
 
     def __init__(self, allowed_hosts: Collection[str] = frozenset()) -> None:
         self._allowed_hosts = allowed_hosts
+        self._silences = Silences()
         self._speech = ModelThread("speech")
         self._text = TextReader()
 
@@ -35,7 +37,8 @@ class PreLabelers:
 
     def _made(self, source: PreLabelSource) -> PreLabeler:
         if isinstance(source, HttpModel):
-            return HttpPreLabeler(source, allowed_hosts=self._allowed_hosts)
+            model = HttpPreLabeler(source, allowed_hosts=self._allowed_hosts)
+            return ListenedTo(model, source, self._silences)
         if isinstance(source, LabelFilePredictions):
             return LabelFilePreLabeler(source)
         if isinstance(source, SpeechActivity):
