@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Set
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -22,6 +23,7 @@ from services.contracts.base import (
     UtcDatetime,
 )
 from services.contracts.label_base import Author
+from services.contracts.labels_language import Relation
 
 Modality = Literal["image", "video", "text", "audio", "lidar", "radar", "record", "metadata"]
 Risk = Literal["low", "medium", "high"]
@@ -189,7 +191,9 @@ class SampleManifest(Contract):
         for index, stream_id in enumerate(stream_ids):
             if stream_id in stream_ids[:index]:
                 raise ValueError(f"streams/{index}/id: {stream_id!r} is used twice; stream ids are unique")
-        check_annotations(self.annotations, frozenset(stream_ids))
+        # A relation may lead to a label of a label file, which nobody has read yet.
+        whole = all(file.role != "annotation" for file in self.label_files)
+        check_annotations(self.annotations, frozenset(stream_ids), relations=whole)
         for index, file in enumerate(self.label_files):
             for named in (file.stream, file.spatial_stream or file.stream):
                 if named not in stream_ids:
@@ -204,8 +208,21 @@ class SampleManifest(Contract):
         raise KeyError(stream_id)
 
 
-def check_annotations(annotations: Annotations, stream_ids: frozenset[str]) -> None:
-    """Raise ``ValueError`` for a label without its stream, or an id used twice."""
+def check_annotations(
+    annotations: Annotations,
+    stream_ids: frozenset[str],
+    *,
+    beside: Collection[str] = (),
+    relations: bool = True,
+) -> None:
+    """Raise ``ValueError`` for a label without its stream, an id used twice, or a relation to no label.
+
+    Args:
+        annotations: Labels of one sample.
+        stream_ids: The sample's streams.
+        beside: Ids of further labels of the sample, which relations may lead to.
+        relations: Whether all labels of the sample are known, so that relations can be judged.
+    """
     seen: set[str] = set()
     for index, annotation in enumerate(annotations):
         if annotation.stream not in stream_ids:
@@ -216,3 +233,16 @@ def check_annotations(annotations: Annotations, stream_ids: frozenset[str]) -> N
         if annotation.id in seen:
             raise ValueError(f"annotations/{index}/id: {annotation.id!r} is used twice; label ids are unique")
         seen.add(annotation.id)
+    if relations:
+        _check_relations(annotations, seen.union(beside))
+
+
+def _check_relations(annotations: Annotations, known: Set[str]) -> None:
+    for index, annotation in enumerate(annotations):
+        if isinstance(annotation, Relation):
+            for end, name in (("from_id", annotation.from_id), ("to_id", annotation.to_id)):
+                if name not in known:
+                    raise ValueError(
+                        f"annotations/{index}/{end}: there is no label {name!r} in the sample; "
+                        "a relation leads from one of its labels to another"
+                    )

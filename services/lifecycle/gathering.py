@@ -182,7 +182,8 @@ async def _predict(
 
 def _ensure_usable(annotations: tuple[Annotation, ...], manifest: SampleManifest) -> None:
     try:
-        check_annotations(annotations, frozenset(stream.id for stream in manifest.streams))
+        streams = frozenset(stream.id for stream in manifest.streams)
+        check_annotations(annotations, streams, beside=[annotation.id for annotation in manifest.annotations])
     except ValueError as error:
         raise ConcordError(str(error)) from error
 

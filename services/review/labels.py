@@ -81,7 +81,8 @@ def apply_patch(
     for name, label in upserts.items():
         if name not in before:
             after[name] = _authored(label, None, person)
-    return _change(before, after, pointer="/patch")
+    places_of = {label.id: f"/patch/upsert/{index}" for index, label in enumerate(patch.upsert)}
+    return _change(before, after, pointer="/patch", places_of=places_of)
 
 
 def apply_submission(
@@ -97,7 +98,8 @@ def apply_submission(
     _refuse(_label_places(labels, streams, "/annotations"))
     person = Author(kind="human", id=actor_id)
     after = {label.id: _authored(label, before.get(label.id), person) for label in labels}
-    return _change(before, after, pointer="/annotations")
+    places_of = {label.id: f"/annotations/{index}" for index, label in enumerate(labels)}
+    return _change(before, after, pointer="/annotations", places_of=places_of)
 
 
 def _authored(label: Annotation, before: Annotation | None, person: Author) -> Annotation:
@@ -106,7 +108,9 @@ def _authored(label: Annotation, before: Annotation | None, person: Author) -> A
     return label.model_copy(update={"author": person})
 
 
-def _change(before: dict[str, Annotation], after: dict[str, Annotation], *, pointer: str) -> LabelChange:
+def _change(
+    before: dict[str, Annotation], after: dict[str, Annotation], *, pointer: str, places_of: Mapping[str, str]
+) -> LabelChange:
     if len(after) > MAX_ANNOTATIONS:
         sentence = f"leaves {len(after)} labels; a sample has at most {MAX_ANNOTATIONS}"
         raise DecisionInvalidError(f"The change {sentence}.", places=((pointer, sentence),))
@@ -114,10 +118,14 @@ def _change(before: dict[str, Annotation], after: dict[str, Annotation], *, poin
     changed += [name for name in before if name not in after]
     altered = frozenset(changed)
     dangling = [
-        (pointer, f"the relation {label.id!r} would point to {missing!r}, which is no label of the sample")
+        (
+            # A relation that the change does not name lost its end by the change as a whole.
+            f"{places_of[label.id]}/{end}" if label.id in places_of else pointer,
+            f"the relation {label.id!r} would point to {missing!r}, which is no label of the sample",
+        )
         for label in after.values()
         if isinstance(label, Relation)
-        for missing in (label.from_id, label.to_id)
+        for end, missing in (("from_id", label.from_id), ("to_id", label.to_id))
         # A relation that pointed to nothing before is a finding's business, not this change's.
         if missing not in after and altered & {label.id, missing}
     ]

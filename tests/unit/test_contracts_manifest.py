@@ -7,10 +7,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from services.contracts.canonical import canonical_json, content_sha256, parse_json
-from services.contracts.manifest import Extrinsics, SampleManifest
+from services.contracts.manifest import Extrinsics, SampleManifest, check_annotations
 from services.contracts.validation import MAX_PLACES, validate
 from services.errors import InvalidInputError, MalformedJsonError
-from tests.label_examples import LABEL_EXAMPLES, MANIFEST_EXAMPLE
+from tests.label_examples import BASE, LABEL_EXAMPLES, MANIFEST_EXAMPLE
 from tests.unit.test_contracts_labels import FREE_FORM, float_places, leaves, put
 
 SCHEMA = Draft202012Validator(SampleManifest.model_json_schema())
@@ -79,12 +79,34 @@ def test_every_label_kind_in_one_manifest() -> None:
         ({"streams": [{"id": "s", "modality": "text", "sha256": "ABC"}]}, "/streams/0/sha256"),
         ({"annotations": [LABEL_EXAMPLES["box"], LABEL_EXAMPLES["box"]]}, "/annotations/1/id"),
         ({"annotations": [{**LABEL_EXAMPLES["box"], "stream": "x"}]}, "/annotations/0/stream"),
+        ({"annotations": [{**LABEL_EXAMPLES["relation"], "id": "r", "from_id": "r"}]}, "/annotations/0/to_id"),
+        (
+            {"annotations": [LABEL_EXAMPLES["box"], {**LABEL_EXAMPLES["relation"], "id": "r", "from_id": "x"}]},
+            "/annotations/1/from_id",
+        ),
         ({"annotations": {}}, "/annotations"),
         ({"annotations": None}, "/annotations"),
     ],
 )
 def test_a_fault_is_found_at_its_place(changes: dict[str, Any], place: str) -> None:
     assert place in places_of({**MANIFEST_EXAMPLE, "label_files": [], **changes})
+
+
+def test_a_relation_may_lead_to_a_label_of_a_label_file() -> None:
+    relation = {**LABEL_EXAMPLES["relation"], "id": "r", "to_id": "in-a-file"}
+    labels = [LABEL_EXAMPLES["box"], relation]
+    stream = MANIFEST_EXAMPLE["streams"][0]["id"]
+    file = {"format": "stm", "uri": "labels.stm", "stream": stream}
+    assert read({**MANIFEST_EXAMPLE, "annotations": labels, "label_files": [file]}).annotations[1].id == "r"
+    only_predictions = [{**file, "role": "prediction"}]
+    assert places_of({**MANIFEST_EXAMPLE, "annotations": labels, "label_files": only_predictions}) == [
+        "/annotations/1/to_id"
+    ]
+    streams = frozenset({BASE["stream"]})
+    annotations = read({**MANIFEST_EXAMPLE, "annotations": labels, "label_files": [file]}).annotations
+    check_annotations(annotations, streams, beside=("in-a-file",))
+    with pytest.raises(ValueError, match=r"^annotations/1/to_id: there is no label 'in-a-file'"):
+        check_annotations(annotations, streams)
 
 
 @pytest.mark.parametrize("document", [None, 1, "x", [], True])

@@ -55,7 +55,8 @@ def test_the_same_label_under_another_name_is_no_change() -> None:
         ({"remove": ("a",), "upsert": (intent("a"),)}, "/patch/remove/0"),
         ({"upsert": (intent("n"), intent("n"))}, "/patch/upsert/1/id"),
         ({"upsert": (intent("n", stream="cam"),)}, "/patch/upsert/0/stream"),
-        ({"upsert": (relation("r", "a", "nobody"),)}, "/patch"),
+        ({"upsert": (relation("r", "a", "nobody"),)}, "/patch/upsert/0/to_id"),
+        ({"upsert": (intent("n"), relation("r", "nobody", "n"))}, "/patch/upsert/1/from_id"),
     ],
 )
 def test_a_patch_that_does_not_fit_names_its_place(patch: dict[str, Any], pointer: str) -> None:
@@ -69,6 +70,13 @@ def test_a_label_that_a_relation_needs_is_not_removed_alone() -> None:
     with pytest.raises(DecisionInvalidError, match="'r' would point to 'b'"):
         patched(before, remove=("b",))
     assert patched(before, remove=("b", "r"))[1] == ("b", "r")
+
+
+def test_a_submission_names_the_relation_that_points_to_nothing() -> None:
+    submitted = (intent("a"), relation("r", "a", "gone"))
+    with pytest.raises(DecisionInvalidError) as refused:
+        apply_submission((), submitted, actor_id="me", streams=STREAMS)
+    assert [place for place, _ in refused.value.places] == ["/annotations/1/to_id"]
 
 
 def test_a_relation_that_was_broken_before_stops_nobody() -> None:
