@@ -8,6 +8,7 @@ from services.alignment.affect_agreement import check_affect_agreement
 from services.alignment.audio_transcript import check_audio_transcript
 from services.alignment.clock import check_clock
 from services.alignment.context_gate import check_context_gate
+from services.alignment.coverage import check_coverage
 from services.alignment.definition_drift import check_definition_drift
 from services.alignment.event_structure import check_event_structure
 from services.alignment.lidar_camera import check_lidar_camera
@@ -27,6 +28,7 @@ CHECKS: Mapping[str, Check] = {
     "audio_transcript": check_audio_transcript,
     "clock": check_clock,
     "context_gate": check_context_gate,
+    "coverage": check_coverage,
     "definition_drift": check_definition_drift,
     "event_structure": check_event_structure,
     "lidar_camera": check_lidar_camera,

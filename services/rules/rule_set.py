@@ -14,6 +14,7 @@ from services.rules.affect_agreement import AffectAgreementRules
 from services.rules.audio_transcript import AudioTranscriptRules
 from services.rules.clock import ClockRules
 from services.rules.context_gate import ContextGateRules
+from services.rules.coverage import CoverageRules
 from services.rules.definition_drift import DefinitionDriftRules
 from services.rules.event_structure import EventStructureRules
 from services.rules.lidar_camera import LidarCameraRules
@@ -81,6 +82,9 @@ class RuleSet(Contract):
     affect_agreement: AffectAgreementRules | None = Field(
         default=None, description="Moods of words, voice and record against each other; none: not asked for."
     )
+    coverage: CoverageRules | None = Field(
+        default=None, description="Streams, labels and scenarios that must be there; none: not asked for."
+    )
     routing: Annotated[tuple[RoutingRule, ...], Field(max_length=1_000)] = ()
     default_queue: Identifier = "general"
 
@@ -111,6 +115,7 @@ DEFAULT_RULE_SET = RuleSet(
     metadata_source=MetadataSourceRules(),
     affect_agreement=AffectAgreementRules(),
     definition_drift=DefinitionDriftRules(),
+    coverage=CoverageRules(),
     routing=(
         RoutingRule(queue="context", checks=("context_gate",), priority=300),
         RoutingRule(queue="spatial", checks=("lidar_camera",), skill="spatial", priority=200),
@@ -123,5 +128,6 @@ DEFAULT_RULE_SET = RuleSet(
         RoutingRule(queue="source", checks=("metadata_source",), priority=250),
         RoutingRule(queue="affect", checks=("affect_agreement",), priority=150),
         RoutingRule(queue="definitions", checks=("definition_drift",), priority=150),
+        RoutingRule(queue="coverage", checks=("coverage",), priority=150),
     ),
 )
