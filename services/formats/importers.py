@@ -14,7 +14,8 @@ from services.formats import cvat
 from services.formats.coco import image_names, read_coco
 from services.formats.label_studio import read_label_studio, task_names
 from services.formats.openlabel import document_streams, read_openlabel
-from services.formats.result import ImportResult
+from services.formats.result import Dropped, ImportResult, shortened
+from services.formats.rttm import parse_rttm
 from services.formats.srt import read_srt
 from services.formats.textgrid import decode_textgrid, read_textgrid
 from services.formats.webvtt import read_webvtt
@@ -53,6 +54,17 @@ def decoded(data: bytes, name: str) -> str:
 
 def _webvtt(document: Document) -> ImportResult:
     return read_webvtt(document.text, stream=document.stream.id, author=document.author)
+
+
+def _rttm(document: Document) -> ImportResult:
+    text = document.text
+    labels = parse_rttm(text, stream=document.stream.id, author=document.author)
+    skipped = tuple(
+        Dropped(f"line {number}", shortened(line), "only SPEAKER lines are turns")
+        for number, line in enumerate(text.splitlines(), start=1)
+        if line.strip() and not line.lstrip().startswith(";;") and line.split()[0] != "SPEAKER"
+    )
+    return ImportResult(labels, dropped=skipped)
 
 
 def _srt(document: Document) -> ImportResult:
@@ -158,6 +170,7 @@ IMPORTERS: Mapping[str, Importer] = MappingProxyType(
         "cvat": _cvat,
         "label_studio": _label_studio,
         "openlabel": _openlabel,
+        "rttm": _rttm,
         "srt": _srt,
         "textgrid": _textgrid,
         "webvtt": _webvtt,

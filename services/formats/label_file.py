@@ -15,7 +15,6 @@ from services.formats.importers import IMPORTERS, Document, decoded
 from services.formats.kitti import KittiCalibration, read_detections, read_objects, read_tracking
 from services.formats.mot import read_mot
 from services.formats.result import ImportResult
-from services.formats.rttm import parse_rttm
 from services.formats.stm import parse_stm
 
 _LEFT_COLOUR_FROM_RECTIFIED_M = (0.06, 0.0, 0.004)
@@ -57,10 +56,6 @@ def import_label_file(file: LabelFile, manifest: SampleManifest, data: bytes) ->
 
 
 Reader = Callable[[LabelFile, SampleManifest, str, Author], tuple[Annotation, ...]]
-
-
-def _rttm(file: LabelFile, manifest: SampleManifest, text: str, author: Author) -> tuple[Annotation, ...]:
-    return parse_rttm(text, stream=_stream(manifest, file).id, author=author)
 
 
 def _stm(file: LabelFile, manifest: SampleManifest, text: str, author: Author) -> tuple[Annotation, ...]:
@@ -116,7 +111,6 @@ _READERS: Mapping[str, Reader] = {
     "kitti": _kitti,
     "kitti_tracking": _kitti_tracking,
     "mot": _mot,
-    "rttm": _rttm,
     "stm": _stm,
 }
 

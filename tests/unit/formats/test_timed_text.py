@@ -241,3 +241,6 @@ def test_a_manifests_caption_files_are_read() -> None:
     assert labels[0].author == Author(kind="importer", id="webvtt")
     result = import_label_file(LabelFile(format="srt", uri="a.srt", stream="call"), manifest, SRT.encode())
     assert (len(result.annotations), len(result.dropped)) == (3, 2)
+    rttm = b";; by hand\nSPKR-INFO call 1 <NA> <NA> <NA> unknown a <NA>\nSPEAKER call 1 1 2 <NA> <NA> anna <NA> <NA>\n"
+    turns = import_label_file(LabelFile(format="rttm", uri="a.rttm", stream="call"), manifest, rttm)
+    assert (len(turns.annotations), [item.place for item in turns.dropped]) == (1, ["line 2"])
