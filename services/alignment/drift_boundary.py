@@ -27,6 +27,7 @@ _BOXES = ("box", "polygon")
 _SIDES = ("width", "height", "right", "down")
 _TIMES = ("start", "end", "length")
 _NO_TIMES = ("entity_span",)
+_TINY = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +96,12 @@ def _differences(question: str, a: Floats, b: Floats) -> tuple[Floats, Floats]:
         side_a, side_b = a[:, 2:] - a[:, :2], b[:, 2:] - b[:, :2]
         centre = (a[:, :2] + a[:, 2:] - b[:, :2] - b[:, 2:]) / 2.0
         apart = np.concatenate([side_a - side_b, centre], axis=1)
-        size = (side_a + side_b) / 2.0
+        size = np.maximum((side_a + side_b) / 2.0, _TINY)
         return apart / np.concatenate([size, size], axis=1), apart
     start, end = a[:, 0] - b[:, 0], a[:, 2] - b[:, 2]
     apart = np.stack([start, end, end - start], axis=1)
     length = ((a[:, 2] - a[:, 0]) + (b[:, 2] - b[:, 0])) / 2.0
-    return apart / length[:, None], apart
+    return apart / np.maximum(length, _TINY)[:, None], apart
 
 
 def _bias(teller: Teller, values: Floats, clusters: np.typing.NDArray[np.intp], comparisons: int) -> _Bias | None:
