@@ -155,17 +155,18 @@ class Page:
 
     def nearest(self, value: str) -> str:
         """Return the region, or the run of them, that is most like ``value``; empty if nothing is alike."""
+        needle = fold_letters(value)[:_MAX_NEEDLE]
         best, best_score = "", 60.0
-        longest = max(len(fold_letters(value)) * 1.5, 8)
+        longest = max(len(needle) * 1.5, 8)
         for first in range(len(self._texts)):
             run = ""
-            for text in self._texts[first : first + 6]:
-                run = f"{run} {text}".strip()
-                if len(fold_letters(run)) > longest:
+            for last in range(first, min(first + 6, len(self._texts))):
+                run += self._folded[last]
+                if len(run) > longest:
                     break
-                score = fuzz.ratio(fold_letters(run), fold_letters(value))
+                score = fuzz.ratio(run, needle, score_cutoff=best_score)
                 if score > best_score:
-                    best, best_score = run, score
+                    best, best_score = " ".join(self._texts[first : last + 1]), score
         return best
 
     def _error(self, value: str) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from services.alignment.text_mentions import LIKELY, UNKNOWN, Mention, MentionReader
 from services.alignment.text_visual_source import Maker, Source, judged
@@ -35,6 +35,13 @@ class Claims:
         spans = [(first, last, classes) for first, last, name, _ in source.spans if (classes := index.classes_of(name))]
         self._mentions = [mention for mention in reader.read(source.text, spans) if self._is_judged(mention)]
         self._named = reader.named(source.text) | {name for _, _, classes in spans for name in classes}
+        self._groups: dict[tuple[str, ...], list[Instance]] = {}
+        for instance in instances:
+            self._groups.setdefault(instance.classes, []).append(instance)
+        self._adds: dict[tuple[str, ...], list[int | None]] = {}
+        for mention in self._mentions:
+            if not mention.negated:
+                self._adds.setdefault(mention.classes, []).append(mention.adds)
         pictures = {instance.label.stream for instance in instances}
         self._streams = tuple(dict.fromkeys((source.stream, *sorted(pictures))))
         # A class given to a whole image says what it is mainly of, and not what else there is.
@@ -47,10 +54,10 @@ class Claims:
         absent: list[tuple[Mention, Finding]] = []
         others: list[Finding] = []
         present = 0
-        for mention in self._mentions:
+        for mention in _distinct(self._mentions):
             seen = self._seen(mention)
             if mention.negated:
-                others.extend(self._denied(mention, seen))
+                others.extend(self._denied(mention))
             elif seen:
                 present += 1
                 others.extend(self._described(mention, seen))
@@ -69,18 +76,18 @@ class Claims:
         return all(judged(self._index, self._maker.section, name) for name in mention.classes)
 
     def _seen(self, mention: Mention) -> list[Instance]:
-        return [
-            instance
-            for instance in self._instances
-            if any(self._index.related(one, other) for one in instance.classes for other in mention.classes)
-        ]
+        return self._chosen(mention, self._index.related)
 
-    def _surely(self, mention: Mention, seen: Sequence[Instance]) -> list[Instance]:
-        """Leave out labels that are more general than the mention."""
+    def _surely(self, mention: Mention) -> list[Instance]:
+        """Return what is seen without the labels that are more general than the mention."""
+        return self._chosen(mention, self._index.is_a)
+
+    def _chosen(self, mention: Mention, fits: Callable[[str, str], bool]) -> list[Instance]:
         return [
             instance
-            for instance in seen
-            if any(self._index.is_a(one, other) for one in instance.classes for other in mention.classes)
+            for classes, group in self._groups.items()
+            if any(fits(one, other) for one in classes for other in mention.classes)
+            for instance in group
         ]
 
     def _fits(self, mention: Mention, instance: Instance) -> bool | None:
@@ -96,7 +103,7 @@ class Claims:
         return True if known else None
 
     def _described(self, mention: Mention, seen: Sequence[Instance]) -> Iterator[Finding]:
-        surely = self._surely(mention, seen)
+        surely = self._surely(mention)
         possible = [item for item in seen if self._fits(mention, item) is not False or item.ignored]
         if mention.attributes and not possible and mention.low >= 1:
             yield self._wrong_attribute(mention, seen)
@@ -117,14 +124,12 @@ class Claims:
         if mention.high is None:
             return None
         total = 0
-        for other in self._mentions:
-            if other.negated or not any(
-                self._index.related(one, two) for one in other.classes for two in mention.classes
-            ):
-                continue
-            if other.adds is None:
-                return None
-            total += other.adds
+        for classes, adds in self._adds.items():
+            if any(self._index.related(one, two) for one in classes for two in mention.classes):
+                for number in adds:
+                    if number is None:
+                        return None
+                    total += number
         return max(total, mention.high)
 
     def _count(
@@ -137,7 +142,7 @@ class Claims:
             f"The text says “{mention.text}”, and {how} {number} of class {name} {_are(number)} labelled.",
             streams=self._streams,
             annotations=self._labels(mention, seen),
-            place=f"{name}:{mention.start}",
+            place=f"{name}:{mention.text.casefold()}",
             measured=Measured(value=float(number), unit="instances", threshold=float(claimed)),
         )
 
@@ -162,14 +167,12 @@ class Claims:
             f"{' or '.join(shown[:_SHOWN])}.",
             streams=self._streams,
             annotations=self._labels(mention, seen),
-            place=f"{_names(mention)}:{mention.start}",
+            place=f"{_names(mention)}:{mention.text.casefold()}",
             measured=Measured(value=float(len(seen)), unit="contradicting labels", threshold=0.0),
         )
 
-    def _denied(self, mention: Mention, seen: Sequence[Instance]) -> Iterator[Finding]:
-        against = [
-            item for item in self._surely(mention, seen) if self._fits(mention, item) is True and not item.ignored
-        ]
+    def _denied(self, mention: Mention) -> Iterator[Finding]:
+        against = [item for item in self._surely(mention) if self._fits(mention, item) is True and not item.ignored]
         if against and mention.certainty != UNKNOWN:
             name = _names(mention)
             yield self._maker.make(
@@ -178,7 +181,7 @@ class Claims:
                 f"The text says “{mention.text}”, and {len(against)} of class {name} {_are(len(against))} labelled.",
                 streams=self._streams,
                 annotations=self._labels(mention, against),
-                place=f"{name}:{mention.start}",
+                place=f"{name}:{mention.text.casefold()}",
                 measured=Measured(value=float(len(against)), unit="instances", threshold=0.0),
             )
 
@@ -258,6 +261,17 @@ def dict_by_id(findings: Sequence[Finding]) -> list[Finding]:
     for finding in findings:
         found.setdefault(finding.finding_id, finding)
     return list(found.values())
+
+
+def _distinct(mentions: Sequence[Mention]) -> Iterator[Mention]:
+    """Yield what is said, once: a text that repeats itself claims nothing more."""
+    said: set[tuple[object, ...]] = set()
+    for mention in mentions:
+        attributes = tuple(sorted((name, tuple(sorted(map(str, v)))) for name, v in mention.attributes.items()))
+        claim = (mention.classes, mention.text.casefold(), mention.negated, mention.certainty, attributes)
+        if claim not in said:
+            said.add(claim)
+            yield mention
 
 
 def _names(mention: Mention) -> str:
