@@ -22,6 +22,7 @@ from services.rules.metadata_source import MetadataSourceRules
 from services.rules.record_agreement import RecordAgreementRules
 from services.rules.taxonomy_conformance import TaxonomyConformanceRules
 from services.rules.text_visual import TextVisualRules
+from services.rules.track_identity import TrackIdentityRules
 
 
 class RoutingRule(Contract):
@@ -75,6 +76,9 @@ class RuleSet(Contract):
     )
     event_structure: EventStructureRules | None = Field(
         default=None, description="Duration, order and coincidence of events; none: not asked for."
+    )
+    track_identity: TrackIdentityRules | None = Field(
+        default=None, description="Object ids through time, space and cameras; none: not asked for."
     )
     clock: ClockRules | None = Field(
         default=None, description="Clocks by themselves and against each other; none: not asked for."

@@ -70,7 +70,7 @@ class TrackIdentityRules(Contract):
         default=0.45, description="Two ids this close to each other's motion may be one object."
     )
     link_growth_sizes: Annotated[float, Field(ge=0, le=10)] = Field(
-        default=0.02, description="How much farther for each frame between the two."
+        default=0.05, description="How much farther for each frame between the two."
     )
     min_swap_sizes: Sizes = Field(
         default=0.2, description="Least mean distance by which the labelled continuation must miss for a swap."

@@ -1,0 +1,244 @@
+"""Labels with identities as arrays: one table for each stream, kind of geometry and author."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from services.alignment.geometry import Bools, Floats, Ints
+from services.alignment.sample import CheckSample
+from services.contracts.annotations import Annotation
+from services.contracts.labels_spatial import Cuboid, SpatialTrack, TrackCuboid
+from services.contracts.labels_visual import Box, Track, TrackBox
+from services.rules.track_identity import TrackIdentityRules
+
+Space = Literal["image", "space"]
+Place = Box | TrackBox | Cuboid | TrackCuboid
+UNSTATED = -1
+
+
+@dataclass(frozen=True, slots=True)
+class TrackTable:
+    """Appearances of objects in one stream, ordered by chain and rank; a chain is what one id stands for.
+
+    An id that stands twice in a frame has several chains. ``d`` is 2 in an image (pixels) and 3 in space (metres).
+
+    Attributes:
+        stream: The stream's id.
+        space: Where the geometry lives.
+        by_model: The labels are predictions.
+        sources: The label of each row; a track has many rows with its label.
+        places: The geometry of each row as it was given.
+        frames: Shape (n,).
+        ranks: Shape (n,): the ordinal of the frame among the frames labelled in the stream.
+        frame_of_rank: Shape (r,): the inverse.
+        objects: Shape (n,): index into ``names``.
+        names: Object ids, sorted.
+        chains: Shape (n,): ordinal of the chain.
+        starts: Shape (c + 1,): first row of each chain, and n.
+        extra: Shape (c,): the chain is a second object of its id.
+        classes: Shape (n,): classes that count as one have one number.
+        centers: Shape (n, d).
+        log_sizes: Shape (n, d).
+        scales: Shape (n,): the size that distances are measured in.
+        occlusion: Shape (n,): 0 to 3, or -1 where it is not stated.
+        cut_off: Shape (n,): partly outside the image.
+    """
+
+    stream: str
+    space: Space
+    by_model: bool
+    sources: tuple[Annotation, ...]
+    places: tuple[Place, ...]
+    frames: Ints
+    ranks: Ints
+    frame_of_rank: Ints
+    objects: Ints
+    names: tuple[str, ...]
+    chains: Ints
+    starts: Ints
+    extra: Bools
+    classes: Ints
+    centers: Floats
+    log_sizes: Floats
+    scales: Floats
+    occlusion: Ints
+    cut_off: Bools
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.frames)
+
+    def name(self, row: int) -> str:
+        """Return the object id of a row."""
+        return self.names[int(self.objects[row])]
+
+    def boxes(self) -> Floats:
+        """Return shape (n, 4): boxes in the image, or footprints along the axes seen from above."""
+        half = np.exp(self.log_sizes[:, :2]) / 2
+        if self.space == "space":
+            half = np.repeat(self.scales[:, None] / 2, 2, axis=1)
+        return np.hstack([self.centers[:, :2] - half, self.centers[:, :2] + half])
+
+
+def class_codes(labels: Sequence[str], rules: TrackIdentityRules) -> Ints:
+    """Return a number for each class name, one for names that the rules call equivalent; case does not count."""
+    family = {name.casefold(): group[0].casefold() for group in rules.equivalent_labels for name in group}
+    names = {label: family.get(label.casefold(), label.casefold()) for label in set(labels)}
+    codes = {name: code for code, name in enumerate(sorted(set(names.values())))}
+    return np.array([codes[names[label]] for label in labels], dtype=np.intp)
+
+
+def collect_tables(sample: CheckSample, rules: TrackIdentityRules) -> Iterator[TrackTable]:
+    """Yield a table for every stream, kind of geometry and author group that has ids; people before models."""
+    groups: dict[tuple[str, Space, bool], list[tuple[Annotation, Place]]] = defaultdict(list)
+    for label in sample.annotations:
+        space: Space = "image" if isinstance(label, Box | Track) else "space"
+        by_model = label.author is not None and label.author.kind == "model"
+        if isinstance(label, Box | Cuboid):
+            groups[label.stream, space, by_model].append((label, label))
+        elif isinstance(label, Track):
+            groups[label.stream, space, by_model].extend((label, place) for place in label.boxes)
+        elif isinstance(label, SpatialTrack):
+            groups[label.stream, space, by_model].extend((label, place) for place in label.cuboids)
+    sizes = {stream.id: stream.image_size_px for stream in sample.manifest.streams}
+    for (stream, space, _), rows in sorted(groups.items(), key=lambda item: item[0]):
+        size = sample.image_sizes_px.get(stream) or sizes.get(stream)
+        for part in _by_author(rows):
+            table = _table(stream, space, part, size, rules)
+            if table is not None:
+                yield table
+
+
+def _by_author(rows: list[tuple[Annotation, Place]]) -> list[list[tuple[Annotation, Place]]]:
+    """Part the rows by author where authors labelled the same objects in the same frames: a second opinion."""
+    parts: dict[str, list[tuple[Annotation, Place]]] = defaultdict(list)
+    for row in rows:
+        parts[row[0].author.id if row[0].author else ""].append(row)
+    if len(parts) < 2:
+        return [rows]
+    keys = [{(place.frame, label.object_id) for label, place in part} for part in parts.values()]
+    shared = sum(map(len, keys)) - len(set().union(*keys))
+    if shared >= 3 and 2 * shared >= min(map(len, keys)):
+        return [parts[author] for author in sorted(parts)]
+    return [rows]
+
+
+def _table(
+    stream: str,
+    space: Space,
+    rows: list[tuple[Annotation, Place]],
+    image_size_px: tuple[int, int] | None,
+    rules: TrackIdentityRules,
+) -> TrackTable | None:
+    frame_of_rank = np.unique(np.array([place.frame or 0 for _, place in rows], dtype=np.intp))
+    rows = [row for row in rows if row[0].object_id is not None and not row[1].ignore]
+    if not rows:
+        return None
+    # Ties must not depend on the order of the input.
+    rows.sort(key=lambda row: (row[0].object_id, row[1].frame or 0, _geometry(row[1]), row[0].id))
+    names = tuple(sorted({label.object_id or "" for label, _ in rows}))
+    code = {name: index for index, name in enumerate(names)}
+    geometry = np.array([_geometry(place) for _, place in rows], dtype=np.float64)
+    half = geometry.shape[1] // 2
+    centers, log_sizes = geometry[:, :half], np.log(geometry[:, half:])
+    side = geometry[:, half : half + 2]
+    scales = np.sqrt(side.prod(axis=1)) if space == "image" else np.maximum(np.hypot(*side.T), 1.0)
+    frames = np.array([place.frame or 0 for _, place in rows], dtype=np.intp)
+    ranks = np.searchsorted(frame_of_rank, frames)
+    objects = np.array([code[label.object_id or ""] for label, _ in rows], dtype=np.intp)
+    sub = split_duplicates(objects, ranks, centers, scales)
+    order = np.lexsort((ranks, sub, objects))
+    changed = (np.diff(objects[order]) != 0) | (np.diff(sub[order]) != 0)
+    starts = np.concatenate([[0], np.flatnonzero(changed) + 1])
+    cut_off = np.array([(place.truncation or 0.0) > 0 for _, place in rows], dtype=np.bool_)
+    if space == "image":
+        low, high = centers - side / 2, centers + side / 2
+        reach = np.array(image_size_px or (np.inf, np.inf), dtype=np.float64)
+        cut_off |= (low <= 2.0).any(axis=1) | (high >= reach - 2.0).any(axis=1)
+    occlusion = [UNSTATED if place.occlusion is None else place.occlusion for _, place in rows]
+    return TrackTable(
+        stream=stream,
+        space=space,
+        by_model=any(label.author is not None and label.author.kind == "model" for label, _ in rows),
+        sources=tuple(rows[i][0] for i in order.tolist()),
+        places=tuple(rows[i][1] for i in order.tolist()),
+        frames=frames[order],
+        ranks=ranks[order],
+        frame_of_rank=frame_of_rank,
+        objects=objects[order],
+        names=names,
+        chains=np.concatenate([[0], np.cumsum(changed)]),
+        starts=np.concatenate([starts, [len(rows)]]),
+        extra=sub[order][starts] > 0,
+        classes=class_codes([label.label for label, _ in rows], rules)[order],
+        centers=centers[order],
+        log_sizes=log_sizes[order],
+        scales=scales[order],
+        occlusion=np.array(occlusion, dtype=np.intp)[order],
+        cut_off=cut_off[order],
+    )
+
+
+def _geometry(place: Place) -> tuple[float, ...]:
+    if isinstance(place, Box | TrackBox):
+        x_min, y_min, x_max, y_max = place.box
+        return ((x_min + x_max) / 2, (y_min + y_max) / 2, x_max - x_min, y_max - y_min)
+    return (*place.center_m, *place.size_m)
+
+
+def split_duplicates(objects: Ints, ranks: Ints, centers: Floats, scales: Floats) -> Ints:
+    """Return for each row the ordinal of the object among those of its id: 0 but where an id stands twice.
+
+    From the first frame with a duplicate on, each row goes to the object whose motion leads nearest to it.
+
+    Args:
+        objects: Shape (n,), ascending.
+        ranks: Shape (n,), ascending for each object.
+        centers: Shape (n, d).
+        scales: Shape (n,).
+    """
+    result = np.zeros(len(objects), dtype=np.intp)
+    twice = np.flatnonzero((np.diff(objects) == 0) & (np.diff(ranks) == 0))
+    for name in np.unique(objects[twice]).tolist():
+        begin, end = np.searchsorted(objects, [name, name + 1]).tolist()
+        first = int(np.searchsorted(ranks[begin:end], ranks[twice[np.searchsorted(twice, begin)]])) + begin
+        seen: list[list[int]] = [list(range(max(begin, first - 4), first))] if first > begin else []
+        row = first
+        while row < end:
+            last = row + 1
+            while last < end and ranks[last] == ranks[row]:
+                last += 1
+            for member, lane in _lanes(list(range(row, last)), seen, ranks, centers, scales):
+                result[member] = lane
+                if lane == len(seen):
+                    seen.append([])
+                seen[lane] = [*seen[lane][-3:], member]
+            row = last
+    return result
+
+
+def _lanes(
+    rows: list[int], seen: list[list[int]], ranks: Ints, centers: Floats, scales: Floats
+) -> Iterator[tuple[int, int]]:
+    """Give each row of a frame the nearest lane, the nearest pair first; what is left opens new lanes."""
+    pairs = []
+    for lane, members in enumerate(seen):
+        last, early = members[-1], members[0]
+        span = max(int(ranks[last] - ranks[early]), 1)
+        velocity = (centers[last] - centers[early]) / span
+        for row in rows:
+            place = centers[last] + velocity * (ranks[row] - ranks[last])
+            pairs.append((float(np.linalg.norm(centers[row] - place) / scales[last]), lane, row))
+    opened = len(seen)
+    free_rows, free_lanes = dict.fromkeys(rows), set(range(opened))
+    for _, lane, row in sorted(pairs):
+        if row in free_rows and lane in free_lanes:
+            free_lanes.discard(lane)
+            del free_rows[row]
+            yield row, lane
+    yield from ((row, opened + index) for index, row in enumerate(free_rows))
