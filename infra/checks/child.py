@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from infra.checks.plug_ins import installed_checks
 from infra.checks.process import ReaderConfig
 from infra.storage.assets import FileAssetReader
 from infra.storage.decode import decode_stream, decode_text, read_facts
@@ -37,7 +38,7 @@ def check_sample(config: ReaderConfig, manifest_json: bytes, annotations_json: b
     annotations = _ANNOTATIONS.validate_json(annotations_json)
     reader = FileAssetReader(config.roots, config.max_bytes, config.timeout_s)
     sample, faults = asyncio.run(read_sample(manifest, annotations, reader, rules))
-    report = run_checks(sample, rules)
+    report = run_checks(sample, rules, installed_checks())
     whole = CheckReport(
         rule=report.rule,
         findings=(*faults, *report.findings),

@@ -12,14 +12,23 @@ import typer
 
 from infra.checks.batch import Batch, CheckedSample, Failure, check_batch, find_batch
 from infra.checks.fix import FixedSample
+from infra.checks.plug_ins import FAILED, installed_checks
 from infra.cli.check_explain import explanation, matching, print_explanation
 from infra.cli.check_fix import ensure_apart, fix_batch, fix_document, print_fix, write_copies
 from infra.cli.check_report import CheckResult, as_json, as_junit, as_sarif, print_text
-from infra.cli.console import EXIT_BAD_INPUT, EXIT_FOUND, output, plain, print_json, print_problem, product_version
+from infra.cli.console import (
+    EXIT_BAD_INPUT,
+    EXIT_FOUND,
+    messages,
+    output,
+    plain,
+    print_json,
+    print_problem,
+    product_version,
+)
 from infra.cli.progress import progress
 from infra.storage.rule_files import read_rules
 from infra.telemetry.logging import configure_logging
-from services.alignment.engine import CHECKS
 from services.errors import InvalidInputError
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
 
@@ -99,7 +108,7 @@ def check(
         samples=samples,
         errors=[*batch.errors, *failures],
         fail_on=fail_on.value,
-        checks=sorted(CHECKS),
+        checks=sorted(installed_checks()),
         version=product_version(),
     )
     extra: dict[str, Any] = {}
@@ -148,10 +157,10 @@ def _render(directory: Path, samples: Sequence[CheckedSample], batch: Batch, rul
 def _explain(samples: list[CheckedSample], wanted: str, rules: RuleSet, *, as_document: bool) -> None:
     found = matching(samples, wanted)
     if as_document:
-        print_json({"explanations": [explanation(*pair, rules, CHECKS) for pair in found]})
+        print_json({"explanations": [explanation(*pair, rules, installed_checks()) for pair in found]})
         return
     for sample, finding in found:
-        print_explanation(sample, finding, rules, CHECKS)
+        print_explanation(sample, finding, rules, installed_checks())
 
 
 def _print(result: CheckResult, form: Format, seconds: float, extra: dict[str, Any]) -> None:
@@ -163,6 +172,9 @@ def _print(result: CheckResult, form: Format, seconds: float, extra: dict[str, A
         typer.echo(as_junit(result))
     else:
         print_text(result, seconds)
+    reasons = [item.reason for sample in result.samples for item in sample.report.not_applicable]
+    for reason in dict.fromkeys(reason for reason in reasons if reason.startswith(FAILED)):
+        messages().print(plain(f"warning: {reason}"))
     for path, error in result.errors:
         sentence = error.detail if str(path) in error.detail else f"{path}: {error.detail}"
         print_problem(sentence, error.places)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from services.contracts.base import Contract, Identifier, Name, Text, Version
+from services.contracts.base import Attributes, Contract, Identifier, Name, Text, Version
 from services.contracts.canonical import content_sha256
 from services.contracts.findings import SEVERITY_ORDER, Finding, RuleReference, Severity
 from services.contracts.manifest import Risk
@@ -88,6 +88,9 @@ class RuleSet(Contract):
     )
     coverage: CoverageRules | None = Field(
         default=None, description="Streams, labels and scenarios that must be there; none: not asked for."
+    )
+    plug_ins: Annotated[dict[Name, Attributes], Field(max_length=100)] | None = Field(
+        default=None, description="Values of plug-ins by their check's id; enabled: false turns one off."
     )
     routing: Annotated[tuple[RoutingRule, ...], Field(max_length=1_000)] = ()
     default_queue: Identifier = "general"
