@@ -44,11 +44,14 @@ def _preceded(
         yield view.make("missing_predecessor", message, events, place=place, identity=(first.id,))
         return
     alone, free = _unled(view, rule, events, leaders)
+    following = 0
     for event in alone:
-        later = next((item for item in free if _at(view, item) > _at(view, event)), None)
+        while following < len(free) and _at(view, free[following]) <= _at(view, event):
+            following += 1
+        later = free[following] if following < len(free) else None
         too_late = later is not None and (rule.within_s is None or _at(view, later) - _at(view, event) <= rule.within_s)
         if later is not None and too_late:
-            free.remove(later)
+            following += 1
             gap_s = _at(view, later) - _at(view, event)
             yield view.make(
                 "order_violation",
