@@ -10,7 +10,7 @@ from types import MappingProxyType
 from services.contracts.label_base import Author
 from services.contracts.manifest import LabelFile, SampleManifest, Stream
 from services.errors import InvalidInputError
-from services.formats import cvat
+from services.formats import cvat, datumaro
 from services.formats.coco import image_names, read_coco
 from services.formats.label_studio import read_label_studio, task_names
 from services.formats.openlabel import document_streams, read_openlabel
@@ -132,6 +132,17 @@ def _cvat(document: Document) -> ImportResult:
     )
 
 
+def _datumaro(document: Document) -> ImportResult:
+    return datumaro.read_datumaro(
+        document.data,
+        stream=document.stream.id,
+        image=_image_named(document, datumaro.image_names(document.data, source=document.file.uri)),
+        frames=document.file.frames,
+        author=document.author,
+        source=document.file.uri,
+    )
+
+
 def _openlabel(document: Document) -> ImportResult:
     manifest, file = document.manifest, document.file
     names: dict[str, str] = {}
@@ -168,6 +179,7 @@ IMPORTERS: Mapping[str, Importer] = MappingProxyType(
     {
         "coco": _coco,
         "cvat": _cvat,
+        "datumaro": _datumaro,
         "label_studio": _label_studio,
         "openlabel": _openlabel,
         "rttm": _rttm,
