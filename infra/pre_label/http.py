@@ -1,7 +1,7 @@
 """A pre-label model behind HTTP, in the Label Studio ML backend protocol.
 
-The model is a guest: it is asked only at hosts the operator allows, follows no redirect, has a time for each attempt
-and one for everything, and may answer only so much. Whatever it does wrong becomes a :class:`PreLabelError`.
+The model is a guest: it is asked through :mod:`infra.egress`, only at hosts the operator allows, has a time for each
+attempt and one for everything, and may answer only so much. Whatever it does wrong becomes a :class:`PreLabelError`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import json
 from collections.abc import Collection
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 from PIL import Image
 
+from infra.egress import EgressClient, EgressEncodingError, EgressTimeoutError, EgressTooLargeError
+from infra.egress_rules import EgressError, EgressForbiddenError
 from infra.pre_label.label_studio import SizePx, predict_body, read_answer, setup_body
 from services.contracts.annotations import Annotation
 from services.contracts.canonical import parse_json
@@ -40,7 +41,8 @@ class HttpPreLabeler:
 
     Args:
         config: The source, as the project states it.
-        allowed_hosts: ``host`` or ``host:port``, lower case; no other host is ever asked, whatever its address.
+        allowed_hosts: ``host`` or ``host:port``; no other host is ever asked, and a name without a port only at public
+            addresses, as :class:`infra.egress.EgressClient` has it.
         transport: For tests; the network if left out.
 
     Raises:
@@ -54,9 +56,8 @@ class HttpPreLabeler:
         allowed_hosts: Collection[str],
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        _ensure_allowed(config.url, allowed_hosts)
         self._config = config
-        self._transport = transport
+        self._client = _client_of(config, allowed_hosts, transport)
         self._version = config.model_version or UNKNOWN_VERSION
 
     @property
@@ -103,8 +104,8 @@ class HttpPreLabeler:
             PreLabelError: The model does not answer, or does not say that it is up.
         """
         try:
-            async with asyncio.timeout(self._config.timeout_s), self._client() as client:
-                answer = await self._attempt(client, "GET", "/health", None)
+            async with asyncio.timeout(self._config.timeout_s):
+                answer = await self._attempt("GET", "/health", None)
         except TimeoutError:
             raise PreLabelError(
                 f"The model {self.name} does not answer /health within {self._config.timeout_s:g} s"
@@ -134,10 +135,9 @@ class HttpPreLabeler:
             raise PreLabelError(
                 f"The request to {self.name} would have {len(body)} bytes; {self._config.max_request_bytes} are allowed"
             )
-        async with self._client() as client:
-            if self._config.setup:
-                await self._ask(client, "/setup", _encoded(setup_body(model, manifest.project)))
-            document = await self._ask(client, "/predict", body)
+        if self._config.setup:
+            await self._ask("/setup", _encoded(setup_body(model, manifest.project)))
+        document = await self._ask("/predict", body)
         streams = {stream.id: stream for stream in manifest.streams}
         default = self._config.model_version or UNKNOWN_VERSION
         known_sizes = {stream: size for stream, size in sizes.items() if size is not None}
@@ -179,23 +179,14 @@ class HttpPreLabeler:
             return stream.image_size_px
         return await asyncio.to_thread(_image_size, await self._read(tag.stream, request, assets))
 
-    def _client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            transport=self._transport,
-            timeout=self._config.timeout_s,
-            follow_redirects=False,
-            trust_env=False,
-            headers={"accept": "application/json", "accept-encoding": "identity", "user-agent": "concord"},
-        )
-
-    async def _ask(self, client: httpx.AsyncClient, path: str, body: bytes) -> Any:
+    async def _ask(self, path: str, body: bytes) -> Any:
         reason = "no attempt was made"
         for attempt in range(self._config.retries + 1):
             if attempt:
                 await asyncio.sleep(_BACK_OFF_S * 2 ** (attempt - 1))
             try:
                 async with asyncio.timeout(self._config.timeout_s):
-                    return await self._attempt(client, "POST", path, body)
+                    return await self._attempt("POST", path, body)
             except TimeoutError:
                 reason = f"no answer within {self._config.timeout_s:g} s"
             except _TryAgainError as error:
@@ -204,23 +195,33 @@ class HttpPreLabeler:
             f"The model {self.name} failed {self._config.retries + 1} times on {path}; the last time: {reason}"
         )
 
-    async def _attempt(self, client: httpx.AsyncClient, method: str, path: str, body: bytes | None) -> Any:
+    async def _attempt(self, method: str, path: str, body: bytes | None) -> Any:
         url = self._config.url.rstrip("/") + path
-        headers = {"content-type": "application/json"} if body is not None else {}
+        headers = {"accept": "application/json"}
+        if body is not None:
+            headers["content-type"] = "application/json"
+        content = bytearray()
         try:
-            async with client.stream(method, url, content=body, headers=headers) as response:
-                self._ensure_answered(response, path)
-                content = await self._body(response)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise _TryAgainError(f"{type(error).__name__}: {str(error)[:200]}") from error
+            answer = await self._client.send(method, url, headers=headers, content=body, take=content.extend)
+        except EgressTooLargeError:
+            limit = self._config.max_response_bytes
+            raise PreLabelError(f"The answer of the model {self.name} is larger than {limit} bytes") from None
+        except EgressEncodingError as error:
+            raise PreLabelError(f"The model {self.name} gave no plain JSON: {error}") from None
+        except EgressForbiddenError as error:
+            raise PreLabelError(f"The model {self.name} was not asked: {error}") from None
+        except EgressTimeoutError:
+            raise TimeoutError from None
+        except EgressError as error:
+            raise _TryAgainError(str(error)) from error
+        self._ensure_answered(answer.status, path)
         try:
-            return await asyncio.to_thread(parse_json, content)
+            return await asyncio.to_thread(parse_json, bytes(content))
         except (MalformedJsonError, RecursionError) as error:
             detail = error.detail if isinstance(error, MalformedJsonError) else "nested too deeply"
             raise PreLabelError(f"The model {self.name} answered {path} with unreadable JSON: {detail}") from error
 
-    def _ensure_answered(self, response: httpx.Response, path: str) -> None:
-        status = response.status_code
+    def _ensure_answered(self, status: int, path: str) -> None:
         if status in _RETRIED_STATUSES:
             raise _TryAgainError(f"HTTP status {status}")
         if 300 <= status < 400:
@@ -231,34 +232,27 @@ class HttpPreLabeler:
         if not 200 <= status < 300:
             raise PreLabelError(f"The model {self.name} refused {path} with HTTP status {status}")
 
-    async def _body(self, response: httpx.Response) -> bytes:
-        limit = self._config.max_response_bytes
-        encoding = response.headers.get("content-encoding", "identity").strip().lower()
-        if encoding not in ("", "identity"):
-            raise PreLabelError(f"The model {self.name} answered in {encoding[:40]!r}; it was asked for plain JSON")
-        content = bytearray()
-        async for chunk in response.aiter_raw(65_536):
-            content += chunk
-            if len(content) > limit:
-                raise PreLabelError(f"The answer of the model {self.name} is larger than {limit} bytes")
-        return bytes(content)
 
-
-def _ensure_allowed(url: str, allowed_hosts: Collection[str]) -> None:
+def _client_of(
+    config: HttpModel, allowed_hosts: Collection[str], transport: httpx.AsyncBaseTransport | None
+) -> EgressClient:
     try:
-        parts = urlsplit(url)
-        host, port = (parts.hostname or "").lower(), parts.port
-    except ValueError:
-        raise PreLabelError(f"The model's address {url[:200]!r} is not an address") from None
-    if parts.scheme not in ("http", "https") or not host or parts.username is not None:
-        raise PreLabelError("The model's address must be http://host or https://host, without a user name")
-    shown = f"[{host}]" if ":" in host else host
-    with_port = f"{shown}:{port or (443 if parts.scheme == 'https' else 80)}"
-    if not {shown, host, with_port} & {allowed.lower() for allowed in allowed_hosts}:
-        raise PreLabelError(
-            f"The host {with_port} is not among the hosts that pre-label models may be asked at; "
-            "let the operator add it to the allowed hosts"
+        client = EgressClient(
+            allowed_hosts,
+            max_bytes=config.max_response_bytes,
+            timeout_s=config.timeout_s,
+            schemes=("http", "https"),
+            transport=transport,
         )
+        client.destination(config.url)
+    except ValueError as error:
+        raise PreLabelError(f"The list of hosts that pre-label models may be asked at is not valid: {error}") from None
+    except EgressForbiddenError as error:
+        raise PreLabelError(
+            f"The address {config.url[:200]!r} is not among the hosts that pre-label models may be asked at "
+            f"({error}); let the operator add it to the allowed hosts"
+        ) from None
+    return client
 
 
 def _has_shapes(config: HttpModel, tag: ObjectTag) -> bool:

@@ -416,6 +416,29 @@ def test_a_host_may_be_allowed_with_its_port_only() -> None:
         HttpPreLabeler(config(9091), allowed_hosts={"127.0.0.1:9090"})
 
 
+async def test_a_name_that_leads_inside_is_asked_only_where_it_is_listed_with_its_port() -> None:
+    asked: list[str] = []
+
+    async def handler(head: str, body: bytes, writer: asyncio.StreamWriter) -> None:
+        del body
+        asked.append(head)
+        writer.write(http(b'{"status": "UP"}'))
+        await writer.drain()
+
+    async with serving(handler) as port:
+        inside = config(port, url=f"http://localhost:{port}")
+        with pytest.raises(PreLabelError, match=f"list it as localhost:{port}"):
+            await HttpPreLabeler(inside, allowed_hosts={"localhost"}).check_health()
+        assert not asked
+        await HttpPreLabeler(inside, allowed_hosts={f"localhost:{port}"}).check_health()
+    assert f"host: localhost:{port}" in asked[0].lower()
+
+
+def test_a_list_of_hosts_that_is_none_is_told() -> None:
+    with pytest.raises(PreLabelError, match="is no host"):
+        HttpPreLabeler(config(9090), allowed_hosts={"http://127.0.0.1:9090"})
+
+
 async def test_health_is_asked() -> None:
     async with serving(answering({"status": "UP", "model_class": "X"})) as port:
         await model(port).check_health()
