@@ -17,6 +17,7 @@ from services.alignment.record_agreement import check_record_agreement
 from services.alignment.sample import CheckOutcome, CheckSample
 from services.alignment.taxonomy_conformance import check_taxonomy_conformance
 from services.alignment.text_visual import check_text_visual
+from services.alignment.track_identity import check_track_identity
 from services.contracts.findings import SEVERITY_ORDER, CheckReport, Finding, NotApplicable
 from services.rules.rule_set import RuleSet
 
@@ -36,6 +37,7 @@ CHECKS: Mapping[str, Check] = {
     "record_agreement": check_record_agreement,
     "taxonomy_conformance": check_taxonomy_conformance,
     "text_visual": check_text_visual,
+    "track_identity": check_track_identity,
 }
 
 
