@@ -32,6 +32,7 @@ class LocalConfig:
     Attributes:
         data_dir: Everything that is kept is in here.
         asset_roots: Folders that assets may be read from.
+        asset_hosts: Hosts (``host`` or ``host:port``) that assets may be read from; those of the environment if none.
         database_url: An existing Postgres database to use instead of an embedded one.
         nats_url: An existing NATS server with JetStream to use instead.
         temporal_address: ``host:port`` of an existing Temporal server to use instead.
@@ -43,6 +44,7 @@ class LocalConfig:
 
     data_dir: Path
     asset_roots: tuple[Path, ...] = ()
+    asset_hosts: tuple[str, ...] = ()
     database_url: str | None = field(default=None, repr=False)
     nats_url: str | None = field(default=None, repr=False)
     temporal_address: str | None = None
@@ -143,5 +145,6 @@ def child_environment(config: LocalConfig, urls: StackUrls) -> dict[str, str]:
             "CONCORD_ASSET_ROOTS": json.dumps([str(root.expanduser().absolute()) for root in config.asset_roots]),
             "CONCORD_CHECK_PROCESSES": str(config.check_processes),
         }
+        | ({"CONCORD_ASSET_HOSTS": json.dumps(config.asset_hosts)} if config.asset_hosts else {})
         | config.environment
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from infra.egress_rules import allowed_host
 
 
 class Settings(BaseSettings):
@@ -26,6 +28,9 @@ class Settings(BaseSettings):
         default=None, description="Secret of the first admin key; made at the first start of the embedded stack."
     )
     asset_roots: tuple[Path, ...] = Field(default=(), description="Folders assets may be read from; JSON list.")
+    asset_hosts: tuple[Annotated[str, AfterValidator(allowed_host)], ...] = Field(
+        default=(), description="Hosts (host or host:port) that https: assets may be read from; JSON list."
+    )
     asset_max_bytes: Annotated[int, Field(ge=1)] = 512 * 1024 * 1024
     asset_timeout_s: Annotated[float, Field(gt=0)] = 60.0
     event_max_bytes: Annotated[int, Field(ge=1)] = 8 * 1024 * 1024

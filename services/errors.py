@@ -126,7 +126,7 @@ class AssetForbiddenError(AssetError):
     """The asset's address is outside what this service may read."""
 
     code = "asset-forbidden"
-    title = "An asset lies outside the allowed folders"
+    title = "An asset lies outside of what may be read"
 
 
 class AssetHashMismatchError(AssetError):

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from infra.checks.plug_ins import installed_checks
 from infra.checks.process import ReaderConfig
-from infra.storage.assets import FileAssetReader
+from infra.storage.asset_reader import open_asset_reader
 from infra.storage.decode import decode_stream, decode_text, read_facts
 from services.alignment.engine import run_checks
 from services.alignment.sample import AssetFacts, AudioData, CheckSample
@@ -18,6 +18,7 @@ from services.contracts.annotations import Annotations
 from services.contracts.findings import CheckReport, Finding, finding_id
 from services.contracts.manifest import SampleManifest
 from services.errors import AssetError, AssetHashMismatchError, AssetMissingError
+from services.ports.assets import AssetReader
 from services.rules.rule_set import RuleSet
 
 SOURCE_CHECK = "metadata_source"
@@ -36,7 +37,7 @@ def check_sample(config: ReaderConfig, manifest_json: bytes, annotations_json: b
     manifest = SampleManifest.model_validate_json(manifest_json)
     rules = RuleSet.model_validate_json(rules_json)
     annotations = _ANNOTATIONS.validate_json(annotations_json)
-    reader = FileAssetReader(config.roots, config.max_bytes, config.timeout_s)
+    reader = open_asset_reader(config.roots, config.hosts, config.max_bytes, config.timeout_s)
     sample, faults = asyncio.run(read_sample(manifest, annotations, reader, rules))
     report = run_checks(sample, rules, installed_checks())
     whole = CheckReport(
@@ -49,7 +50,7 @@ def check_sample(config: ReaderConfig, manifest_json: bytes, annotations_json: b
 
 
 async def read_sample(
-    manifest: SampleManifest, annotations: Annotations, reader: FileAssetReader, rules: RuleSet
+    manifest: SampleManifest, annotations: Annotations, reader: AssetReader, rules: RuleSet
 ) -> tuple[CheckSample, list[Finding]]:
     """Return the sample with its decoded assets, and a finding for each that can not be read."""
     audio: dict[str, AudioData] = {}

@@ -26,11 +26,13 @@ class ReaderConfig:
         roots: Allowed folders; a relative address is inside the first.
         max_bytes: Largest asset.
         timeout_s: Longest time for one asset.
+        hosts: Hosts outside that assets may be read from.
     """
 
     roots: tuple[Path, ...]
     max_bytes: int
     timeout_s: float
+    hosts: tuple[str, ...] = ()
 
 
 def start_child() -> None:

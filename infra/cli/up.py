@@ -12,6 +12,7 @@ from rich.console import Console
 
 from infra.cli.connection import DEFAULT_DATA_DIR
 from infra.cli.console import JsonOption, messages, output, plain, print_facts, print_json_line
+from infra.egress_rules import allowed_host
 from infra.local import LocalConcord, LocalConfig, run_local
 from infra.stack.events import EventKind, ProcessEvent
 from infra.stack.signals import run_until_signal
@@ -36,6 +37,10 @@ def up(
     assets: Annotated[
         list[Path] | None, typer.Option(help="A folder that assets may be read from; may be repeated.")
     ] = None,
+    asset_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A host (host or host:port) that https: assets may be read from; may be repeated."),
+    ] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the API; a free one if left out.")] = None,
     check_processes: Annotated[int, typer.Option(min=1, max=64, help="How many samples are checked at once.")] = 1,
     *,
@@ -58,9 +63,16 @@ def up(
     for root in roots:
         if not root.is_dir():
             raise InvalidInputError(f"--assets {root} is no folder")
+    hosts = tuple(asset_host or ())
+    for host in hosts:
+        try:
+            allowed_host(host)
+        except ValueError as error:
+            raise InvalidInputError(f"--asset-host: {error}") from None
     config = LocalConfig(
         data_dir=data_dir,
         asset_roots=roots,
+        asset_hosts=hosts,
         database_url=database_url,
         nats_url=nats_url,
         temporal_address=temporal_address,
@@ -106,7 +118,7 @@ def _announce(concord: LocalConcord, config: LocalConfig, *, json_output: bool) 
         )
         if own is None
     ]
-    folders = ", ".join(str(root) for root in config.asset_roots)
+    places = ", ".join([*map(str, config.asset_roots), *config.asset_hosts])
     print_facts(
         [
             ("API", concord.urls.api_url),
@@ -114,7 +126,7 @@ def _announce(concord: LocalConcord, config: LocalConfig, *, json_output: bool) 
             *servers,
             ("data", config.data_dir.absolute()),
             ("logs", config.data_dir.absolute() / "logs"),
-            ("assets from", folders or "nowhere; give --assets DIR to let samples refer to files"),
+            ("assets from", places or "nowhere; give --assets DIR to let samples refer to files"),
             ("admin key", concord.admin_key),
         ]
     )

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 from infra.db.engine import PostgresDatabase, open_database
 from infra.settings import Settings
-from infra.storage.assets import FileAssetReader
+from infra.storage.asset_reader import open_asset_reader
+from services.ports.assets import AssetReader
 
 Service = Callable[[asyncio.Event], Awaitable[None]]
 """Works until the event is set; what is in hand then is finished."""
@@ -21,6 +22,8 @@ async def open_store(settings: Settings) -> AsyncIterator[PostgresDatabase]:
         yield database
 
 
-def asset_reader(settings: Settings) -> FileAssetReader:
-    """Return what reads assets, from the allowed folders only."""
-    return FileAssetReader(settings.asset_roots, settings.asset_max_bytes, settings.asset_timeout_s)
+def asset_reader(settings: Settings) -> AssetReader:
+    """Return what reads assets, from the allowed folders and hosts only."""
+    return open_asset_reader(
+        settings.asset_roots, settings.asset_hosts, settings.asset_max_bytes, settings.asset_timeout_s
+    )

@@ -21,7 +21,10 @@ from infra.temporal.worker import build_workers, work
 async def open_worker(settings: Settings) -> AsyncIterator[Service]:
     """Open the Temporal workers with everything its activities need."""
     reader = ReaderConfig(
-        roots=settings.asset_roots, max_bytes=settings.asset_max_bytes, timeout_s=settings.asset_timeout_s
+        roots=settings.asset_roots,
+        max_bytes=settings.asset_max_bytes,
+        timeout_s=settings.asset_timeout_s,
+        hosts=settings.asset_hosts,
     )
     async with (
         open_store(settings) as database,

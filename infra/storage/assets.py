@@ -26,7 +26,7 @@ from services.ports.assets import AssetBytes
 
 Answer = TypeVar("Answer")
 
-SUPPORTED = "relative URIs and file: URIs inside the asset folders"
+SUPPORTED = "relative URIs and file: URIs inside the asset folders, and https: URIs at allowed hosts"
 HASH_AT_ONCE_BYTES = 16 * 1024 * 1024
 
 _CHUNK_BYTES = 1 << 20

@@ -128,8 +128,10 @@ class Stream(Contract):
     modality: Modality
     uri: Text | None = Field(
         default=None,
-        description="Relative to the manifest (of an event: to the first asset folder), or file: inside an asset "
-        "folder; left out where only labels exist.",
+        description="Relative to the manifest (of an event: to the first asset folder), file: inside an asset folder, "
+        "or https: at an asset host that the operator lists, without user name or fragment; no redirect is followed. "
+        "http: only at a host listed with its port; s3: and other schemes are refused. Left out where only labels "
+        "exist.",
     )
     inline: InlineValue | None = Field(default=None, description="Small text or a flat record, in place.")
     sha256: Sha256 | None = Field(default=None, description="Of the bytes behind uri, lower-case hex.")

@@ -16,13 +16,13 @@ class AssetBytes:
 
 
 class AssetReader(Protocol):
-    """Reads assets inside the allowed roots only, with limits on size and time."""
+    """Reads assets inside the allowed folders and at the allowed hosts only, with limits on size and time."""
 
     async def check(self, uri: str, *, sha256: str | None) -> int:
         """Return the size in bytes of what ``uri`` names, without keeping it.
 
-        The hash is compared too where the asset is small enough to read at once; otherwise it is compared when
-        the asset is read.
+        The hash is compared too where the asset is near and small enough to read at once; otherwise it is compared
+        when the asset is read.
 
         Raises:
             AssetMissingError, AssetForbiddenError, AssetTooLargeError, AssetHashMismatchError, AssetError.
