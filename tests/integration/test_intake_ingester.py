@@ -75,11 +75,14 @@ async def publish(client: Client, message: EventMessage, **headers: str) -> None
 
 async def settled(client: Client) -> bool:
     """Whether every stored message has found its outcome."""
+    js = client.jetstream()
     try:
-        info = await client.jetstream().consumer_info(INGEST_STREAM, DURABLE)
+        info = await js.consumer_info(INGEST_STREAM, DURABLE)
     except NotFoundError:
         return False  # the ingester has not begun
-    return (info.num_pending, info.num_ack_pending) == (0, 0)
+    # What is pending is 0 for a moment also before the first delivery; the floor rises with outcomes only.
+    floor = info.ack_floor.stream_seq if info.ack_floor is not None else 0
+    return floor >= (await js.stream_info(INGEST_STREAM)).state.last_seq
 
 
 async def letters(inbox: Inbox) -> tuple[DeadLetter, ...]:
