@@ -113,7 +113,7 @@ class RuleSet(Contract):
 DEFAULT_RULE_SET = RuleSet(
     id="default",
     version=1,
-    description="Vehicles, calls and context with thresholds that fit calibrated recordings.",
+    description="Every check, with thresholds that fit calibrated recordings.",
     event_structure=EventStructureRules(),
     taxonomy_conformance=TaxonomyConformanceRules(),
     record_agreement=RecordAgreementRules(),
