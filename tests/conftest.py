@@ -5,9 +5,16 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from infra.stack.directory import StackUrls
 from tests.servers import shared_servers, stop_shared_servers
+
+# A noisy machine is no fault of an example. CI tries the same examples every time, so that it tells of the change it is
+# run for; everywhere else each run tries new ones.
+settings.register_profile("concord", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("concord"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "concord")
 
 _RUN_DIR = "CONCORD_TEST_RUN_DIR"
 _RUN_PID = "CONCORD_TEST_RUN_PID"

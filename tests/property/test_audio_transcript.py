@@ -17,6 +17,7 @@ from tests.unit.spoken_calls import Call, made_call, moved, turn
 CALL = made_call(1, seconds=25)
 MINUTE = made_call(2, seconds=60)
 TIMES = st.floats(-100, 200, allow_nan=False)
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=20)
 
 
 @given(offset_s=st.floats(-6, 6).filter(lambda value: abs(value) > 0.4))
@@ -45,7 +46,7 @@ def test_findings_do_not_depend_on_the_order_of_the_labels(order: list[int], shi
 
 
 @given(
-    times=st.lists(st.tuples(TIMES, TIMES, st.sampled_from(["a", "b", None]), st.text(max_size=20)), max_size=12),
+    times=st.lists(st.tuples(TIMES, TIMES, st.sampled_from(["a", "b", None]), TEXT), max_size=12),
     turns=st.lists(st.tuples(TIMES, TIMES, st.sampled_from(["x", "y"])), max_size=6),
 )
 @settings(max_examples=40, deadline=None)

@@ -84,9 +84,11 @@ def test_a_label_round_trips_without_loss(example: dict[str, Any]) -> None:
 def test_a_label_matches_the_published_schema(example: dict[str, Any]) -> None:
     LABEL_SCHEMA.validate(example)
     LABEL_SCHEMA.validate(json.loads(ADAPTER.dump_json(label(example), exclude_none=True)))
-    manifest = {**MANIFEST_EXAMPLE, "annotations": [example]}
+    named = [example[end] for end in ("from_id", "to_id") if end in example and example[end] != example["id"]]
+    others = [{**LABEL_EXAMPLES["text_classification"], "id": other} for other in named]
+    manifest = {**MANIFEST_EXAMPLE, "annotations": [example, *others]}
     MANIFEST_SCHEMA.validate(manifest)
-    assert validate(SampleManifest, manifest, what="sample manifest").annotations == (label(example),)
+    assert validate(SampleManifest, manifest, what="sample manifest").annotations[0] == label(example)
 
 
 @EXAMPLES
