@@ -85,8 +85,8 @@ def main() -> None:
         prepare("develop")
         check(sys.argv[2:])
         return
-    if not (ENVIRONMENT / ".concord-develop").exists():
-        prepare("runtime")
+    # An environment for development stays one; either is brought up to date when its pins have changed.
+    prepare("develop" if (ENVIRONMENT / ".concord-develop").exists() else "runtime")
     arguments = [str(BIN / "concord"), *sys.argv[1:]]
     os.execv(arguments[0], arguments)  # noqa: S606 - so that Ctrl-C reaches the command itself
 

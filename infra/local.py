@@ -38,7 +38,7 @@ class LocalConfig:
         temporal_address: ``host:port`` of an existing Temporal server to use instead.
         api_port: Wanted port of the API; None keeps a free one.
         durable: Whether what is acknowledged survives a power cut.
-        check_processes: How many samples are checked at once.
+        check_processes: How many samples are checked at once; what the environment says if None.
         environment: Further settings of the processes, by the name of their variable.
     """
 
@@ -50,7 +50,7 @@ class LocalConfig:
     temporal_address: str | None = None
     api_port: int | None = None
     durable: bool = True
-    check_processes: int = 1
+    check_processes: int | None = None
     environment: dict[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -132,6 +132,7 @@ def _child(name: str, config: LocalConfig) -> Callable[[StackUrls], ProcessSpec]
 def child_environment(config: LocalConfig, urls: StackUrls) -> dict[str, str]:
     """Return the environment of the product's processes: the user's own, and where everything is."""
     host = urlsplit(urls.api_url)
+    roots = [str(root.expanduser().absolute()) for root in config.asset_roots]
     own = {name: value for name, value in os.environ.items() if name not in ("CONCORD_KEY", "CONCORD_URL")}
     return (
         {"CONCORD_LOG_FORMAT": "json"}
@@ -142,9 +143,9 @@ def child_environment(config: LocalConfig, urls: StackUrls) -> dict[str, str]:
             "CONCORD_TEMPORAL_ADDRESS": urls.temporal_address,
             "CONCORD_API_HOST": host.hostname or "127.0.0.1",
             "CONCORD_API_PORT": str(host.port),
-            "CONCORD_ASSET_ROOTS": json.dumps([str(root.expanduser().absolute()) for root in config.asset_roots]),
-            "CONCORD_CHECK_PROCESSES": str(config.check_processes),
         }
+        | ({"CONCORD_ASSET_ROOTS": json.dumps(roots)} if roots else {})
+        | ({"CONCORD_CHECK_PROCESSES": str(config.check_processes)} if config.check_processes is not None else {})
         | ({"CONCORD_ASSET_HOSTS": json.dumps(config.asset_hosts)} if config.asset_hosts else {})
         | config.environment
     )

@@ -1,4 +1,4 @@
-"""Kill every process once while samples flow, and prove that nothing acknowledged was lost.
+"""Kill each process but the store of record once while samples flow, and prove that nothing acknowledged was lost.
 
 Upstream, annotator, reviewer and expert work through the public API and remember what it acknowledged. Meanwhile
 one process after the other is ended with SIGKILL, the next when the one before is ready again. At the end the memory

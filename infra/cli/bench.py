@@ -18,6 +18,7 @@ from infra.cli.console import EXIT_FOUND, JsonOption, messages, plain, print_fac
 from infra.stack.events import EventKind, ProcessEvent
 from infra.stack.signals import run_until_signal
 from infra.telemetry.logging import configure_logging
+from services.errors import InvalidInputError
 
 EXIT_STOPPED = 130
 
@@ -80,11 +81,17 @@ def bench_detection(
     *,
     json_output: JsonOption = False,
 ) -> None:
-    """Put known faults into clean labels and score what the checks find, on both halves of the recordings."""
+    """Put known faults into clean labels and score what the checks find, on both halves of the recordings.
+
+    Read are the public recordings below DATA that are named kitti_object, kitti_tracking, pyannote_call, epic,
+    meld, openlabel_vcd and others; what is not there is left out, and named.
+    """
     console = messages()
     report = score(
         data, seeds=seeds, checks=tuple(check or ()), tell=lambda what: console.print(plain(what), style="dim")
     )
+    if not report.controls:
+        raise InvalidInputError(f"{data} holds none of the recordings that a benchmark reads, such as kitti_object/")
     if json_output:
         print_json(report)
         return

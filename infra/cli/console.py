@@ -123,6 +123,8 @@ def report_problem(error: Exception) -> int | None:
         sentence, places = error.detail, error.places
         if error.category in (Category.UNAVAILABLE, Category.INTEGRITY):
             code = EXIT_UNAVAILABLE
+    elif isinstance(error, OSError) and error.filename is not None:
+        sentence = f"{error.filename}: {error.strerror}"
     elif isinstance(error, StackError):
         sentence = str(error)
     else:

@@ -42,7 +42,9 @@ def up(
         typer.Option(help="A host (host or host:port) that https: assets may be read from; may be repeated."),
     ] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the API; a free one if left out.")] = None,
-    check_processes: Annotated[int, typer.Option(min=1, max=64, help="How many samples are checked at once.")] = 1,
+    check_processes: Annotated[
+        int | None, typer.Option(min=1, max=64, help="How many samples are checked at once; 1 if left out.")
+    ] = None,
     *,
     database_url: Annotated[
         str | None, typer.Option(envvar="CONCORD_DATABASE_URL", help="Use this Postgres database.", show_envvar=True)

@@ -27,7 +27,7 @@ def require(module: str, extra: str) -> ModuleType:
     except ImportError as error:
         raise PreLabelError(
             f"The package {module} is not installed; install Concord with the extra '{extra}': "
-            f"pip install 'concord[{extra}]'"
+            f"pip install -e '.[{extra}]' in Concord's folder"
         ) from error
 
 

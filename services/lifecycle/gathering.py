@@ -11,7 +11,7 @@ from services.contracts.annotations import Annotation
 from services.contracts.manifest import LabelFile, SampleManifest, check_annotations
 from services.contracts.pre_label import PreLabelSource
 from services.contracts.records import AssetRecord
-from services.errors import AssetError, ConcordError, UnavailableError
+from services.errors import AssetError, ConcordError, InvalidInputError, UnavailableError
 from services.formats.label_file import read_label_file
 from services.ports.assets import AssetReader
 from services.ports.pre_label import PreLabeler, PreLabelRequest
@@ -185,7 +185,7 @@ def _ensure_usable(annotations: tuple[Annotation, ...], manifest: SampleManifest
         streams = frozenset(stream.id for stream in manifest.streams)
         check_annotations(annotations, streams, beside=[annotation.id for annotation in manifest.annotations])
     except ValueError as error:
-        raise ConcordError(str(error)) from error
+        raise InvalidInputError(str(error)) from error
 
 
 def _failure(action: str, name: str, error: ConcordError) -> Failure:

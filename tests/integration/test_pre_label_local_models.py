@@ -157,7 +157,7 @@ def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> N
         return original(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(PreLabelError, match=r"concord\[speech\]"):
+    with pytest.raises(PreLabelError, match=r"\.\[speech\]"):
         local_model.require("not_there", "speech")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ def read_sample(manifest: SampleManifest) -> CheckSample:
     for stream in manifest.streams:
         if stream.uri is None:
             continue
-        decoded = decode_stream(stream, Path(stream.uri.removeprefix("file://")).read_bytes())
+        decoded = decode_stream(stream, Path(unquote(urlsplit(stream.uri).path)).read_bytes())
         if isinstance(decoded, AudioData):
             audio[stream.id] = decoded
         elif isinstance(decoded, tuple):
