@@ -26,7 +26,6 @@ STATUS_OF: Mapping[Category, int] = {
     Category.FORBIDDEN: 403,
     Category.NOT_FOUND: 404,
     Category.CONFLICT: 409,
-    Category.GONE: 410,
     Category.PRECONDITION: 412,
     Category.TOO_LARGE: 413,
     Category.UNSUPPORTED: 415,

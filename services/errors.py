@@ -20,7 +20,6 @@ class Category(StrEnum):
     FORBIDDEN = "forbidden"  # 403
     NOT_FOUND = "not_found"  # 404
     CONFLICT = "conflict"  # the state of the world says no: 409
-    GONE = "gone"  # what the caller held is no longer theirs: 410
     PRECONDITION = "precondition"  # somebody else changed it first: 412
     TOO_LARGE = "too_large"  # 413
     UNSUPPORTED = "unsupported"  # 415

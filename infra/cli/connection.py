@@ -26,9 +26,6 @@ KeyOption = Annotated[
     str | None,
     typer.Option("--key", envvar="CONCORD_KEY", show_envvar=True, help="Secret of an API key (ck_…)."),
 ]
-DataDirOption = Annotated[
-    Path, typer.Option("--data-dir", envvar="CONCORD_DATA_DIR", help="Data directory of the local stack.")
-]
 
 
 def find_connection(url: str | None, key: str | None, data_dir: Path) -> tuple[str, str]:

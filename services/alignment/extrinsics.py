@@ -10,11 +10,6 @@ from services.alignment.geometry import Floats, invert_rigid, nearest_rotation
 from services.contracts.manifest import SampleManifest
 
 
-def frame_name(manifest: SampleManifest, stream_id: str) -> str:
-    """Return the coordinate frame of a stream: the one it names, else one of its own."""
-    return manifest.stream(stream_id).coordinate_frame or stream_id
-
-
 def transform_between(manifest: SampleManifest, *, dst_stream: str, src_stream: str) -> Floats | None:
     """Return ``dst_from_src``, shape (4, 4), or None where the manifest does not tie the two streams.
 

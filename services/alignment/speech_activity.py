@@ -60,11 +60,6 @@ class SpeechActivity:
         """Length of the judged recording, seconds."""
         return len(self.active) * HOP_S
 
-    def active_s(self, start_s: float, end_s: float) -> float:
-        """Return how many seconds of the interval are speech."""
-        first, last = frame_of(start_s, len(self.active)), frame_of(end_s, len(self.active))
-        return float(np.count_nonzero(self.active[first:last])) * HOP_S
-
 
 def frame_of(time_s: float, frames: int) -> int:
     """Return the frame boundary nearest to ``time_s``, kept inside the recording."""

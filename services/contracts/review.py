@@ -45,7 +45,8 @@ class Verdict(StrEnum):
     DISCARD = "discard"  # the sample is unusable
 
 
-LABELLING_VERDICTS = frozenset({Verdict.SUBMIT, Verdict.DISCARD})
+LABELLING_KINDS = frozenset({TaskKind.ANNOTATE, TaskKind.REWORK})
+JUDGING_KINDS = frozenset({TaskKind.REVIEW, TaskKind.ADJUDICATE})
 VERDICTS_OF: dict[TaskKind, frozenset[Verdict]] = {
     TaskKind.ANNOTATE: frozenset({Verdict.SUBMIT, Verdict.ESCALATE}),
     TaskKind.REWORK: frozenset({Verdict.SUBMIT, Verdict.ESCALATE}),

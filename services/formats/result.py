@@ -91,14 +91,6 @@ class ExportResult:
         return self.data.decode("utf-8")
 
 
-@dataclass(frozen=True, slots=True)
-class FolderExport:
-    """The files of a format that is a folder, by their path in it, and what they do not hold."""
-
-    files: tuple[tuple[str, bytes], ...]
-    dropped: tuple[Dropped, ...] = ()
-
-
 @dataclass(slots=True)
 class Intake:
     """Collects labels while a document is read; what the contract can not hold is listed, not raised."""

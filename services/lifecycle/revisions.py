@@ -12,7 +12,7 @@ from services.contracts.label_base import Author
 from services.contracts.lifecycle import RevisionRef, Stage, workflow_id_of
 from services.contracts.manifest import SampleManifest, check_annotations
 from services.contracts.records import ProjectConfig, SampleRevision
-from services.contracts.review import ReviewTask, TaskKind
+from services.contracts.review import LABELLING_KINDS, ReviewTask
 from services.errors import (
     AlreadyExistsError,
     InvalidInputError,
@@ -26,7 +26,6 @@ from services.ports.database import Transaction
 from services.review.labelling import complete_labelling
 
 _NOT_IN_AN_ID = re.compile(r"[^A-Za-z0-9._:@+-]+")
-_LABELLING_KINDS = frozenset({TaskKind.ANNOTATE, TaskKind.REWORK})
 # Ground truth, and a rejection, stay what they are; the revision that follows says that it was opened again.
 _REOPENED_FROM = frozenset({Stage.COMMITTED, Stage.REJECTED})
 
@@ -170,9 +169,7 @@ def _check_labels(annotations: Annotations, manifest: SampleManifest) -> None:
 
 
 async def _task_for(tx: Transaction, revision: SampleRevision, author: Author) -> ReviewTask:
-    wanted = [
-        task for task in await tx.review.tasks_of(revision.ref) if task.kind in _LABELLING_KINDS and is_live(task)
-    ]
+    wanted = [task for task in await tx.review.tasks_of(revision.ref) if task.kind in LABELLING_KINDS and is_live(task)]
     if not wanted:
         raise StageConflictError(
             f"revision {revision.ref.revision} of sample {revision.ref.sample_id!r} is at stage {revision.stage}; "

@@ -7,16 +7,15 @@ from datetime import datetime, timedelta
 
 from services.contracts.access import SYSTEM_ACTOR
 from services.contracts.records import ProjectConfig
-from services.contracts.review import ReviewTask, TaskKind, TaskState
+from services.contracts.review import LABELLING_KINDS, ReviewTask, TaskKind, TaskState
 from services.ports.database import Transaction
 
-_LABELLING = frozenset({TaskKind.ANNOTATE, TaskKind.REWORK})
 _AT_ONCE = timedelta(0)
 
 
 def window_of(kind: TaskKind, config: ProjectConfig) -> timedelta:
     """Return how long a task of this kind may take, which is also how far its further deadlines are apart."""
-    return timedelta(seconds=config.annotate_within_s if kind in _LABELLING else config.review_within_s)
+    return timedelta(seconds=config.annotate_within_s if kind in LABELLING_KINDS else config.review_within_s)
 
 
 def deadline_number(due_at: datetime, window: timedelta, now: datetime) -> int:

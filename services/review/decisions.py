@@ -12,6 +12,8 @@ from services.contracts.findings import Finding
 from services.contracts.label_base import Author
 from services.contracts.records import LabelSet, SampleRevision
 from services.contracts.review import (
+    JUDGING_KINDS,
+    LABELLING_KINDS,
     VERDICTS_OF,
     Decision,
     DecisionInput,
@@ -28,8 +30,6 @@ from services.projects.registry import rules_of
 from services.review.authorship import concerned_sha256
 from services.review.judges import (
     FINISHED_STATES,
-    JUDGING_KINDS,
-    LABELLING_KINDS,
     ensure_lease,
     ensure_may_judge,
     ensure_may_take,

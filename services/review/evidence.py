@@ -9,13 +9,19 @@ from services.access.policy import Permission, may, task_kinds_of
 from services.contracts.access import Principal
 from services.contracts.annotations import Annotation
 from services.contracts.records import LabelSet
-from services.contracts.review import Decision, Evidence, FindingState, ReviewTask, StoredFinding
+from services.contracts.review import (
+    JUDGING_KINDS,
+    LABELLING_KINDS,
+    Decision,
+    Evidence,
+    FindingState,
+    ReviewTask,
+    StoredFinding,
+)
 from services.errors import ForbiddenError, IntegrityError
 from services.ports.database import Transaction
 from services.review.judges import (
     FINISHED_STATES,
-    JUDGING_KINDS,
-    LABELLING_KINDS,
     blindfolded,
     ensure_may_take,
     findings_of,

@@ -10,7 +10,7 @@ from services.contracts.access import Principal
 from services.contracts.annotations import Annotation
 from services.contracts.findings import Finding
 from services.contracts.lifecycle import RevisionRef
-from services.contracts.review import Decision, ReviewTask, StoredFinding, TaskKind, TaskState, Verdict
+from services.contracts.review import JUDGING_KINDS, Decision, ReviewTask, StoredFinding, TaskKind, TaskState, Verdict
 from services.errors import (
     ForbiddenError,
     NotFoundError,
@@ -22,8 +22,6 @@ from services.ports.database import Transaction
 from services.review.authorship import concerned_ids
 from services.review.routing import excluded_actors
 
-JUDGING_KINDS = frozenset({TaskKind.REVIEW, TaskKind.ADJUDICATE})
-LABELLING_KINDS = frozenset({TaskKind.ANNOTATE, TaskKind.REWORK})
 FINISHED_STATES = frozenset({TaskState.COMPLETED, TaskState.CANCELLED})
 _SELF_REVIEW = "You made, or have already judged, what this task is about; somebody else must decide it."
 _SECOND_LOOK_AFTER = frozenset({Verdict.APPROVE, Verdict.FIX, Verdict.ACCEPT_CONFLICT})

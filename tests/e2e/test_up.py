@@ -22,7 +22,6 @@ from infra.stack.directory import read_stack_state
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 
 CONCORD = (sys.executable, "-m", "infra.cli.main")
-READY_WITHIN_S = 300.0
 
 
 @dataclass(frozen=True)

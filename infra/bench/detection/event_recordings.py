@@ -15,7 +15,6 @@ from services.contracts.labels_visual import Action
 from services.contracts.manifest import SampleManifest, Stream
 
 PROJECT = "bench"
-VALENCE = {"neutral": 0.0, "joy": 1.0, "anger": -1.0, "sadness": -1.0, "disgust": -1.0, "fear": -1.0}
 _DRIVER_FPS = 30.0
 
 

@@ -23,12 +23,6 @@ class Repository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def _insert(self, row: Table) -> None:
-        self._session.add(row)
-        await self._session.flush()
-        # The session remembers no row: the statements of the hot paths change rows behind its back.
-        self._session.expunge(row)
-
     async def _entities(self, statement: SelectOfScalar[RowT]) -> Sequence[RowT]:
         result = await self._session.exec(statement, execution_options={"populate_existing": True})
         return result.all()
