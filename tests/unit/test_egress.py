@@ -335,7 +335,7 @@ async def test_other_packings_are_refused(packed_as: str) -> None:
             await client("127.0.0.1", unpack=True).send("GET", url_of(server), take=bytearray().extend)
 
 
-@pytest.mark.parametrize("content", [gzip.compress(b"good morning")[:-9], b"no gzip"])
+@pytest.mark.parametrize("content", [gzip.compress(b"good morning")[:-9], b"no gzip"], ids=["cut off", "no gzip"])
 async def test_what_can_not_be_unpacked_is_an_error(content: bytes) -> None:
     async with serving(answering(http(content, "200 OK", "content-encoding: gzip"))) as server:
         with pytest.raises(EgressFailedError, match="packed"):
