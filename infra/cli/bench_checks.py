@@ -1,0 +1,31 @@
+"""The tables of ``concord bench checks`` and ``concord bench memory``."""
+
+from __future__ import annotations
+
+from infra.bench.checks.timings import ChecksReport
+from infra.cli.console import print_table
+
+GROWTH_WORDS = {True: "yes", False: "NO", None: "too few sizes"}
+
+
+def print_checks(report: ChecksReport) -> None:
+    """Print seconds per 1,000 labels by number of labels, and the fitted exponents."""
+    print_table(
+        ("check", "input", "labels", "s", "slowest s", "s/1000 labels", "findings"),
+        [
+            (
+                one.check, one.input, one.labels, one.seconds, one.slowest_s, one.seconds_per_1000_labels,
+                one.findings,
+            )
+            for one in report.timings
+        ],
+    )  # fmt: skip
+    print_table(
+        ("check", "input", "largest", "exponent", "of the last two decades", "n log n", "holds"),
+        [
+            (
+                one.check, one.input, one.largest, one.exponent, one.end_exponent, one.limit, GROWTH_WORDS[one.holds],
+            )
+            for one in report.growth
+        ],
+    )  # fmt: skip
