@@ -89,8 +89,8 @@ def drive(rows: int, seed: int = 1) -> Drive:
 def driving_sample(labels: int, seed: int = 1) -> CheckSample:
     """Return a drive as a sample: half of its labels are boxes, half cuboids.
 
-    One label in a hundred is at fault in its place, one is missing, one has another class, and one object in fifty
-    changes its id half-way. Every fifth frame has a region that is to be ignored.
+    One label in a hundred is at fault in its place, one is missing, one has another class, one in five hundred stands
+    twice, and one object in fifty changes its id half-way. Every fifth frame has a region that is to be ignored.
     """
     rows = max(OBJECTS, labels // 2)
     scene = drive(rows, seed)
@@ -106,8 +106,16 @@ def driving_sample(labels: int, seed: int = 1) -> CheckSample:
         if fault[row] != 1:
             annotations.append(
                 Box(
-                    id=f"b{row}", stream="camera", frame=frame, box=tuple(box),
+                    id=f"b{row}", stream="camera", frame=frame, box=tuple(box), occlusion=0,
                     label="pedestrian" if fault[row] == 2 else "car", object_id=f"{name}-again" if changed else name,
+                )
+            )  # fmt: skip
+        if fault[row] == 4 and row % 5 == 0:
+            x_min, y_min, x_max, y_max = box
+            annotations.append(
+                Box(
+                    id=f"d{row}", stream="camera", frame=frame, label="car", object_id=name,
+                    box=(x_min + 1, y_min, x_max + 2, y_max),
                 )
             )  # fmt: skip
         if fault[row] != 3:
