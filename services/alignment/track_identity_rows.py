@@ -106,7 +106,9 @@ def collect_tables(sample: CheckSample, rules: TrackIdentityRules) -> Iterator[T
         elif isinstance(label, SpatialTrack):
             groups[label.stream, space, by_model].extend((label, place) for place in label.cuboids)
     sizes = {stream.id: stream.image_size_px for stream in sample.manifest.streams}
-    for (stream, space, _), rows in sorted(groups.items(), key=lambda item: item[0]):
+    for key in sorted(groups):
+        stream, space, _ = key
+        rows = groups.pop(key)
         size = sample.image_sizes_px.get(stream) or sizes.get(stream)
         for part in _by_author(rows):
             table = _table(stream, space, part, size, rules)
@@ -139,18 +141,13 @@ def _table(
     rows = [row for row in rows if row[0].object_id is not None and not row[1].ignore]
     if not rows:
         return None
-    # Ties must not depend on the order of the input.
-    rows.sort(key=lambda row: (row[0].object_id, row[1].frame or 0, _geometry(row[1]), row[0].id))
     names = tuple(sorted({label.object_id or "" for label, _ in rows}))
-    code = {name: index for index, name in enumerate(names)}
-    geometry = np.array([_geometry(place) for _, place in rows], dtype=np.float64)
+    rows, geometry, frames, objects = _sorted(rows, names)
     half = geometry.shape[1] // 2
     centers, log_sizes = geometry[:, :half], np.log(geometry[:, half:])
     side = geometry[:, half : half + 2]
     scales = np.sqrt(side.prod(axis=1)) if space == "image" else np.maximum(np.hypot(*side.T), 1.0)
-    frames = np.array([place.frame or 0 for _, place in rows], dtype=np.intp)
     ranks = np.searchsorted(frame_of_rank, frames)
-    objects = np.array([code[label.object_id or ""] for label, _ in rows], dtype=np.intp)
     sub = split_duplicates(objects, ranks, centers, scales)
     order = np.lexsort((ranks, sub, objects))
     changed = (np.diff(objects[order]) != 0) | (np.diff(sub[order]) != 0)
@@ -184,11 +181,48 @@ def _table(
     )
 
 
-def _geometry(place: Place) -> tuple[float, ...]:
-    if isinstance(place, Box | TrackBox):
-        x_min, y_min, x_max, y_max = place.box
-        return ((x_min + x_max) / 2, (y_min + y_max) / 2, x_max - x_min, y_max - y_min)
-    return (*place.center_m, *place.size_m)
+def _sorted(
+    rows: list[tuple[Annotation, Place]], names: Sequence[str]
+) -> tuple[list[tuple[Annotation, Place]], Floats, Ints, Ints]:
+    """Order rows by object, frame, geometry and label id, so that nothing depends on the order of the input.
+
+    Sorted are columns of numbers: a tuple of keys for each of a million rows takes more memory than the labels.
+
+    Args:
+        rows: Labels with an object_id.
+        names: Their object ids, sorted.
+
+    Returns:
+        The rows, their geometry, shape (n, 2d): centre and size, their frames and their objects' codes, (n,) each.
+    """
+    code = {name: index for index, name in enumerate(names)}
+    geometry = _geometry([place for _, place in rows])
+    objects = np.fromiter((code[label.object_id or ""] for label, _ in rows), dtype=np.intp, count=len(rows))
+    frames = np.fromiter((place.frame or 0 for _, place in rows), dtype=np.intp, count=len(rows))
+    order = np.lexsort((*geometry.T[::-1], frames, objects))
+    moved = [np.diff(column[order], axis=0) != 0 for column in (objects, frames)]
+    tied = ~(moved[0] | moved[1] | (np.diff(geometry[order], axis=0) != 0).any(axis=1))
+    index = order.tolist()
+    for begin, end in _runs(tied):
+        index[begin:end] = sorted(index[begin:end], key=lambda row: rows[row][0].id)
+    return [rows[row] for row in index], geometry[index], frames[index], objects[index]
+
+
+def _runs(tied: Bools) -> Iterator[tuple[int, int]]:
+    """Yield (first, one past the last) of the rows that are tied with each other; ``tied[i]`` joins i and i + 1."""
+    edges = np.diff(np.concatenate([[0], tied.astype(np.int8), [0]]))
+    yield from zip(np.flatnonzero(edges == 1).tolist(), (np.flatnonzero(edges == -1) + 1).tolist(), strict=True)
+
+
+def _geometry(places: Sequence[Place]) -> Floats:
+    """Return centres and sizes, shape (n, 4) in the image and (n, 6) in space; all places are of one space."""
+    boxes = [place.box for place in places if isinstance(place, Box | TrackBox)]
+    if boxes:
+        low, high = np.hsplit(np.array(boxes, dtype=np.float64), 2)
+        return np.hstack([(low + high) / 2, high - low])
+    cuboids = [place for place in places if isinstance(place, Cuboid | TrackCuboid)]
+    centers = np.array([cuboid.center_m for cuboid in cuboids], dtype=np.float64)
+    return np.hstack([centers, np.array([cuboid.size_m for cuboid in cuboids], dtype=np.float64)])
 
 
 def split_duplicates(objects: Ints, ranks: Ints, centers: Floats, scales: Floats) -> Ints:

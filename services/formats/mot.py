@@ -67,6 +67,8 @@ def read_mot(
     """
     first, last = frames or (0, 10**9)
     labels: list[Annotation] = []
+    shared = _Shared()
+    target = _Target(stream, role, label, author)
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
         fields = [field.strip() for field in line.split(",")] if "," in line else line.split()
         if not any(fields) or line.lstrip().startswith("#"):
@@ -74,13 +76,35 @@ def read_mot(
         try:
             row = _Row.parse(fields)
             if first <= row.frame <= last:
-                labels.append(row.box(number, first, _Target(stream, role, label, author)))
+                labels.append(shared.slimmed(row.box(number, first, target, shared.name(row.track))))
         except LineError as error:
             raise _bad(source, number, str(error)) from None
         except ValidationError as error:
             reason = "; ".join(f"{place.strip('/')} {what}" for place, what in places_of(error))
             raise _bad(source, number, reason) from None
     return tuple(labels)
+
+
+class _Shared:
+    """What many boxes of a file have in common, kept once: a file may have a million lines.
+
+    Pydantic notes in each box the set of the fields that were given, which takes as much memory as the box itself
+    and has few different values. A frozen box never changes its set, and a copy of the box copies it.
+    """
+
+    def __init__(self) -> None:
+        self._fields: dict[frozenset[str], set[str]] = {}
+        self._names: dict[int, str] = {}
+
+    def name(self, track: int) -> str | None:
+        """Return the object_id of a track; none for -1."""
+        return None if track == -1 else self._names.setdefault(track, f"track-{track}")
+
+    def slimmed(self, box: Box) -> Box:
+        """Return the box, with the set of its given fields shared."""
+        given = box.model_fields_set
+        object.__setattr__(box, "__pydantic_fields_set__", self._fields.setdefault(frozenset(given), given))
+        return box
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +158,7 @@ class _Row:
         world = tuple(rest) if len(fields) == 10 else ()
         return cls(frame - 1, track, left, top, width, height, score, name, visibility, world)
 
-    def box(self, number: int, first: int, target: _Target) -> Box:
+    def box(self, number: int, first: int, target: _Target, object_id: str | None) -> Box:
         attributes: dict[str, float] = {}
         if self.visibility is not None:
             attributes["visibility"] = self.visibility
@@ -151,7 +175,7 @@ class _Row:
             stream=target.stream,
             label=self.class_name or target.label,
             frame=self.frame - first,
-            object_id=None if self.track == -1 else f"track-{self.track}",
+            object_id=object_id,
             box=(self.left, self.top, *corner),
             confidence=confidence,
             ignore=not predicted and self.score == 0,
