@@ -1,4 +1,4 @@
-"""Find the samples behind a path: manifests, folders of manifests, KITTI folders, folders of recorded calls."""
+"""Find the samples behind a path: manifests, folders of them, KITTI and nuScenes folders, folders of recorded calls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.storage import call_folder, kitti_folder
+from infra.storage import call_folder, kitti_folder, nuscenes_folder
 from services.contracts.canonical import parse_json
 from services.contracts.manifest import LabelFile, SampleManifest, Stream
 from services.contracts.validation import validate
@@ -48,7 +48,8 @@ def find_samples(path: Path, project: str) -> Iterator[FoundSample | BadFile]:
     """Yield every sample behind ``path``, in a stable order; formats are told by content, not by name.
 
     Args:
-        path: A manifest, or a folder that is searched for manifests, KITTI labels and recorded calls.
+        path: A manifest, or a folder that is searched for manifests, KITTI labels, nuScenes tables and recorded
+            calls.
         project: The project of samples whose format names none.
 
     Raises:
@@ -66,7 +67,8 @@ def find_samples(path: Path, project: str) -> Iterator[FoundSample | BadFile]:
         yield found
     if not count:
         raise InvalidInputError(
-            f"{path} holds no sample: neither manifests ({FORMAT}), nor KITTI labels, nor recorded calls with labels"
+            f"{path} holds no sample: neither manifests ({FORMAT}), nor KITTI labels, nor nuScenes tables, nor "
+            "recorded calls with labels"
         )
 
 
@@ -81,6 +83,7 @@ def _in_folder(folder: Path, project: str) -> Iterator[FoundSample | BadFile]:
             yield _read(file)
     for reader, source in (
         (kitti_folder.iter_manifests, folder),
+        (nuscenes_folder.iter_manifests, folder),
         (call_folder.iter_manifests, folder),
     ):
         try:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.contracts.annotations import Annotation
 from services.contracts.label_base import LabelBase
-from services.contracts.manifest import Calibration, Modality
+from services.contracts.manifest import Calibration, Clock, Modality
 from services.contracts.validation import places_of
 from services.formats.spoken import LineError, identifier
 
@@ -56,6 +56,7 @@ class StreamFacts:
         coordinate_frame: Name of the frame in which its labels are.
         calibration: How the sensor sees the world.
         items: Its images or sweeps, where the format names them one by one.
+        clock: When they were taken, where the format says so one by one.
     """
 
     id: str
@@ -67,6 +68,7 @@ class StreamFacts:
     coordinate_frame: str | None = None
     calibration: Calibration | None = None
     items: tuple[StreamItem, ...] = ()
+    clock: Clock | None = None
 
 
 @dataclass(frozen=True, slots=True)
