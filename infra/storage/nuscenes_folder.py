@@ -1,11 +1,12 @@
 """Sample manifests from a folder of nuScenes tables: one for each scene, and one for each keyframe where that is exact.
 
 A scene is one sample: its objects are followed through time, in the one frame that the LiDAR had at the first
-keyframe, and its sensors' clocks are compared. Where the vehicle moved, no one transform ties a camera to that frame, so
-the sample has none, and the check of cuboids against camera boxes is not applicable rather than wrong by the way driven.
-If the tables hold boxes on images too (``image_annotations``), every keyframe that has some is a sample of its own
-besides: its boxes, its cuboids in the LiDAR's frame, its files, and the exact transform of each camera, the vehicle's
-motion between the two moments included. ``docs/decisions/0006-nuscenes-scenes-and-keyframes.md`` has the figures.
+keyframe, and its sensors' clocks are compared. Where the vehicle moved, no one transform ties a camera to that frame,
+so the sample has none, and the check of cuboids against camera boxes is not applicable rather than wrong by the way
+driven. If the tables hold boxes on images too (``image_annotations``), every keyframe that has some is a sample of
+its own besides: its boxes, its cuboids in the LiDAR's frame, its files, and the exact transform of each camera, the
+vehicle's motion between the two moments included. ``docs/decisions/0006-nuscenes-scenes-and-keyframes.md`` has the
+figures.
 """
 
 from __future__ import annotations

@@ -229,6 +229,9 @@ class _Reader:
             if channel not in recording.sensors or recording.sensors[channel].modality != "camera":
                 raise node["sample_data_token"].bad(f"a box belongs on an image, and {channel} is no camera")
             fields = box_fields(node)
+            if node.get("num_lidar_pts") is not None:
+                why = "a box on an image counts no points; its cuboid does"
+                self._intake.drop_often(node.source, "num_lidar_pts", why)
             self._intake.add(
                 f"{node.source}{node.at}",
                 "image_annotation",
