@@ -1,8 +1,8 @@
 """Boxes on images as nuScenes' devkit exports them: one JSON array, ``image_annotations``, read as a label file.
 
 The other tables say nothing without each other, so they are read as a folder (:mod:`services.formats.nuscenes`). Here
-the array stands alone: attributes are tokens of a table that is not there and are listed; visibility has the tokens 1 to
-4 of the data set.
+the array stands alone: attributes are tokens of a table that is not there and are listed; visibility has the tokens 1
+to 4 of the data set.
 """
 
 from __future__ import annotations
