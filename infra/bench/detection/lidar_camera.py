@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,10 @@ from services.contracts.annotations import Annotation
 from services.contracts.labels_spatial import Cuboid
 from services.contracts.labels_visual import Box
 
+_Mistake = Callable[[Annotation], Annotation]
+
 CHECK = "lidar_camera"
+_LEAST_OBJECTS = 3
 CLIP_FRAMES = 20
 _MISPLACED = faults.MISPLACED
 _EDGE_PX = 5.0
@@ -125,6 +128,51 @@ def _late(sample: CheckSample, rng: np.random.Generator, *, frames: int) -> Inje
     return replace(sample, annotations=kept), frozenset()
 
 
+def _imported(sample: CheckSample, rng: np.random.Generator, *, mistake: str) -> Injected | None:
+    """Let an importer read all boxes, or all cuboids, in another convention."""
+    del rng
+    objects = {label.object_id for label in sample.annotations if isinstance(label, Cuboid)}
+    if len(objects) < _LEAST_OBJECTS:
+        return None
+    changed = tuple(_MISTAKES[mistake](label) for label in sample.annotations)
+    return replace(sample, annotations=changed), frozenset()
+
+
+def _on_boxes(change: Callable[[float, float, float, float], tuple[float, float, float, float]]) -> _Mistake:
+    return lambda label: label.model_copy(update={"box": change(*label.box)}) if isinstance(label, Box) else label
+
+
+def _on_cuboids(change: Callable[[Cuboid], dict[str, object]]) -> _Mistake:
+    return lambda label: label.model_copy(update=change(label)) if isinstance(label, Cuboid) else label
+
+
+def _lowered(cuboid: Cuboid) -> dict[str, object]:
+    x, y, z = cuboid.center_m
+    return {"center_m": (x, y, z - cuboid.size_m[2] / 2)}
+
+
+def _exchanged(cuboid: Cuboid) -> dict[str, object]:
+    length, width, height = cuboid.size_m
+    return {"size_m": (width, length, height)}
+
+
+def _mirrored(cuboid: Cuboid) -> dict[str, object]:
+    x, y, z = cuboid.center_m
+    a, b, c, d = cuboid.rotation_wxyz or (1.0, 0.0, 0.0, 0.0)
+    return {"center_m": (x, -y, z), "rotation_wxyz": (a, -b, c, -d)}
+
+
+_MISTAKES: dict[str, _Mistake] = {
+    "centre for corner": _on_boxes(lambda a, b, c, d: ((a + c) / 2, (b + d) / 2, (3 * c - a) / 2, (3 * d - b) / 2)),
+    "image half as large": _on_boxes(lambda a, b, c, d: (a / 2, b / 2, c / 2, d / 2)),
+    "image 1.5 times as large": _on_boxes(lambda a, b, c, d: (1.5 * a, 1.5 * b, 1.5 * c, 1.5 * d)),
+    "x and y exchanged": _on_boxes(lambda a, b, c, d: (b, a, d, c)),
+    "bottom for centre": _on_cuboids(_lowered),
+    "length and width exchanged": _on_cuboids(_exchanged),
+    "left for right": _on_cuboids(_mirrored),
+}
+
+
 FAULTS = (
     LabelFault(
         CHECK, "low_overlap", as_injection(faults.move_cuboid), also=_MISPLACED - {"low_overlap"},
@@ -153,5 +201,9 @@ FAULTS = (
     *(
         LabelFault(CHECK, "time_offset", partial(_late, frames=frames), name=f"cuboids {frames:+d} frames")
         for frames in (3, -3, 5)
+    ),
+    *(
+        LabelFault(CHECK, "importer_error", partial(_imported, mistake=mistake), name=f"importer: {mistake}")
+        for mistake in _MISTAKES
     ),
 )  # fmt: skip
