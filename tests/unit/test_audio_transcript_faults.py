@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from infra.bench.detection.audio_transcript import FAULTS, clean_samples
 from infra.bench.detection.fault import LabelFault
 from services.alignment.audio_transcript import check_audio_transcript
 from services.alignment.sample import CheckSample
+from services.alignment.suggestions import apply_suggestion
 from services.rules.rule_set import DEFAULT_RULE_SET
 from tests.unit.spoken_calls import DATA, needs_call, needs_sentences
 
@@ -37,3 +40,18 @@ def test_a_known_fault_in_recorded_speech_is_found_and_named(fault: LabelFault, 
         assert named, fault
         assert not concerned or any(not one.annotations or concerned & set(one.annotations) for one in named)
     assert injected
+
+
+@pytest.mark.parametrize("fault", [one for one in FAULTS if one.kind == "importer_error"], ids=lambda one: one.name)
+def test_times_in_another_unit_are_one_finding_whose_fix_leaves_none(
+    fault: LabelFault, recordings: list[CheckSample]
+) -> None:
+    for sample in recordings:
+        spoiled = fault.inject(sample, np.random.default_rng(0))
+        assert spoiled is not None
+        outcome = check_audio_transcript(spoiled[0], DEFAULT_RULE_SET)
+        (finding,) = outcome.findings
+        assert set(finding.explains) == {one.finding_id for one in outcome.folded}
+        assert finding.suggestion is not None
+        mended = replace(sample, annotations=apply_suggestion(spoiled[0].annotations, finding.suggestion))
+        assert check_audio_transcript(mended, DEFAULT_RULE_SET).findings == ()

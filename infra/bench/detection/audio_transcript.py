@@ -65,6 +65,20 @@ def _stretched(sample: CheckSample, rng: np.random.Generator, *, by: float) -> I
     )
 
 
+def _in_units(sample: CheckSample, rng: np.random.Generator, *, a_second: float) -> Injected | None:
+    """Write the transcript's times in another unit."""
+    del rng
+    return _with(
+        sample,
+        *(
+            one.model_copy(
+                update={"start_s": round(one.start_s * a_second, 3), "end_s": round(one.end_s * a_second, 3)}
+            )
+            for one in _segments(sample)
+        ),
+    )
+
+
 def _over_silence(sample: CheckSample, rng: np.random.Generator) -> Injected | None:
     """Add a segment in a pause of at least a second."""
     labels = [label for label in sample.annotations if isinstance(label, TranscriptSegment | SpeakerTurn)]
@@ -195,6 +209,10 @@ def _late(by_s: float) -> Inject:
 FAULTS = (
     *(LabelFault(CHECK, "offset", _late(by_s), name=f"{by_s:+g} s") for by_s in (0.5, 1.5, -1.5, 3.0)),
     *(LabelFault(CHECK, "drift", partial(_stretched, by=by), name=f"{by:+.1%}") for by in (0.01, -0.01, 0.03)),
+    *(
+        LabelFault(CHECK, "importer_error", partial(_in_units, a_second=a_second), name=f"times in {unit}")
+        for unit, a_second in (("milliseconds", 1e3), ("frames", 25.0), ("samples", 16_000.0), ("minutes", 1 / 60))
+    ),
     LabelFault(CHECK, "speech_untranscribed", as_injection(faults.lose_segment), name="segment lost"),
     LabelFault(CHECK, "text_over_silence", _over_silence, name="segment in a pause"),
     LabelFault(CHECK, "beyond_end", _beyond, name="1 to 4 s beyond the end"),
