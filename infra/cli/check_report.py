@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 from rich.text import Text
 
 from infra.checks.batch import CheckedSample
-from infra.cli.console import output, plain
+from infra.cli.console import losses_document, output, plain, told_in_short
 from services.contracts.findings import SEVERITY_ORDER, Finding
 from services.errors import ConcordError
 
@@ -63,6 +63,7 @@ def as_json(result: CheckResult) -> dict[str, Any]:
                 "findings": [_dump(finding) for finding in sample.report.findings],
                 "folded": [_dump(finding) for finding in sample.report.folded],
                 "not_applicable": [_dump(item) for item in sample.report.not_applicable],
+                "dropped": losses_document(sample.losses),
             }
             for sample in result.samples
         ],
@@ -295,6 +296,8 @@ def print_text(result: CheckResult, seconds: float) -> None:
                 console.print(plain(f"           suggestion: {finding.suggestion.summary}"), style="dim")
         for item in sample.report.not_applicable:
             console.print(plain(f"  n/a      {item.check}: {item.reason}"), style="dim")
+        for losses in sample.losses:
+            console.print(plain(f"  dropped  {told_in_short(losses)}"), style="dim")
     summary = _summary(result)
     severities = ", ".join(f"{count} {name}" for name, count in reversed(summary["by_severity"].items()) if count)
     console.print(
