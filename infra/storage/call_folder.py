@@ -35,7 +35,7 @@ def iter_manifests(folder: Path, project: str) -> Iterator[SampleManifest]:
         LabelPath(path, form)
         for path in folder.iterdir()
         if path.suffix.lower() in ENDINGS and path.is_file()
-        if (form := label_format(path)) in SPOKEN and form is not None and neighbours.recording(path) is not None
+        if (form := label_format(path)) is not None and form in SPOKEN and neighbours.recording(path) is not None
     ]
     for document in read_documents(found, folder, neighbours):
         if isinstance(document, BadFile):

@@ -12,8 +12,6 @@ from pydantic import ValidationError
 from infra.storage.found import BadFile, FoundDocument, FoundSample
 from infra.storage.neighbours import Neighbours, media_type_of, modality_of, sha256_of
 from services.contracts.annotations import Annotation
-from services.contracts.label_base import Author
-from services.contracts.labels_language import Relation
 from services.contracts.manifest import Clock, LabelFormat, SampleManifest, Stream
 from services.contracts.validation import places_of
 from services.errors import AssetMissingError, ConcordError, InvalidInputError, PayloadTooLargeError
@@ -87,9 +85,9 @@ def _read(item: LabelPath, *, carry_cuboids: bool) -> ImportResult:
     except OSError as error:
         raise AssetMissingError(f"{item.path} can not be read: {error.strerror}") from error
     try:
-        return read_bare(item.form, data, name=item.path.name, carry_cuboids=carry_cuboids)
+        return read_bare(item.form, data, name=str(item.path), carry_cuboids=carry_cuboids)
     except ConcordError as error:
-        named = error.detail if item.path.name in error.detail else f"{item.path.name}: {error.detail}"
+        named = error.detail if str(item.path) in error.detail else f"{item.path}: {error.detail}"
         raise type(error)(named, places=error.places) from error
 
 
@@ -102,10 +100,10 @@ def _together(read: Sequence[tuple[LabelPath, ImportResult]], name: str, recordi
         for number, (item, own) in enumerate(read):
             # The checks take labels of different authors as versions of one another, so each file has its own.
             twin = sum(other.form == item.form for other, _ in read[:number])
-            author = Author(kind="importer", id=item.form if not twin else f"{item.form}-{twin + 1}")
-            renamed = {label.id: f"{author.id}-{label.id}" for label in own.annotations if label.id in labels}
+            mark = f"-{twin + 1}" if twin else ""
+            renamed = {label.id: f"{item.form}{mark}-{label.id}" for label in own.annotations if label.id in labels}
             for label in own.annotations:
-                labels[renamed.get(label.id, label.id)] = _renamed(label, renamed, author)
+                labels[renamed.get(label.id, label.id)] = _renamed(label, renamed, mark)
         lengths = [facts.duration_s for _, own in read for facts in own.streams if facts.duration_s is not None]
         facts = StreamFacts(AUDIO_STREAM, modality="audio", duration_s=max(lengths, default=None))
         result = ImportResult(tuple(labels.values()), (facts,), tuple(d for _, own in read for d in own.dropped))
@@ -115,13 +113,13 @@ def _together(read: Sequence[tuple[LabelPath, ImportResult]], name: str, recordi
     return FoundDocument(name, first.form, tuple(item.path for item, _ in read), result, losses, recording)
 
 
-def _renamed(label: Annotation, renamed: dict[str, str], author: Author) -> Annotation:
-    changes: dict[str, object] = {"author": author}
+def _renamed(label: Annotation, renamed: dict[str, str], mark: str) -> Annotation:
+    changes: dict[str, object] = {}
+    if mark and label.author is not None:
+        changes["author"] = label.author.model_copy(update={"id": f"{label.author.id}{mark}"})
     if label.id in renamed:
         changes["id"] = renamed[label.id][:200]
-    if isinstance(label, Relation):
-        changes |= {end: renamed.get(name, name) for end, name in (("from_id", label.from_id), ("to_id", label.to_id))}
-    return label.model_copy(update=changes)
+    return label.model_copy(update=changes) if changes else label
 
 
 def samples_of(

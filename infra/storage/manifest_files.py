@@ -167,9 +167,9 @@ def _labels_among(
 
 def _files_of(manifest: SampleManifest) -> Iterator[Path]:
     """Yield the files that a manifest names: its assets, and its labels in formats of their own."""
-    for item in (*manifest.streams, *manifest.label_files):
-        if item.uri is not None and item.uri.startswith("file:"):
-            yield Path(unquote(urlsplit(item.uri).path)).resolve()
+    for uri in (*(item.uri for item in manifest.streams), *(item.uri for item in manifest.label_files)):
+        if uri is not None and uri.startswith("file:"):
+            yield Path(unquote(urlsplit(uri).path)).resolve()
 
 
 def _looks_like_kitti(folder: Path) -> bool:

@@ -20,6 +20,7 @@ from services.contracts.labels_language import (
     Sentiment,
     Summary,
     TextClassification,
+    TranscriptSegment,
 )
 from services.contracts.labels_spatial import Cuboid
 from services.contracts.labels_visual import (
@@ -39,6 +40,7 @@ from services.errors import InvalidInputError
 from services.formats.label_file import import_label_file
 from services.formats.openlabel import only_lidar, read_openlabel
 from services.formats.result import Dropped, ImportResult, StreamFacts, StreamItem, identifier_or_none
+from services.formats.textgrid import level_of
 
 NEEDS_CALIBRATION: frozenset[str] = frozenset({"kitti", "kitti_tracking", "ab3dmot"})
 """Formats whose labels mean something together with the calibration of their camera only."""
@@ -119,7 +121,32 @@ def read_bare(form: LabelFormat, data: bytes, *, name: str, carry_cuboids: bool 
         streams=(Stream(id=stream, modality="video"),),
     )
     result = import_label_file(LabelFile(format=form, uri=name, stream=stream), manifest, data)
+    if form == "textgrid":
+        result = replace(result, annotations=_by_level(result.annotations))
     return result if result.streams else replace(result, streams=(StreamFacts(stream),))
+
+
+def _by_level(labels: tuple[Annotation, ...]) -> tuple[Annotation, ...]:
+    """Give each level of speech, such as words and phrases, an author: they are versions of one another."""
+    levels = {
+        label.id: level_of(str(label.attributes.get("tier")))
+        for label in labels
+        if isinstance(label, TranscriptSegment)
+    }
+    if len(set(levels.values()) - {None}) < 2:
+        return labels
+    return tuple(
+        label
+        if label.author is None or (level := levels.get(label.id)) is None
+        else label.model_copy(
+            update={
+                "author": label.author.model_copy(
+                    update={"id": identifier_or_none(f"{label.author.id}-{level}") or label.author.id}
+                )
+            }
+        )
+        for label in labels
+    )
 
 
 def parts_of(form: str, result: ImportResult) -> tuple[Part, ...]:
