@@ -148,7 +148,8 @@ def _losses(document: FoundDocument, part: Part, *, whole: bool) -> tuple[FileLo
     """Return what a part's files lost; the losses of several files are told apart by the files they came from."""
     if len(document.paths) == 1:
         return (FileLosses(document.paths[0].name, part.dropped),) if part.dropped else ()
-    own = tuple(lost for lost in part.dropped if not any(lost in losses.dropped for losses in document.losses))
+    known = {lost for losses in document.losses for lost in losses.dropped}
+    own = tuple(lost for lost in part.dropped if lost not in known)
     more = (FileLosses(document.paths[0].name, own),) if own else ()
     return (*document.losses, *more) if whole else more
 

@@ -113,7 +113,16 @@ def _named(
             yield BadFile(file, AssetMissingError(f"{file} can not be read: {error.strerror}"))
             continue
         if form is None:
-            yield _read(file)
+            yield (
+                _read(file)
+                if _is_json(file)
+                else BadFile(
+                    file,
+                    InvalidInputError(
+                        f"{file} is neither a sample manifest ({FORMAT}) nor a label file that Concord can read"
+                    ),
+                )
+            )
         else:
             labelled.append(LabelPath(file, form))
     root = Path(os.path.commonpath([item.path.parent.resolve() for item in labelled])) if labelled else Path()
@@ -180,6 +189,11 @@ def _says_it_is_one(file: Path) -> bool:
     """Whether a file names the format; other JSON beside manifests is none of our business."""
     with file.open("rb") as content:
         return FORMAT.encode() in content.read(MAX_MANIFEST_BYTES)
+
+
+def _is_json(file: Path) -> bool:
+    with file.open("rb") as content:
+        return content.read(1_024).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
 
 
 def _read(file: Path) -> FoundSample | BadFile:
