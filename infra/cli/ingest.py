@@ -74,7 +74,7 @@ def in_batches(events: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]
 
 
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Manifests, folders of them, KITTI or call folders.")],
+    paths: Annotated[list[Path], typer.Argument(help="Manifests, label files, folders of either, KITTI folders.")],
     project: Annotated[
         str | None, typer.Option(help="Post to this project, whatever the manifests say.", metavar="PROJECT")
     ] = None,

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from infra.cli.main import app
 from infra.storage.found import BadFile, FoundSample
 from infra.storage.manifest_files import find_samples
-from tests.unit.formats.samples import DATA, needs_data
+from tests.unit.formats.samples import DATA, needs_data, only_concord_errors
 
 VTT = "WEBVTT\n\nNOTE made by hand\n\n00:01.000 --> 00:02.000\n<v anna>good morning</v>\n"
 RTTM = "SPKR-INFO talk 1 <NA> <NA> <NA> unknown anna <NA>\nSPEAKER talk 1 1.0 1.0 <NA> <NA> anna <NA> <NA>\n"
@@ -310,3 +310,27 @@ def test_a_real_trackers_output_is_checked_where_the_ground_truth_is_clean(tmp_p
     read = samples(tmp_path)
     assert read["TUD-gt"]["findings"] == []
     assert {finding["check"] for finding in read["TUD-test"]["findings"]} == {"track_identity"}
+
+
+@needs_data
+@pytest.mark.parametrize(
+    "name",
+    [
+        "coco_mmpose/tests/data/posetrack18/annotations/val/003418_mpii_test.json",
+        "labelstudio_converter/tests/data/test_export_csv/csv_test.json",
+        "openlabel_vcd/tests/etc/openlabel100_test_VCD420_to_OpenLABEL100_dmd.json",
+        "praatio/examples/files/bobby_words.TextGrid",
+        "pyannote_call/sample.rttm",
+        "mot_motmetrics/TUD-Campus/gt.txt",
+    ],
+)
+def test_a_damaged_document_is_samples_or_an_error_with_a_sentence(tmp_path: Path, name: str) -> None:
+    path = tmp_path / Path(name).name
+
+    def read(data: bytes) -> None:
+        path.write_bytes(data)
+        for item in find_samples(path, project="p"):
+            if isinstance(item, BadFile):
+                raise item.error
+
+    assert only_concord_errors((DATA / name).read_bytes(), read, cuts=20, flips=40) > 0
