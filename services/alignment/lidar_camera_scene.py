@@ -121,8 +121,8 @@ class Scene:
         """
         size = np.array([self.camera.width_px, self.camera.height_px] * 2)
         cut = np.clip(self.boxes.boxes_px, 0.0, size)
-        inside = (cut[:, 2:] > cut[:, :2]).all(axis=1)
-        boxes = np.where(inside[:, None], cut, self.boxes.boxes_px)
+        inside = np.all(cut[:, 2:] > cut[:, :2], axis=1, keepdims=True)
+        boxes = np.where(inside, cut, self.boxes.boxes_px)
         return replace(self, boxes=replace(self.boxes, boxes_px=boxes))
 
     def delayed(self, frames: int) -> Scene:
