@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from infra.cli.main import app
 from infra.storage.decode import decode_stream
-from infra.storage.manifest_files import BadFile, FoundSample, find_samples
+from infra.storage.found import BadFile, FoundSample
+from infra.storage.manifest_files import find_samples
 from infra.storage.nuscenes_folder import find_tables, iter_manifests
 from services.contracts.labels_spatial import Cuboid
 from services.contracts.manifest import Stream
@@ -109,12 +110,12 @@ def test_check_is_clean_on_exact_tables_and_finds_what_is_wrong(tmp_path: Path) 
 
 def test_a_missing_table_and_a_broken_one_are_bad_files(root: Path) -> None:
     (root / "v1.0-mini" / "ego_pose.json").unlink()
-    (bad,) = find_samples(root, "av")
+    (bad,) = find_samples(root, project="av")
     assert isinstance(bad, BadFile)
     assert isinstance(bad.error, AssetMissingError)
     assert "ego_pose.json missing; add the tables of the same version" in bad.error.detail
     (root / "v1.0-mini" / "ego_pose.json").write_text('[{"token": "x", "trans')
-    (bad,) = find_samples(root, "av")
+    (bad,) = find_samples(root, project="av")
     assert isinstance(bad, BadFile)
     assert isinstance(bad.error, MalformedJsonError)
     assert str(root) in bad.error.detail
@@ -129,7 +130,7 @@ def test_a_scene_that_is_wrong_does_not_take_those_before_with_it(tmp_path: Path
     second["sample_annotation"][5]["rotation"] = [0.5, 0.0, 0.0, 0.0]
     for name, rows in first.items():
         (tables / f"{name}.json").write_text(json.dumps(rows if name in shared else [*rows, *second[name]]))
-    good, bad = find_samples(tmp_path, "av")
+    good, bad = find_samples(tmp_path, project="av")
     assert isinstance(good, FoundSample)
     assert good.manifest.sample_id == "nuscenes-scene-0001"
     assert isinstance(bad, BadFile)
@@ -141,7 +142,7 @@ def test_other_folders_of_json_are_no_tables(tmp_path: Path) -> None:
         (tmp_path / f"{name}.json").write_text('{"token": "x"}')
     assert not find_tables(tmp_path)
     with pytest.raises(InvalidInputError, match="nor nuScenes tables"):
-        list(find_samples(tmp_path, "av"))
+        list(find_samples(tmp_path, project="av"))
     assert list(iter_manifests(tmp_path / "nowhere", "av")) == []
 
 

@@ -31,7 +31,7 @@ from tests.unit.formats.samples import only_concord_errors
 def _corners(cuboid: Cuboid) -> np.ndarray:
     assert cuboid.rotation_wxyz is not None
     turn = matrices_from_quaternions(cuboid.rotation_wxyz)
-    return cuboid_corners(np.array([cuboid.center_m]), np.array([cuboid.size_m]), turn[None])[0]
+    return np.asarray(cuboid_corners(np.array([cuboid.center_m]), np.array([cuboid.size_m]), turn[None])[0])
 
 
 def _rows(maker: Maker, folder: Path) -> SceneRows:
