@@ -7,18 +7,20 @@ follows objects in the global frame sees them move with the vehicle.
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 
 from services.alignment.extrinsics import transform_between
 from services.alignment.geometry import Floats, quaternion_from_matrix
 from services.contracts.annotations import Annotation
-from services.contracts.labels_spatial import SpatialTrack
+from services.contracts.labels_spatial import Cuboid, SpatialTrack
 from services.contracts.labels_visual import Track
 from services.contracts.manifest import SampleManifest, Stream
 from services.errors import InvalidInputError
 from services.formats.nuscenes_recording import Keyframe, Pose, Recording, Sensor, SensorModality, Shot
-from services.formats.nuscenes_writer import made_token
+from services.formats.nuscenes_writer import NuscenesExport, made_token, write_nuscenes
 from services.formats.result import Dropped
 
 _MODALITIES: dict[str, SensorModality] = {"image": "camera", "video": "camera", "lidar": "lidar", "radar": "radar"}
@@ -80,6 +82,33 @@ def recording_of(
         sensors=sensors,
     )
     return recording, tuple(dropped)
+
+
+def write_sample(
+    manifest: SampleManifest, annotations: tuple[Annotation, ...], *, lidar: str | None = None
+) -> NuscenesExport:
+    """Return a sample as tables of one scene, and what they do not hold.
+
+    Args:
+        manifest: What was recorded.
+        annotations: The labels.
+        lidar: Id of the stream that has the cuboids; the LiDAR or radar with the most cuboids if left out.
+
+    Raises:
+        InvalidInputError: There is no such LiDAR or radar stream, or none at all.
+    """
+    if lidar is None:
+        counts = Counter(label.stream for label in annotations if isinstance(label, Cuboid))
+        spatial = [stream.id for stream in manifest.streams if stream.modality in ("lidar", "radar")]
+        if not spatial:
+            raise InvalidInputError(
+                f"{manifest.sample_id} has no LiDAR stream, and nuScenes' tables hold cuboids of one; "
+                "write boxes of images as another format"
+            )
+        lidar = max(spatial, key=lambda name: counts[name])
+    recording, dropped = recording_of(manifest, lidar=lidar, annotations=annotations)
+    export = write_nuscenes([(recording, annotations)], lidar=lidar)
+    return replace(export, dropped=(*dropped, *export.dropped))
 
 
 def _sensor(sample: str, stream: Stream, modality: SensorModality, pose: Floats, times: list[int]) -> Sensor:
