@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,15 +27,20 @@ from infra.cli.console import (
 )
 from infra.storage.assets import FileAssetReader
 from infra.storage.found import BadFile, FoundDocument, FoundSample
-from infra.storage.manifest_files import asset_root, find_sources
+from infra.storage.manifest_files import asset_root, find_samples, find_sources
 from infra.telemetry.logging import configure_logging
 from services.contracts.annotations import Annotation
+from services.contracts.manifest import SampleManifest
 from services.errors import ConcordError, InvalidInputError
 from services.formats.bare import NEEDS_CALIBRATION, parts_of
 from services.formats.exporters import EXPORTERS, Outgoing, export_labels, facts_of
+from services.formats.nuscenes_sample import write_sample
+from services.formats.nuscenes_writer import NuscenesExport
 from services.formats.result import Dropped, ExportResult, FileLosses
 
 _REASONS_SHOWN = 10
+_TABLES = "nuscenes"
+_FORMATS = sorted([*EXPORTERS, _TABLES])
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +50,13 @@ class _Read:
     source: Path
     outgoing: Outgoing
     losses: tuple[FileLosses, ...]
+    manifest: SampleManifest | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Converted:
     read: _Read
-    result: ExportResult
+    result: ExportResult | NuscenesExport
     out: Path | None
 
     @property
@@ -68,7 +74,7 @@ class _Converted:
 def convert(
     source: Annotated[Path, typer.Argument(help="A label file, a manifest, or a folder of either.")],
     *,
-    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help=f"One of {', '.join(sorted(EXPORTERS))}.")],
+    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help=f"One of {', '.join(_FORMATS)}.")],
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="A new file, or a folder for several documents; standard output if left out."),
@@ -84,23 +90,23 @@ def convert(
     Exit 0: written. Exit 2: something could not be read or written. Nothing is ever overwritten.
     """
     configure_logging(level="ERROR", form="console")
-    if to not in EXPORTERS:
-        raise InvalidInputError(f"labels are not written as {to!r}; formats are {', '.join(sorted(EXPORTERS))}")
-    read, errors = _read(source, tuple(assets or ()), carry_cuboids=to in NEEDS_CALIBRATION)
+    if to not in _FORMATS:
+        raise InvalidInputError(f"labels are not written as {to!r}; formats are {', '.join(_FORMATS)}")
+    if to == _TABLES and out is None:
+        raise InvalidInputError("nuScenes' tables are several files; name a new folder for them with --out")
+    read, errors = _read(source, to, tuple(assets or ()))
     places = _places(read, to, out)
-    converted = [
-        _Converted(item, export_labels(to, item.outgoing, stream=stream), place)
-        for item, place in zip(read, places, strict=True)
-    ]
+    converted = [_Converted(item, _export(item, to, stream), place) for item, place in zip(read, places, strict=True)]
     for item in converted:
         if item.out is not None:
-            _write(item.out, item.result.data)
+            _write(item.out, item.result)
     if json_output:
         print_json(_document(converted, to, errors))
     else:
         if out is None:
             for item in converted:
-                typer.echo(item.result.data, nl=False)
+                if isinstance(item.result, ExportResult):
+                    typer.echo(item.result.data, nl=False)
         _print(converted, to, messages() if out is None else output())
     for path, error in errors:
         print_problem(error.detail if str(path) in error.detail else f"{path}: {error.detail}", error.places)
@@ -108,18 +114,28 @@ def convert(
         raise typer.Exit(EXIT_BAD_INPUT)
 
 
-def _read(
-    source: Path, assets: Sequence[Path], *, carry_cuboids: bool
-) -> tuple[list[_Read], list[tuple[Path, ConcordError]]]:
+def _export(read: _Read, to: str, stream: str | None) -> ExportResult | NuscenesExport:
+    if to != _TABLES or read.manifest is None:
+        return export_labels(to, read.outgoing, stream=stream)
+    return write_sample(read.manifest, read.outgoing.annotations, lidar=stream)
+
+
+def _read(source: Path, to: str, assets: Sequence[Path]) -> tuple[list[_Read], list[tuple[Path, ConcordError]]]:
     """Return the labels behind ``source``, one entry a document or sample, and what could not be read.
 
-    Cuboids stay in the frame that a document has them in, unless the format that is written wants the LiDAR's.
+    Cuboids stay in the frame that a document has them in, unless the format that is written wants the LiDAR's. Tables
+    hold what was recorded besides labels, so for them every document is a sample.
     """
     read: list[_Read] = []
     errors: list[tuple[Path, ConcordError]] = []
     roots = tuple(root.resolve() for root in (asset_root(source), *assets))
     reader = FileAssetReader(roots, ASSET_MAX_BYTES, ASSET_TIMEOUT_S)
-    for found in find_sources(source, project=PROJECT, assets=assets, carry_cuboids=carry_cuboids):
+    sources: Iterator[FoundSample | FoundDocument | BadFile] = (
+        find_samples(source, project=PROJECT, assets=assets)
+        if to == _TABLES
+        else find_sources(source, project=PROJECT, assets=assets, carry_cuboids=to in NEEDS_CALIBRATION)
+    )
+    for found in sources:
         try:
             if isinstance(found, BadFile):
                 errors.append((found.path, found.error))
@@ -152,7 +168,8 @@ def _as_told(labels: Iterable[Annotation]) -> tuple[Annotation, ...]:
 async def _of_sample(found: FoundSample, reader: FileAssetReader) -> _Read:
     labels, losses = await read_labels(found.manifest, reader)
     streams = tuple(facts_of(stream) for stream in found.manifest.streams)
-    return _Read(found.path, Outgoing(found.manifest.sample_id, labels, streams), losses)
+    outgoing = Outgoing(found.manifest.sample_id, labels if found.has_manifest else _as_told(labels), streams)
+    return _Read(found.path, outgoing, (*found.losses, *losses), found.manifest)
 
 
 def _places(read: Sequence[_Read], to: str, out: Path | None) -> list[Path | None]:
@@ -168,7 +185,7 @@ def _places(read: Sequence[_Read], to: str, out: Path | None) -> list[Path | Non
     if len(read) > 1 or out.is_dir():
         if out.exists() and not out.is_dir():
             raise InvalidInputError(f"there are {len(read)} documents to write and {out} is a file; name a folder")
-        ending = EXPORTERS[to].ending
+        ending = "" if to == _TABLES else EXPORTERS[to].ending
         names = Counter[str]()
         places = []
         for item in read:
@@ -183,11 +200,15 @@ def _places(read: Sequence[_Read], to: str, out: Path | None) -> list[Path | Non
     return list(places)
 
 
-def _write(place: Path, data: bytes) -> None:
+def _write(place: Path, result: ExportResult | NuscenesExport) -> None:
+    files = {place: result.data} if isinstance(result, ExportResult) else {
+        place / f"{name}.json": data for name, data in result.tables.items()
+    }  # fmt: skip
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with place.open("xb") as file:
-            file.write(data)
+        for path, data in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as file:
+                file.write(data)
     except OSError as error:
         raise InvalidInputError(f"{place} can not be written: {error.strerror}") from error
 
@@ -199,7 +220,11 @@ def _document(converted: Sequence[_Converted], to: str, errors: Sequence[tuple[P
             {
                 "source": str(item.read.source),
                 "name": item.read.outgoing.name,
-                **({"document": item.result.text} if item.out is None else {"out": str(item.out)}),
+                **(
+                    {"document": item.result.text}
+                    if isinstance(item.result, ExportResult) and item.out is None
+                    else {"out": str(item.out)}
+                ),
                 "labels": item.labels,
                 "written": item.written,
                 "dropped_on_read": losses_document(item.read.losses),

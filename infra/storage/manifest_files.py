@@ -1,4 +1,4 @@
-"""Find the samples behind a path: manifests, label files, folders of either, KITTI folders."""
+"""Find the samples behind a path: manifests, label files, folders of either, KITTI folders, nuScenes tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from infra.storage import kitti_folder
+from infra.storage import kitti_folder, nuscenes_folder
 from infra.storage.found import BadFile, FoundDocument, FoundSample
 from infra.storage.label_documents import (
     ENDINGS,
@@ -34,8 +34,8 @@ def find_samples(*paths: Path, project: str, assets: Sequence[Path] = ()) -> Ite
     """Yield every sample behind ``paths``, in a stable order; formats are told by content, not by name.
 
     Args:
-        paths: Manifests, label files, and folders that are searched for them and for KITTI labels. Label files of one
-            recording that are named together become one sample.
+        paths: Manifests, label files, and folders that are searched for them, for KITTI labels and for nuScenes tables.
+            Label files of one recording that are named together become one sample.
         project: The project of samples whose format names none.
         assets: Further folders in which the recordings and pictures of label files may lie.
 
@@ -68,7 +68,7 @@ def find_sources(
         if not count:
             raise InvalidInputError(
                 f"{group[0]} holds no sample: neither manifests ({FORMAT}), nor KITTI labels with their calibration, "
-                f"nor label files of a format that Concord knows"
+                f"nor nuScenes tables, nor label files of a format that Concord knows"
             )
 
 
@@ -147,6 +147,11 @@ def _in_folder(
     except AssetMissingError as error:
         if _looks_like_kitti(folder):
             yield BadFile(folder, error)
+    except ConcordError as error:
+        yield BadFile(folder, error)
+    try:
+        for manifest in nuscenes_folder.iter_manifests(folder, project):
+            yield FoundSample(manifest, folder)
     except ConcordError as error:
         yield BadFile(folder, error)
     left = [file for file in files if file not in manifests and file.resolve() not in named]

@@ -106,7 +106,9 @@ def read_bare(form: LabelFormat, data: bytes, *, name: str, carry_cuboids: bool 
             "calib/ beside the labels, or name the file in label_files of a manifest whose stream has a calibration"
         )
     if form not in _STREAMS:
-        raise InvalidInputError(f"{name}: a document of format {form} is not read on its own; give the whole data set")
+        raise InvalidInputError(
+            f"{name}: a document of format {form} is not read on its own; give the folder of all its tables"
+        )
     stream = _STREAMS[form]
     author = Author(kind="importer", id=form)
     if form == "openlabel":

@@ -71,7 +71,7 @@ def _by_keys(text: str) -> LabelFormat | None:
         found = "datumaro"
     elif "result" in keys and keys & {"annotations", "predictions"} and keys & {"data", "from_name", "completed_by"}:
         found = "label_studio"
-    elif "token" in keys and text.startswith("["):
+    elif text.startswith("[") and ("token" in keys or {"sample_data_token", "bbox_corners"} <= keys):
         found = "nuscenes"
     elif {"image_id", "category_id"} <= keys or (
         "images" in keys and keys & {"file_name", "annotations", "categories"}

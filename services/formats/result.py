@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.contracts.annotations import Annotation
 from services.contracts.label_base import LabelBase
-from services.contracts.manifest import Calibration, Modality
+from services.contracts.manifest import Calibration, Clock, Modality
 from services.contracts.validation import places_of
 from services.formats.spoken import LineError, identifier
 
@@ -71,6 +71,7 @@ class StreamFacts:
         coordinate_frame: Name of the frame in which its labels are.
         calibration: How the sensor sees the world.
         items: Its images or sweeps, where the format names them one by one.
+        clock: When they were taken, where the format says so one by one.
     """
 
     id: str
@@ -82,6 +83,7 @@ class StreamFacts:
     coordinate_frame: str | None = None
     calibration: Calibration | None = None
     items: tuple[StreamItem, ...] = ()
+    clock: Clock | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,12 +195,24 @@ class Losses:
                 lost += [f"attributes.{key}" for key in value if f"attributes.{key}" not in kept]
             else:
                 lost.append(name)
-        if lost:
-            self.part(label, ", ".join(lost), f"{self.format_name} has no place for it")
+        for names in _lines(lost):
+            self.part(label, names, f"{self.format_name} has no place for it")
 
     def result(self, data: bytes | str) -> ExportResult:
         """Return the document with what it does not hold."""
         return ExportResult(data.encode() if isinstance(data, str) else data, tuple(self.dropped))
+
+
+def _lines(names: Iterable[str]) -> Iterator[str]:
+    """Yield names with commas between them, as many at a time as are not cut."""
+    line = ""
+    for name in names:
+        if line and len(line) + len(name) + 2 > _MAX_WORDS:
+            yield line
+            line = ""
+        line = f"{line}, {name}" if line else name
+    if line:
+        yield line
 
 
 def shortened(text: str) -> str:

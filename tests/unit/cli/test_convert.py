@@ -8,8 +8,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from infra.cli.main import app
+from infra.storage.found import FoundSample
 from infra.storage.label_documents import label_format
+from infra.storage.manifest_files import find_samples
 from services.contracts.annotations import Annotation
+from services.contracts.labels_spatial import Cuboid
 from services.contracts.manifest import LabelFormat
 from services.formats.bare import read_bare
 from services.formats.exporters import EXPORTERS
@@ -211,3 +214,34 @@ def test_bad_input_exits_2_and_writes_nothing(tmp_path: Path, text: str, form: s
 def test_what_is_not_there_exits_2(tmp_path: Path) -> None:
     result = run(tmp_path / "gone", "--to", "srt")
     assert (result.exit_code, "there is nothing at" in result.stderr) == (2, True)
+
+
+@needs_data
+def test_samples_become_tables_that_are_read_again(tmp_path: Path) -> None:
+    result = run(DATA / "kitti_object", "--to", "nuscenes", "--out", tmp_path / "tables", "--json")
+    assert result.exit_code == 0, result.output
+    documents = {document["name"]: document for document in json.loads(result.stdout)["documents"]}
+    found = [item for item in find_samples(tmp_path / "tables", project="p") if isinstance(item, FoundSample)]
+    read = {item.manifest.sample_id.removeprefix("nuscenes-"): item.manifest for item in found}
+    scenes = {name: manifest for name, manifest in read.items() if name in documents}
+    assert scenes.keys() == documents.keys()
+    before = {item.manifest.sample_id: item.manifest for item in find_samples(DATA / "kitti_object", project="p")
+              if isinstance(item, FoundSample)}  # fmt: skip
+    for name, scene in scenes.items():
+        # A scene has the cuboids; its one keyframe has the boxes on the image as well.
+        assert documents[name]["written"] == len(read[f"{name}-0000"].annotations) > len(scene.annotations)
+        cuboids = {label.id: label for label in scene.annotations if isinstance(label, Cuboid)}
+        assert cuboids
+        for label in before[name].annotations:
+            if isinstance(label, Cuboid):
+                assert cuboids[label.id].center_m == pytest.approx(label.center_m, abs=1e-6)
+                assert cuboids[label.id].size_m == label.size_m
+
+
+def test_tables_need_a_folder_and_a_lidar(tmp_path: Path) -> None:
+    (tmp_path / "call.vtt").write_text(VTT)
+    result = run(tmp_path / "call.vtt", "--to", "nuscenes")
+    assert (result.exit_code, "name a new folder for them with --out" in result.output) == (2, True)
+    result = run(tmp_path / "call.vtt", "--to", "nuscenes", "--out", tmp_path / "tables")
+    assert (result.exit_code, "has no LiDAR stream" in result.output) == (2, True)
+    assert not (tmp_path / "tables").exists()
