@@ -228,7 +228,7 @@ def test_json_that_is_no_label_file_is_left_alone(tmp_path: Path) -> None:
         ("a.xml", "<annotations><image>", "line 1"),
         ("a.txt", "1,1,0,0,5,5,1,-1,-1,-1\n0,1,0,0,5,5,1,-1,-1,-1\n", "frames count from 1"),
         ("a.txt", "Car 0.00 0 -0.20 712.40 143.00 810.73 307.92 1.89 0.48 1.20 1.84 1.47 8.41 0.01\n", "calib/"),
-        ("a.json", '[{"token": "a", "sample_token": "b"}]', "whole data set"),
+        ("a.json", '[{"token": "a", "sample_token": "b"}]', "folder of all its tables"),
         ("a.json", '{"name": "x"}', "concord.sample/1"),
     ],
 )
