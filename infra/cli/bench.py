@@ -98,11 +98,16 @@ def bench_detection(
         print_json(report)
         return
     print_table(
-        ("check", "kind", "fault", "half", "injected", "found", "recall", "95 %", "precision", "s/1000 labels"),
+        (
+            "check", "kind", "fault", "half", "injected", "found", "recall", "95 %", "precision", "95 %",
+            "s/1000 labels",
+        ),
         [
             (
                 one.check, one.kind, one.fault, one.half, one.injected, one.found, one.recall,
-                f"{one.recall_low} to {one.recall_high}", one.precision, one.seconds_per_1000_labels,
+                f"{one.recall_low} to {one.recall_high}", one.precision,
+                "" if one.precision is None else f"{one.precision_low} to {one.precision_high}",
+                one.seconds_per_1000_labels,
             )
             for one in report.faults
             if one.injected
@@ -116,6 +121,11 @@ def bench_detection(
             if one.labels
         ],
     )
+    if report.known:
+        print_table(
+            ("check", "recordings as they are", "known disagreements", "known", "found", "other findings"),
+            [(one.check, one.recordings, one.disagreement, one.known, one.found, one.others) for one in report.known],
+        )
     for reason in report.left_out:
         console.print(plain(f"left out: {reason}"), style="yellow")
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from infra.checks.batch import Batch, CheckedSample, Failure, check_batch, find_batch
+from infra.checks.dataset import CheckedDataset, check_dataset
 from infra.checks.fix import FixedSample
 from infra.checks.plug_ins import FAILED, installed_checks
 from infra.cli.check_explain import explanation, matching, print_explanation
@@ -53,7 +54,7 @@ class FailOn(StrEnum):
     CRITICAL = "critical"
 
 
-PathsArgument = Annotated[list[Path], typer.Argument(help="Manifests, folders of them, KITTI or call folders.")]
+PathsArgument = Annotated[list[Path], typer.Argument(help="Manifests, label files, folders of either, KITTI folders.")]
 JobsOption = Annotated[
     int, typer.Option("--jobs", "-j", "--processes", min=1, max=64, help="How many samples are checked at once.")
 ]
@@ -97,8 +98,10 @@ def check(
     began = time.monotonic()
     batch = read_batch(paths, assets or ())
     samples, failures = check_with_progress(batch, rule_set, jobs)
+    together = check_dataset(samples, batch, rule_set)
+    samples = together.samples
     if explain is not None:
-        _explain(samples, explain, rule_set, as_document=form is Format.JSON)
+        _explain(together, explain, rule_set, as_document=form is Format.JSON)
         return
     fixed: list[FixedSample] | None = None
     if fix is not None:
@@ -110,6 +113,7 @@ def check(
         fail_on=fail_on.value,
         checks=sorted(installed_checks()),
         version=product_version(),
+        across=together.findings,
     )
     extra: dict[str, Any] = {}
     if fix is not None and fixed is not None:
@@ -154,8 +158,8 @@ def _render(directory: Path, samples: Sequence[CheckedSample], batch: Batch, rul
     return files
 
 
-def _explain(samples: list[CheckedSample], wanted: str, rules: RuleSet, *, as_document: bool) -> None:
-    found = matching(samples, wanted)
+def _explain(checked: CheckedDataset, wanted: str, rules: RuleSet, *, as_document: bool) -> None:
+    found = matching(checked, wanted)
     if as_document:
         print_json({"explanations": [explanation(*pair, rules, installed_checks()) for pair in found]})
         return

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from rich.text import Text
 
 from infra.checks.batch import CheckedSample
+from infra.checks.dataset import CheckedDataset
 from infra.cli.check_report import STYLE
 from infra.cli.console import jsonable, output, plain
 from services.alignment.engine import Check
@@ -39,13 +40,19 @@ class Threshold:
     changed: bool
 
 
-def matching(samples: Sequence[CheckedSample], wanted: str) -> list[tuple[CheckedSample, Finding]]:
+def matching(checked: CheckedDataset, wanted: str) -> list[tuple[CheckedSample, Finding]]:
     """Return the findings, folded ones too, whose id is ``wanted`` or begins with it.
+
+    A finding about several samples comes with each that it names, or with the first where it is about all.
 
     Raises:
         NotFoundError: There is none, or the beginning fits several ids.
     """
+    samples = checked.samples
     every = [(sample, finding) for sample in samples for finding in (*sample.report.findings, *sample.report.folded)]
+    for one in checked.findings:
+        named = [sample for sample in samples if sample.sample_id in one.samples] or samples[:1]
+        every += [(sample, one.finding) for sample in named]
     exact = [pair for pair in every if pair[1].finding_id == wanted]
     if exact:
         return exact

@@ -14,7 +14,8 @@ from xml.etree import ElementTree as ET
 from rich.text import Text
 
 from infra.checks.batch import CheckedSample
-from infra.cli.console import output, plain
+from infra.checks.dataset import DatasetFinding
+from infra.cli.console import losses_document, output, plain, told_in_short
 from services.contracts.findings import SEVERITY_ORDER, Finding
 from services.errors import ConcordError
 
@@ -34,6 +35,7 @@ class CheckResult:
         fail_on: The least severity that counts as a failure.
         checks: Ids of all checks.
         version: The product's version.
+        across: What several samples show together.
     """
 
     samples: Sequence[CheckedSample]
@@ -41,6 +43,13 @@ class CheckResult:
     fail_on: str
     checks: Sequence[str]
     version: str
+    across: Sequence[DatasetFinding] = ()
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Every finding: of each sample, then about several."""
+        alone = [finding for sample in self.samples for finding in sample.report.findings]
+        return [*alone, *(one.finding for one in self.across)]
 
     def fails(self, finding: Finding) -> bool:
         """Whether a finding is grave enough to fail the run."""
@@ -49,7 +58,7 @@ class CheckResult:
     @property
     def failed(self) -> int:
         """How many findings fail the run."""
-        return sum(self.fails(finding) for sample in self.samples for finding in sample.report.findings)
+        return sum(self.fails(finding) for finding in self.findings)
 
 
 def as_json(result: CheckResult) -> dict[str, Any]:
@@ -63,11 +72,16 @@ def as_json(result: CheckResult) -> dict[str, Any]:
                 "findings": [_dump(finding) for finding in sample.report.findings],
                 "folded": [_dump(finding) for finding in sample.report.folded],
                 "not_applicable": [_dump(item) for item in sample.report.not_applicable],
+                "dropped": losses_document(sample.losses),
             }
             for sample in result.samples
         ],
         "summary": _summary(result),
     }
+    if len(result.samples) > 1:
+        document["dataset"] = {
+            "findings": [_dump(one.finding) | {"samples": list(one.samples)} for one in result.across]
+        }
     if result.errors:
         document["errors"] = [
             {"path": str(path), "code": error.code, "detail": error.detail, "places": [list(p) for p in error.places]}
@@ -82,7 +96,7 @@ def _dump(model: Any) -> dict[str, Any]:
 
 
 def _summary(result: CheckResult) -> dict[str, Any]:
-    findings = [finding for sample in result.samples for finding in sample.report.findings]
+    findings = result.findings
     by_check: dict[str, Counter[str]] = {}
     for finding in findings:
         by_check.setdefault(finding.check, Counter())[finding.kind] += 1
@@ -103,7 +117,7 @@ def _summary(result: CheckResult) -> dict[str, Any]:
 
 def as_sarif(result: CheckResult) -> dict[str, Any]:
     """Return a SARIF 2.1.0 log: one rule per check and kind, one result per finding."""
-    rules = sorted({(f.check, f.kind) for sample in result.samples for f in sample.report.findings})
+    rules = sorted({(f.check, f.kind) for f in result.findings})
     rules += [(check, "not_applicable") for check in result.checks]
     index = {rule: number for number, rule in enumerate(rules)}
     results = []
@@ -124,6 +138,7 @@ def as_sarif(result: CheckResult) -> dict[str, Any]:
                     "locations": [_sarif_location(sample, item.streams, ())],
                 }
             )
+    results += [_sarif_across(result, one, index[one.finding.check, one.finding.kind]) for one in result.across]
     run: dict[str, Any] = {
         "tool": {
             "driver": {
@@ -160,6 +175,21 @@ def as_sarif(result: CheckResult) -> dict[str, Any]:
 
 
 def _sarif_finding(sample: CheckedSample, finding: Finding, rule_index: int) -> dict[str, Any]:
+    place = _sarif_location(sample, finding.streams, finding.annotations)
+    return _sarif_result(finding, rule_index, [place], f"{sample.project}/{sample.sample_id}/{finding.finding_id}")
+
+
+def _sarif_across(result: CheckResult, one: DatasetFinding, rule_index: int) -> dict[str, Any]:
+    """Return a finding about several samples, at the place of each that it names, else at that of the first."""
+    named = [sample for sample in result.samples if sample.sample_id in one.samples] or result.samples[:1]
+    return _sarif_result(
+        one.finding, rule_index, [_sarif_location(sample, (), ()) for sample in named], one.finding.finding_id
+    )
+
+
+def _sarif_result(
+    finding: Finding, rule_index: int, locations: list[dict[str, Any]], fingerprint: str
+) -> dict[str, Any]:
     properties = finding.model_dump(
         mode="json",
         exclude_none=True,
@@ -171,8 +201,8 @@ def _sarif_finding(sample: CheckedSample, finding: Finding, rule_index: int) -> 
         "kind": "fail",
         "level": _SARIF_LEVEL[finding.severity],
         "message": {"text": finding.message},
-        "locations": [_sarif_location(sample, finding.streams, finding.annotations)],
-        "partialFingerprints": {"concordFindingId/v1": f"{sample.project}/{sample.sample_id}/{finding.finding_id}"},
+        "locations": locations,
+        "partialFingerprints": {"concordFindingId/v1": fingerprint},
         "properties": properties,
     }
 
@@ -210,7 +240,17 @@ def as_junit(result: CheckResult) -> str:
             *(n.check for n in sample.report.not_applicable),
         }
         for check in sorted(names):
-            counts.update(_junit_case(suite, result, sample, check))
+            said = [finding for finding in sample.report.findings if finding.check == check]
+            reasons = [item.reason for item in sample.report.not_applicable if item.check == check]
+            counts.update(_junit_case(suite, result, sample.sample_id, check, said, reasons))
+        _count(suite, counts)
+        totals.update(counts)
+    if result.across:
+        suite = ET.SubElement(root, "testsuite", name="all samples")
+        counts = Counter()
+        for check in sorted({one.finding.check for one in result.across}):
+            said = [one.finding for one in result.across if one.finding.check == check]
+            counts.update(_junit_case(suite, result, "all samples", check, said, ()))
         _count(suite, counts)
         totals.update(counts)
     if result.errors:
@@ -226,11 +266,16 @@ def as_junit(result: CheckResult) -> str:
     return ET.tostring(root, encoding="unicode", xml_declaration=True)
 
 
-def _junit_case(suite: ET.Element, result: CheckResult, sample: CheckedSample, check: str) -> Counter[str]:
-    case = ET.SubElement(suite, "testcase", classname=_xml(sample.sample_id), name=check, time="0")
-    findings = [finding for finding in sample.report.findings if finding.check == check]
+def _junit_case(
+    suite: ET.Element,
+    result: CheckResult,
+    name: str,
+    check: str,
+    findings: Sequence[Finding],
+    reasons: Sequence[str],
+) -> Counter[str]:
+    case = ET.SubElement(suite, "testcase", classname=_xml(name), name=check, time="0")
     failing = [finding for finding in findings if result.fails(finding)]
-    reasons = [item.reason for item in sample.report.not_applicable if item.check == check]
     counts: Counter[str] = Counter(tests=1)
     if failing:
         failure = ET.SubElement(
@@ -281,20 +326,14 @@ def print_text(result: CheckResult, seconds: float) -> None:
         findings = sample.report.findings
         word = _count_of(len(findings), "finding") if findings else "clean"
         console.print(Text.assemble((sample.sample_id, "bold"), "  ", (word, "green" if not findings else "")))
-        for finding in findings:
-            console.print(
-                Text.assemble("  ", (f"{finding.severity:<8}", STYLE[finding.severity]), " "),
-                Text(f"{finding.check}/{finding.kind}  ", style="bold"),
-                plain(finding.message),
-                Text(f"  [{finding.finding_id}]", style="dim"),
-                sep="",
-            )
-            if finding.explains:
-                console.print(plain(f"           explains {len(finding.explains)} further findings"), style="dim")
-            if finding.suggestion is not None:
-                console.print(plain(f"           suggestion: {finding.suggestion.summary}"), style="dim")
+        _print_findings(findings)
         for item in sample.report.not_applicable:
             console.print(plain(f"  n/a      {item.check}: {item.reason}"), style="dim")
+        for losses in sample.losses:
+            console.print(plain(f"  dropped  {told_in_short(losses)}"), style="dim")
+    if result.across:
+        console.print(Text("all samples together", style="bold"))
+        _print_findings([one.finding for one in result.across])
     summary = _summary(result)
     severities = ", ".join(f"{count} {name}" for name, count in reversed(summary["by_severity"].items()) if count)
     console.print(
@@ -303,3 +342,19 @@ def print_text(result: CheckResult, seconds: float) -> None:
             f"{f' ({severities})' if severities else ''}, {result.failed} at or above {result.fail_on}, {seconds:.1f} s"
         )
     )
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    console = output()
+    for finding in findings:
+        console.print(
+            Text.assemble("  ", (f"{finding.severity:<8}", STYLE[finding.severity]), " "),
+            Text(f"{finding.check}/{finding.kind}  ", style="bold"),
+            plain(finding.message),
+            Text(f"  [{finding.finding_id}]", style="dim"),
+            sep="",
+        )
+        if finding.explains:
+            console.print(plain(f"           explains {len(finding.explains)} further findings"), style="dim")
+        if finding.suggestion is not None:
+            console.print(plain(f"           suggestion: {finding.suggestion.summary}"), style="dim")

@@ -3,7 +3,8 @@
 For every transcript (the segments of one stream; one version an author where authors cover the same time) the check
 
 1. looks at the transcript alone: ``negative_duration``, ``no_duration``, ``overlap`` of one speaker's segments,
-   ``out_of_order``, ``rate_implausible``;
+   ``out_of_order``, ``rate_implausible``; times in another unit than seconds are one ``importer_error``
+   (:mod:`services.alignment.transcript_units`), and everything else is judged in seconds;
 2. hears where somebody speaks (:mod:`services.alignment.speech_activity`) and looks for one movement of all segments
    that explains the rest (:mod:`services.alignment.time_alignment`): ``offset`` or ``drift``, with its uncertainty;
 3. compares again with the transcript moved by it: ``speech_untranscribed``, ``text_over_silence``, ``beyond_end``.
@@ -30,6 +31,7 @@ from services.alignment.transcript_compare import speaker_findings, text_finding
 from services.alignment.transcript_sound import Recording, sound_findings, wrong_recording
 from services.alignment.transcript_structure import structure_findings
 from services.alignment.transcript_track import CHECK, FindingMaker, Track, claimed_spans, merged, tracks_of
+from services.alignment.transcript_units import find_unit_error, in_seconds, unit_finding
 from services.contracts.findings import Finding, NotApplicable
 from services.contracts.labels_language import AcousticEvent, SoundEvent, SpeakerTurn
 from services.rules.rule_set import RuleSet
@@ -64,6 +66,7 @@ class _Run:
         self._rules = rules
         self._heard: dict[str, tuple[Recording | None, str]] = {}
         self._moves: dict[tuple[str, str], Correction] = {}
+        self._meant: dict[tuple[str, str], Track] = {}
         self._turn_faults: dict[tuple[str, str], TimeFault | None] = {}
         self.findings: list[Finding] = []
         self.folded: list[Finding] = []
@@ -72,12 +75,19 @@ class _Run:
     def check(self, track: Track) -> None:
         """Judge one transcript."""
         maker = FindingMaker(self._rules, track)
-        self.findings.extend(structure_findings(maker))
+        structure = list(structure_findings(maker))
         if track.audio_stream is None:
+            self.findings.extend(structure)
             self._not_applicable(track.reason, track)
             self._speakers(maker, NO_MOVE, NO_MOVE)
             return
         recording, reason = self._hear(track.audio_stream)
+        meant = self._in_seconds(maker, recording, structure) if recording is not None else None
+        if meant is not None:
+            self._meant[track.stream, track.author] = meant
+            self.check(meant)
+            return
+        self.findings.extend(structure)
         if recording is None:
             self._not_applicable(reason, track)
             self._speakers(maker, NO_MOVE, NO_MOVE)
@@ -92,10 +102,26 @@ class _Run:
             self._turns_moved(track, turn_fault)
         self._speakers(maker, move, turn_fault.correction if turn_fault else NO_MOVE)
 
+    def _in_seconds(self, maker: FindingMaker, recording: Recording, structure: Sequence[Finding]) -> Track | None:
+        """Return the transcript in seconds where it is in another unit, and say so; None where it is in seconds."""
+        track, audio = maker.track, recording.audio
+        section = self._rules.audio_transcript.alignment
+        error = find_unit_error(recording.activity, claimed_spans(track.segments), audio.rate_hz, section)
+        if error is None:
+            return None
+        meant = in_seconds(track, error)
+        remaining = {finding.finding_id for finding in structure_findings(FindingMaker(self._rules, meant))}
+        explained = _without([*structure, *sound_findings(maker, recording, NO_MOVE)], remaining)
+        self.findings.append(
+            unit_finding(maker, error, audio.duration_s, [finding.finding_id for finding in explained])
+        )
+        self.folded.extend(explained)
+        return meant
+
     def compare(self, tracks: Sequence[Track]) -> None:
         """Compare every transcript with the first one of the same recording."""
         first: dict[str, Track] = {}
-        for track in tracks:
+        for track in (self._meant.get((track.stream, track.author), track) for track in tracks):
             place = track.audio_stream or track.stream
             reference = first.setdefault(place, track)
             if reference is not track:

@@ -15,7 +15,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
+
 from services.alignment.lidar_camera_cause import cause_finding, estimate_causes
+from services.alignment.lidar_camera_importer import find_importer_error, importer_finding, object_overlaps
 from services.alignment.lidar_camera_pairs import associate
 from services.alignment.lidar_camera_points import find_empty_cuboids
 from services.alignment.lidar_camera_residuals import CauseEstimate
@@ -24,6 +27,7 @@ from services.alignment.lidar_camera_sources import collect_scenes
 from services.alignment.lidar_camera_symptoms import CHECK, Symptom, find_symptoms
 from services.alignment.sample import CheckOutcome, CheckSample
 from services.contracts.findings import SEVERITY_ORDER, Cause, Finding, LabelPatch, Suggestion, finding_id
+from services.rules.lidar_camera import LidarCameraRules
 from services.rules.rule_set import RuleSet
 
 
@@ -42,10 +46,10 @@ def check_lidar_camera(sample: CheckSample, rules: RuleSet) -> CheckOutcome:
     folded: list[Finding] = []
     symptoms: list[Symptom] = []
     for scene in scenes:
-        causes, explained, left = _judge(scene, rules)
+        cause, explained, left = _judge(scene, rules)
         symptoms.extend(left)
-        if causes:
-            findings.append(cause_finding(scene, causes, explained, rules))
+        if cause is not None:
+            findings.append(cause)
             folded.extend(explained)
     symptoms = _missing_everywhere(symptoms, scenes)
     symptoms, corroborating = _corroborate(symptoms, find_empty_cuboids(sample, rules))
@@ -76,15 +80,38 @@ def _unique(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(by_id[key] for key in sorted(by_id))
 
 
-def _judge(scene: Scene, rules: RuleSet) -> tuple[tuple[CauseEstimate, ...], tuple[Finding, ...], tuple[Symptom, ...]]:
+def _judge(scene: Scene, rules: RuleSet) -> tuple[Finding | None, tuple[Finding, ...], tuple[Symptom, ...]]:
+    """Return the cause, the symptoms that it explains, and those that stay."""
+    limits = rules.lidar_camera
+    error = find_importer_error(scene, limits)  # from the boxes as they are: converted ones may lie elsewhere
+    scene = scene.clipped()
     symptoms = _symptoms(scene, rules)
-    causes = estimate_causes(scene, rules.lidar_camera)
-    if not causes:
-        return (), (), symptoms
-    left = _symptoms(scene, rules, causes[0])
-    still = {row for symptom in left for row in symptom.rows}
-    explained = tuple(symptom.finding for symptom in symptoms if not still & symptom.rows)
-    return causes, explained, left
+    causes = estimate_causes(scene, limits)
+    if error is not None and (not causes or error.iou_after > _overlap_after(scene, causes[0], limits)):
+        left = _symptoms(error.scene, rules)
+        explained = _vanished(symptoms, left)
+        return importer_finding(scene, error, explained, rules), explained, left
+    if causes:
+        left = _symptoms(scene, rules, causes[0])
+        explained = _vanished(symptoms, left)
+        return cause_finding(scene, causes, explained, rules), explained, left
+    return None, (), symptoms
+
+
+def _vanished(before: Iterable[Symptom], after: Iterable[Symptom]) -> tuple[Finding, ...]:
+    still = {row for symptom in after for row in symptom.rows}
+    return tuple(symptom.finding for symptom in before if not still & symptom.rows)
+
+
+def _overlap_after(scene: Scene, cause: CauseEstimate, rules: LidarCameraRules) -> float:
+    """Return the mean overlap of the objects that a cause leaves: of two explanations, the better one is told."""
+    if cause.kind == "time_offset":
+        overlaps = object_overlaps(scene.delayed(round(cause.offset_frames)), rules)
+    else:
+        turned = np.eye(4)
+        turned[:3, :3] = cause.correction
+        overlaps = object_overlaps(replace(scene, camera_from_spatial=turned @ scene.camera_from_spatial), rules)
+    return float(np.mean(list(overlaps.values()))) if overlaps else 0.0
 
 
 def _symptoms(scene: Scene, rules: RuleSet, cause: CauseEstimate | None = None) -> tuple[Symptom, ...]:

@@ -183,13 +183,19 @@ class _Judge:
             yield from self._height(c, b, depth)
 
     def _comparable_heights(self, c: int, b: int) -> tuple[float, float] | None:
-        """Heights of the projection and of the box, where the two look the same way and neither is cut off."""
+        """Heights of the projection and of the box, where the two look the same way and the box is not cut off.
+
+        A box inside the image shows its object whole: a projection that leaves the image is then too large or too near.
+        """
         p, box = self._projected.unclipped_px[c], self._scene.boxes.boxes_px[b]
-        if not np.isfinite(p).all() or self._projected.clipped_near[c] or self._is_cut(box) or self._is_cut(p):
+        if not np.isfinite(p).all() or self._projected.clipped_near[c] or self._is_cut(box):
             return None
         extent, box_extent = p[2:] - p[:2], box[2:] - box[:2]
         offset = np.abs((p[2:] + p[:2]) - (box[2:] + box[:2])) / 2
         if (offset > 0.35 * np.maximum(extent, box_extent)).any():
+            return None
+        # A size too small for the numbers, or so far away that it has none on the image, says nothing on depth.
+        if min(extent[1], box_extent[1]) <= 0.0:
             return None
         return float(extent[1]), float(box_extent[1])
 

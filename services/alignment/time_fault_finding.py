@@ -12,7 +12,7 @@ from services.contracts.findings import Cause, Finding, LabelPatch, Measured, Su
 from services.contracts.label_base import TimedLabel
 from services.contracts.labels_language import TranscriptSegment
 
-_MAX_PATCH = 10_000
+MAX_PATCH = 10_000
 Label = TypeVar("Label", bound=TimedLabel)
 
 
@@ -151,7 +151,7 @@ def _suggestion(
     types = sorted({label.type for label in moved} | ({"speaker_turn"} if also_turns else set()))
     if {label.id for label in timed if label.type in types} - ids and not also_turns:
         # Another version of the transcript stands on the stream and must stay where it is.
-        if len(moved) > _MAX_PATCH:
+        if len(moved) > MAX_PATCH:
             return None
         return Suggestion(
             summary=f"{summary} the {len(moved)} labels of {maker.track.author or 'this transcript'}",

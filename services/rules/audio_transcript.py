@@ -10,8 +10,9 @@ from services.contracts.base import Contract, Fraction, Name
 from services.contracts.findings import Severity
 
 AudioTranscriptKind = Literal[
-    "offset", "drift", "wrong_recording", "speech_untranscribed", "text_over_silence", "overlap", "out_of_order",
-    "negative_duration", "no_duration", "beyond_end", "rate_implausible", "speaker_mismatch", "text_mismatch",
+    "offset", "drift", "importer_error", "wrong_recording", "speech_untranscribed", "text_over_silence", "overlap",
+    "out_of_order", "negative_duration", "no_duration", "beyond_end", "rate_implausible", "speaker_mismatch",
+    "text_mismatch",
 ]  # fmt: skip
 
 
@@ -110,6 +111,7 @@ class TimeAlignmentRules(Contract):
 _SEVERITIES: dict[AudioTranscriptKind, Severity] = {
     "offset": "major",
     "drift": "major",
+    "importer_error": "critical",
     "wrong_recording": "critical",
     "speech_untranscribed": "major",
     "text_over_silence": "major",

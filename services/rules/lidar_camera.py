@@ -104,6 +104,25 @@ class LidarCameraCauseRules(Contract):
     critical_offset_s: Annotated[float, Field(ge=0, le=3600)] = 0.3
 
 
+class LidarCameraImporterRules(Contract):
+    """When labels are misplaced because an importer read their numbers in another convention."""
+
+    enabled: bool = True
+    min_objects: Annotated[int, Field(ge=2, le=100_000)] = Field(
+        default=3, description="Least objects from which a conversion is concluded."
+    )
+    min_iou_gain: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.1, description="Least gain of the objects' mean overlap when the conversion is undone."
+    )
+    min_error_fall: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.4, description="Share of what is missing to a full overlap that must vanish with it."
+    )
+    min_iou: Fraction = Field(default=0.6, description="Least mean overlap of the objects with the conversion undone.")
+    min_agreement: Annotated[float, Field(gt=0.5, le=1)] = Field(
+        default=0.65, description="Share of the objects that must come closer, or stay as they are."
+    )
+
+
 class LidarCameraRules(Contract):
     """When a cuboid and a camera box disagree, and which labels are exempt."""
 
@@ -167,3 +186,4 @@ class LidarCameraRules(Contract):
         default=3, description="One fault of one object in so many frames becomes one finding."
     )
     cause: LidarCameraCauseRules = Field(default_factory=LidarCameraCauseRules)
+    importer: LidarCameraImporterRules = Field(default_factory=LidarCameraImporterRules)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from infra.bench.detection.camera_pairs import RIGHT
 from infra.bench.detection.track_identity import FAULTS, clean_samples, mot_sample
 from services.alignment.sample import CheckSample
 from services.alignment.track_identity import check_track_identity
@@ -31,7 +32,9 @@ def found(sample: CheckSample) -> tuple[Finding, ...]:
 def test_human_labels_are_clean(samples: list[tuple[str, CheckSample]]) -> None:
     assert {group for group, _ in samples} >= {"kitti-tracking-0000", "kitti-tracking-0003", "mot-TUD-Campus"}
     for group, sample in samples:
-        assert found(sample) == (), group
+        # Boxes that are projected into a second camera end at its edges, which is a gap and no other fault.
+        projected = any(stream.id == RIGHT for stream in sample.manifest.streams)
+        assert {finding.kind for finding in found(sample)} <= ({"gap"} if projected else set()), group
 
 
 def test_of_seven_real_switches_the_three_that_motion_can_show_are_found() -> None:

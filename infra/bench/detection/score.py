@@ -20,6 +20,7 @@ import numpy as np
 
 import infra.bench.detection
 from infra.bench.detection.fault import CleanSamples, LabelFault, RulesOf
+from infra.bench.detection.known import KnownScore, known_disagreements
 from services.alignment.engine import CHECKS
 from services.alignment.sample import CheckOutcome, CheckSample
 from services.contracts.base import Contract
@@ -34,7 +35,8 @@ class FaultScore(Contract):
     """How one fault fared on one half.
 
     ``recall`` and ``precision`` come with the bounds of their 95 % interval. Precision counts, of all findings of
-    major or above in the spoiled samples, those that name the fault or one of its labels.
+    major or above in the spoiled samples, those that name the fault or one of its labels; it is left out where there
+    is none.
     """
 
     check: str
@@ -47,6 +49,8 @@ class FaultScore(Contract):
     recall_low: float | None
     recall_high: float | None
     precision: float | None
+    precision_low: float | None
+    precision_high: float | None
     seconds_per_1000_labels: float
 
 
@@ -66,6 +70,7 @@ class DetectionReport(Contract):
 
     faults: tuple[FaultScore, ...]
     controls: tuple[CleanScore, ...]
+    known: tuple[KnownScore, ...]
     left_out: tuple[str, ...]
 
 
@@ -124,7 +129,9 @@ def score(
             for control, change in _CONTROLS.items():
                 controls.append(_score_clean(benchmark.check, half, control, [change(one) for one in group], own))
             faults.extend(_score_fault(fault, half, group, own, seeds) for fault in benchmark.faults)
-    return DetectionReport(faults=tuple(faults), controls=tuple(controls), left_out=tuple(left_out))
+    tell("disagreements that the recordings hold as they are")
+    known = known_disagreements(data, rules, checks)
+    return DetectionReport(faults=tuple(faults), controls=tuple(controls), known=known, left_out=tuple(left_out))
 
 
 def _reordered(sample: CheckSample) -> CheckSample:
@@ -190,6 +197,7 @@ def _score_fault(
             grave += len(alarms)
             right += sum(_concerns(finding, fault, concerned) for finding in alarms)
     low, high = wilson(found, injected)
+    precise = wilson(right, grave)
     return FaultScore(
         check=fault.check,
         kind=fault.kind,
@@ -201,6 +209,8 @@ def _score_fault(
         recall_low=low,
         recall_high=high,
         precision=round(right / grave, 4) if grave else None,
+        precision_low=precise[0],
+        precision_high=precise[1],
         seconds_per_1000_labels=round(1000 * seconds / labels, 4) if labels else 0.0,
     )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from infra.bench.detection.camera_pairs import camera_pairs, exchange_in_one_camera
 from infra.bench.detection.fault import Injected, LabelFault
 from infra.storage import kitti_folder
 from services.alignment.sample import CheckSample
@@ -32,12 +33,13 @@ Tracks = dict[str, dict[int, list[Label]]]
 
 
 def clean_samples(data: Path) -> Iterator[tuple[str, CheckSample]]:
-    """Yield whole KITTI tracking sequences and MOT challenge sequences, each a group."""
+    """Yield whole KITTI tracking sequences, also as seen by two cameras, and MOT challenge sequences; each a group."""
     if (data / "kitti_tracking").is_dir():
         for manifest in kitti_folder.iter_manifests(data / "kitti_tracking", "bench", clip_frames=10_000):
             yield "-".join(manifest.sample_id.split("-")[:3]), CheckSample(manifest, manifest.annotations)
     for path in sorted((data / "mot_motmetrics").glob("*/gt.txt")):
         yield f"mot-{path.parent.name}", mot_sample(path)
+    yield from camera_pairs(data)
 
 
 def mot_sample(path: Path) -> CheckSample:
@@ -271,4 +273,5 @@ FAULTS = (
     _fault("jump", "one label 1 size aside", _jump, sizes=1.0),
     _fault("jump", "one label 3 sizes aside", _jump, sizes=3.0),
     _fault("gap", "labels missing for longer than the rule allows", _gap),
+    _fault("cross_camera_mismatch", "two ids exchanged in one camera", exchange_in_one_camera),
 )
