@@ -116,6 +116,8 @@ class GroundTruthUse:
             alone -= self._labelled_twice(item, authors)
         if not alone:
             return None
+        if not people:
+            return f"{len(alone)} of {len(authors)} labels show no second look."
         by = Counter(_shown(*authors[name]) for name in alone)
         return f"{len(alone)} of {len(authors)} labels were seen by one alone ({_listed(by)})."
 

@@ -22,7 +22,8 @@ from services.report.tally import Tally, entry_of
 from services.rules.metadata_source import MetadataSourceRules
 from services.rules.rule_set import RuleSet
 
-Looks = Callable[[Annotation, CheckSample, RuleSet], bool]
+Looks = Callable[[CheckSample, RuleSet], set[str]]
+"""From a sample to the ids of those of its labels that a check compares."""
 _BOXES = frozenset({"box", "track", "cuboid", "spatial_track"})
 _SPOKEN = frozenset({"transcript_segment", "speaker_turn"})
 _SEEN = frozenset(
@@ -32,40 +33,63 @@ _MOODS = frozenset({"emotion", "sentiment", "text_classification", "intent"})
 
 
 def _types(names: frozenset[str]) -> Looks:
-    return lambda label, sample, rules: label.type in names
+    return lambda sample, rules: {label.id for label in sample.annotations if label.type in names}
 
 
-def _tracked(label: Annotation, sample: CheckSample, rules: RuleSet) -> bool:
-    del sample, rules
-    return label.type in _BOXES and (label.object_id is not None or "track" in label.type)
-
-
-def _event(label: Annotation, sample: CheckSample, rules: RuleSet) -> bool:
-    del sample
-    return rules.event_structure is not None and label.type in rules.event_structure.types
-
-
-def _event_elsewhere(label: Annotation, sample: CheckSample, rules: RuleSet) -> bool:
-    """Whether an event has a class that some stream of another modality has too, or must have."""
-    section = rules.event_structure
-    if section is None or not section.cross_modal.enabled or not _event(label, sample, rules):
-        return False
-    modality = {stream.id: stream.modality for stream in sample.manifest.streams}
-    own, name = modality.get(label.stream), label.label.casefold()
-    names = {
-        pattern.casefold()
-        for same in section.cross_modal.same_events
-        for side, other in ((same.labels, same.counterparts), (same.counterparts, same.labels))
-        if any(_fits(pattern, name) for pattern in side)
-        for pattern in other
+def _tracked(sample: CheckSample, rules: RuleSet) -> set[str]:
+    del rules
+    return {
+        label.id
+        for label in sample.annotations
+        if label.type in _BOXES and (label.object_id is not None or "track" in label.type)
     }
-    if section.cross_modal.same_class:
-        names.add(name)
-    return any(
-        modality.get(other.stream) != own and any(_fits(pattern, other.label.casefold()) for pattern in names)
-        for other in sample.annotations
-        if _event(other, sample, rules)
-    )
+
+
+def _spoken_twice(sample: CheckSample, rules: RuleSet) -> set[str]:
+    """Return what is said where it stands there twice: as segments and as turns, or in two transcripts."""
+    del rules
+    spoken = [label for label in sample.annotations if label.type in _SPOKEN]
+    tellings = {(label.type, label.stream, label.author.id if label.author else "") for label in spoken}
+    return {label.id for label in spoken} if len(tellings) > 1 else set()
+
+
+def _events(sample: CheckSample, rules: RuleSet) -> list[Annotation]:
+    section = rules.event_structure
+    return [] if section is None else [label for label in sample.annotations if label.type in section.types]
+
+
+def _event_ids(sample: CheckSample, rules: RuleSet) -> set[str]:
+    return {label.id for label in _events(sample, rules)}
+
+
+def _events_elsewhere(sample: CheckSample, rules: RuleSet) -> set[str]:
+    """Return the events of a class that some stream of another modality has too, under the same name or another."""
+    section = rules.event_structure
+    if section is None or not section.cross_modal.enabled:
+        return set()
+    modality = {stream.id: str(stream.modality) for stream in sample.manifest.streams}
+    where: dict[str, set[str]] = {}
+    for label in _events(sample, rules):
+        where.setdefault(label.label.casefold(), set()).add(modality.get(label.stream, ""))
+    elsewhere: dict[str, set[str]] = {}
+    for name in where:
+        names = [
+            pattern
+            for same in section.cross_modal.same_events
+            for side, other in ((same.labels, same.counterparts), (same.counterparts, same.labels))
+            if any(_fits(pattern, name) for pattern in side)
+            for pattern in other
+        ]
+        if section.cross_modal.same_class:
+            names.append(name)
+        elsewhere[name] = {
+            there for other, places in where.items() for there in places if any(_fits(one, other) for one in names)
+        }
+    return {
+        label.id
+        for label in _events(sample, rules)
+        if elsewhere[label.label.casefold()] - {modality.get(label.stream, "")}
+    }
 
 
 def _fits(pattern: str, name: str) -> bool:
@@ -73,37 +97,39 @@ def _fits(pattern: str, name: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
-def _bound(label: Annotation, sample: CheckSample, rules: RuleSet) -> bool:
+def _bound(sample: CheckSample, rules: RuleSet) -> set[str]:
+    """Return the labels that some binding of ``record_agreement`` means."""
     section = rules.record_agreement
+    if section is None:
+        return set()
     records = {stream.id for stream in sample.manifest.streams if stream.modality == "record"}
-    return section is not None and any(
-        (not binding.label_kinds or label.type in binding.label_kinds)
+    return {
+        label.id
+        for label in sample.annotations
+        for binding in section.bindings
+        if (not binding.label_kinds or label.type in binding.label_kinds)
         and (not binding.labels or label.label in binding.labels)
         and (label.stream in binding.streams if binding.streams else label.stream not in records)
-        for binding in section.bindings
-    )
+    }
 
 
 _LOOKS: Mapping[Issue, Mapping[str, Looks]] = {
     "inconsistent_labels": {
         "track_identity": _tracked,
         "lidar_camera": _types(_BOXES),
-        "audio_transcript": _types(_SPOKEN),
+        "audio_transcript": _spoken_twice,
         "affect_agreement": _types(_MOODS),
-        "event_structure": _event,
+        "event_structure": _event_ids,
         "record_agreement": _bound,
     },
     "misaligned_modalities": {
         "lidar_camera": _types(_BOXES),
         "audio_transcript": _types(_SPOKEN),
         "affect_agreement": _types(_MOODS),
-        "event_structure": _event_elsewhere,
+        "event_structure": _events_elsewhere,
         "text_visual": _types(_SEEN),
     },
-    "inaccurate_timestamps": {
-        "audio_transcript": _types(_SPOKEN),
-        "event_structure": lambda label, sample, rules: _event(label, sample, rules) and isinstance(label, TimedLabel),
-    },
+    "inaccurate_timestamps": {"audio_transcript": _types(_SPOKEN), "event_structure": _event_ids},
 }
 """Which labels a check looks at, for each issue."""
 
@@ -116,11 +142,10 @@ def count_parts(item: ReportSample, rules: RuleSet, issue: Issue, tally: Tally) 
     for check, looks in _LOOKS[issue].items():
         if check in by_check.left_out:
             skipped = by_check.left_out[check]
-            parts |= {
-                ("label", name)
-                for name, label in labels.items()
-                if label.stream not in skipped and looks(label, item.sample, rules)
-            }
+            compared = looks(item.sample, rules)
+            if not compared:
+                tally.not_judged("no label of the sample is one that the check compares in this way", check)
+            parts |= {("label", name) for name in compared if labels[name].stream not in skipped}
     if issue == "inaccurate_timestamps":
         parts |= _clocks(item, rules, by_check.left_out)
     failing: dict[tuple[str, str], list[Finding]] = {}

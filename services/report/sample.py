@@ -9,12 +9,17 @@ from services.contracts.dataset_report import Issue
 from services.contracts.findings import CheckReport, Finding
 from services.contracts.label_base import Author
 from services.contracts.review import Decision
-from services.report.issues import KINDS, checks_of, issue_of
+from services.report.issues import checks_of, issue_of
 from services.rules.rule_set import RuleSet
 
 _NOT_ASKED = "the rule set does not ask for this check"
-_PARTLY: dict[str, frozenset[Issue]] = {"event_structure": frozenset({"inaccurate_timestamps"})}
-"""Checks whose reasons about streams concern one of their issues only: a missing length says nothing about order."""
+_PARTLY: dict[str, frozenset[Issue]] = {
+    "audio_transcript": frozenset({"inconsistent_labels", "inaccurate_timestamps"}),
+    "clock": frozenset({"inaccurate_timestamps"}),
+    "event_structure": frozenset({"inconsistent_labels", "misaligned_modalities", "inaccurate_timestamps"}),
+}
+"""Where a check judges a stream in one way though it gives a reason why it could not in another: order without sound,
+without the length of the recording, or by few timestamps. The stream counts, and the reason stands beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ def judged(item: ReportSample, rules: RuleSet, issue: Issue) -> Judged:
     """Return who judged the sample for an issue.
 
     A check that gave a reason about the whole sample and found nothing has judged nothing; one that gave a reason
-    about streams has judged the others.
+    about streams has judged the others, and in the ways of ``_PARTLY`` these too.
     """
     left_out: dict[str, frozenset[str]] = {}
     reasons: list[tuple[str, str]] = []
@@ -87,10 +92,8 @@ def judged(item: ReportSample, rules: RuleSet, issue: Issue) -> Judged:
                 continue
             if not missing.streams:
                 whole = True
-            elif issue in _PARTLY.get(check, KINDS[check].values()):
+            elif issue not in _PARTLY.get(check, ()):
                 streams.update(missing.streams)
-            else:
-                continue
             reasons.append((missing.reason, check))
         if check in spoke or not whole:
             left_out[check] = frozenset(streams)

@@ -1,8 +1,10 @@
 """Taxonomies that differ by data type: does each class mean one thing wherever it is used?
 
-A data type is the modality of the stream that labels stand on. Over the whole dataset the labels of each class are
-counted by data type; samples are not kept. A class is judged where something can be said of it: a taxonomy of the rule
-set, the same class on another data type, or the same objects on another data type. It fails if
+A data type is the modality of the stream that labels stand on. Classes are compared among labels that answer one
+question: what a thing is (boxes, cuboids, tracks, masks …), what happens (actions, events, sounds), or that of a label
+kind of its own. Over the whole dataset the labels of each class are counted by data type; samples are not kept. A class
+is judged where something can be said of it: a taxonomy of the rule set, the same class on another data type, or the same
+objects on another data type. It fails if
 
 * the taxonomy has a complaint about it (unknown, deprecated, not of this data type, an attribute it does not know);
 * another data type writes the same class otherwise, and more often: ``traffic_light`` and ``Traffic Light``;
@@ -29,8 +31,19 @@ from services.rules.taxonomy_conformance import TaxonomyConformanceRules
 from services.taxonomy.words import folded
 
 _CONFORMANCE = "taxonomy_conformance"
-Class = tuple[str, str]
-"""(data type, class as it is written)."""
+Class = tuple[str, str, str]
+"""(data type, question, class as it is written)."""
+_THINGS = "things"
+_EVENTS = "events"
+_QUESTIONS = {
+    **dict.fromkeys(
+        ("box", "rotated_box", "polygon", "mask", "keypoints", "track", "cuboid", "point_segmentation",
+         "spatial_track", "spatial_label"),
+        _THINGS,
+    ),
+    **dict.fromkeys(("action", "event", "sound_event", "acoustic_event"), _EVENTS),
+}  # fmt: skip
+"""Label kinds that name the same sort of classes; any other kind is a question of its own."""
 
 
 @dataclass(slots=True)
@@ -63,7 +76,7 @@ class TaxonomyUse:
         self._labels: Counter[Class] = Counter()
         self._conforming: set[Class] = set()
         self._complaints: dict[Class, _Complaint] = defaultdict(_Complaint)
-        self._versions: dict[Class, Counter[str]] = defaultdict(Counter)
+        self._versions: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self._shared: dict[tuple[Class, str], Counter[str]] = defaultdict(Counter)
         self._reasons: Counter[tuple[str, str]] = Counter()
 
@@ -75,17 +88,17 @@ class TaxonomyUse:
         left_out = by_check.left_out.get(_CONFORMANCE)
         self._reasons.update(by_check.reasons)
         classes: dict[str, Class] = {}
-        objects: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        objects: dict[tuple[str, str], dict[str, set[Class]]] = defaultdict(lambda: defaultdict(set))
         for label in item.sample.annotations:
             if not self._is_class(label) or label.stream not in modality:
                 continue
-            own = (str(modality[label.stream]), label.label)
+            own = (str(modality[label.stream]), _QUESTIONS.get(label.type, label.type), label.label)
             classes[label.id] = own
             self._labels[own] += 1
             if left_out is not None and label.stream not in left_out:
                 self._conforming.add(own)
             if label.object_id is not None:
-                objects[label.object_id][own[0]].add(label.label)
+                objects[label.object_id, own[1]][own[0]].add(own)
             if label.taxonomy_version is not None:
                 taxonomy, version = split_version(label.taxonomy_version)
                 self._versions[own[0], taxonomy][version] += 1
@@ -95,31 +108,31 @@ class TaxonomyUse:
             if finding.kind == "taxonomy_version_mix":
                 continue  # versions are compared over the dataset
             named = {classes[name] for name in finding.annotations if name in classes}
-            for own in named or {("any data", finding.kind)}:
+            for own in named or {("any data", "any", finding.kind)}:
                 self._complaints[own].add(manifest.project, manifest.sample_id, finding)
 
     def _is_class(self, label: Annotation) -> bool:
         return label.type not in self._no_class and label.label.casefold() not in self._no_label
 
-    def _count_object(self, by_type: dict[str, set[str]]) -> None:
-        for data_type, names in by_type.items():
-            if len(names) > 1:
-                continue  # one data type that contradicts itself says nothing about another
-            for other, others in by_type.items():
-                if other != data_type and len(others) == 1:
-                    self._shared[(data_type, next(iter(names))), other][next(iter(others))] += 1
+    def _count_object(self, by_type: dict[str, set[Class]]) -> None:
+        # One data type that contradicts itself says nothing about another.
+        single = {data_type: next(iter(classes)) for data_type, classes in by_type.items() if len(classes) == 1}
+        for data_type, own in single.items():
+            for other, there in single.items():
+                if other != data_type:
+                    self._shared[own, other][there[2]] += 1
 
     def count(self, tally: Tally) -> None:
         """Judge what was gathered."""
-        spellings: dict[str, Counter[Class]] = defaultdict(Counter)
+        spellings: dict[tuple[str, str], Counter[Class]] = defaultdict(Counter)
         for own, count in self._labels.items():
-            spellings[folded(own[1])][own] += count
+            spellings[own[1], folded(own[2])][own] += count
         found: dict[Class, list[ReportEntry]] = defaultdict(list)
         population: set[Class] = {*self._conforming, *self._complaints, *(own for own, _ in self._shared)}
         for own, other in self._shared:
             found[own] += self._called_otherwise(own, other)
         for classes in spellings.values():
-            if len({data_type for data_type, _ in classes}) > 1:
+            if len({own[0] for own in classes}) > 1:
                 population |= set(classes)
                 for own in classes:
                     found[own] += _written_otherwise(own, classes)
@@ -156,13 +169,13 @@ class TaxonomyUse:
         total = sum(names.values())
         for name, count in sorted(names.items()):
             if (
-                folded(name) != folded(own[1])
+                folded(name) != folded(own[2])
                 and count >= self._section.min_class_objects
                 and count >= self._section.min_class_share * total
             ):
                 yield _entry(
                     own,
-                    f"{count} of {total} objects that {own[0]} labels call {own[1]!r} are {name!r} on {other}.",
+                    f"{count} of {total} objects that {own[0]} labels call {own[2]!r} are {name!r} on {other}.",
                     "other_class_for_the_same_objects",
                 )
 
@@ -185,7 +198,7 @@ class TaxonomyUse:
 
 
 def _place(own: Class) -> str:
-    return f"class {own[1]!r} on {own[0]}"[:2_000]
+    return f"class {own[2]!r} of {own[1].replace('_', ' ')} on {own[0]}"[:2_000]
 
 
 def _entry(own: Class, sentence: str, reason: str) -> ReportEntry:
@@ -195,13 +208,13 @@ def _entry(own: Class, sentence: str, reason: str) -> ReportEntry:
 def _written_otherwise(own: Class, classes: Counter[Class]) -> Iterator[ReportEntry]:
     """Yield that another data type writes the class otherwise; the spelling of most labels is taken for right."""
     usual: Counter[str] = Counter()
-    for (_, name), count in classes.items():
+    for (_, _, name), count in classes.items():
         usual[name] += count
     right = min(usual, key=lambda name: (-usual[name], name))
-    there = sorted(data_type for data_type, name in classes if name == right)
-    if own[1] != right and there != [own[0]]:
+    there = sorted(data_type for data_type, _, name in classes if name == right)
+    if own[2] != right and there != [own[0]]:
         where = " and ".join(there)
-        sentence = f"{own[0]} labels write {own[1]!r} ({classes[own]} labels) where {where} labels write {right!r}."
+        sentence = f"{own[0]} labels write {own[2]!r} ({classes[own]} labels) where {where} labels write {right!r}."
         yield _entry(own, sentence, "other_spelling")
 
 
