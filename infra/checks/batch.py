@@ -14,11 +14,13 @@ from infra.checks.child import check_sample
 from infra.checks.process import ReaderConfig
 from infra.checks.runner import ProcessCheckRunner
 from infra.storage.assets import FileAssetReader
-from infra.storage.manifest_files import BadFile, FoundSample, asset_root, find_samples
+from infra.storage.found import BadFile, FoundSample
+from infra.storage.manifest_files import asset_root, find_samples
 from services.contracts.annotations import Annotation, Annotations
 from services.contracts.findings import CheckReport
 from services.contracts.manifest import SampleManifest
 from services.errors import ConcordError, InvalidInputError
+from services.formats.result import FileLosses
 from services.lifecycle.gathering import gather_sample
 from services.ports.checks import CheckRunner
 from services.rules.rule_set import RuleSet
@@ -40,11 +42,13 @@ class CheckedSample:
         found: The sample as it is on disk.
         annotations: The labels that were checked: the manifest's, and those of its label files.
         report: What the checks said.
+        losses: What label files held that could not be taken over, by file.
     """
 
     found: FoundSample
     annotations: tuple[Annotation, ...]
     report: CheckReport
+    losses: tuple[FileLosses, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -102,15 +106,15 @@ def find_batch(
         AssetMissingError: There is nothing at a path.
         InvalidInputError: There is no sample behind it.
     """
+    assets = tuple(assets)
     roots = dict.fromkeys([*(asset_root(path).resolve() for path in paths), *(folder.resolve() for folder in assets)])
     batch = Batch(roots=tuple(roots))
-    for path in paths:
-        for item in find_samples(path, project):
-            advance()
-            if isinstance(item, BadFile):
-                batch.errors.append((item.path, item.error))
-            else:
-                batch.found.append(item)
+    for item in find_samples(*paths, project=project, assets=assets):
+        advance()
+        if isinstance(item, BadFile):
+            batch.errors.append((item.path, item.error))
+        else:
+            batch.found.append(item)
     return batch
 
 
@@ -160,12 +164,12 @@ async def _check_all(
     async def check_one(runner: CheckRunner, number: int, item: FoundSample) -> None:
         async with slots:
             try:
-                labels = await _labels(item.manifest, assets)
+                labels, losses = await read_labels(item.manifest, assets)
                 report = await runner.run(item.manifest, labels, rules)
             except ConcordError as error:
                 failed[number] = error
             else:
-                checked[number] = CheckedSample(item, labels, report)
+                checked[number] = CheckedSample(item, labels, report, (*item.losses, *losses))
             advance()
 
     async with AsyncExitStack() as stack:
@@ -181,22 +185,25 @@ async def _check_all(
     )
 
 
-async def _labels(manifest: SampleManifest, assets: FileAssetReader) -> tuple[Annotation, ...]:
-    """Return the manifest's labels and those of its label files.
+async def read_labels(
+    manifest: SampleManifest, assets: FileAssetReader
+) -> tuple[tuple[Annotation, ...], tuple[FileLosses, ...]]:
+    """Return the manifest's labels and those of its label files, and what these files held beside them.
 
     Raises:
         InvalidInputError: A label file can not be read.
     """
     labelled = [file for file in manifest.label_files if file.role == "annotation"]
     if not labelled:
-        return manifest.annotations
+        return manifest.annotations, ()
     only_labels = manifest.model_copy(update={"label_files": tuple(labelled), "streams": _without_assets(manifest)})
     gathered = await gather_sample(only_labels, assets, (), lambda _: ())
     if gathered.failures:
         failure = gathered.failures[0]
         raise InvalidInputError(f"label file {failure.name}: {failure.reason}")
     known = {annotation.id for annotation in manifest.annotations}
-    return (*manifest.annotations, *(label for label in gathered.labels if label.id not in known))
+    labels = (*manifest.annotations, *(label for label in gathered.labels if label.id not in known))
+    return labels, gathered.losses
 
 
 def _without_assets(manifest: SampleManifest) -> Sequence[object]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pydantic import ValidationError
 
 from infra.checks.batch import Batch, CheckedSample, Failure
-from infra.storage.manifest_files import FoundSample
+from infra.storage.found import FoundSample
 from services.alignment.suggestions import apply_suggestion, changed_labels
 from services.contracts.annotations import Annotation
 from services.contracts.findings import SEVERITY_ORDER, CheckReport, Finding
@@ -48,7 +48,8 @@ class FixedSample:
     @property
     def checked(self) -> CheckedSample:
         """The corrected sample as the checks saw it."""
-        return CheckedSample(FoundSample(self.manifest, self.before.path), self.manifest.annotations, self.report)
+        found = replace(self.before.found, manifest=self.manifest)
+        return CheckedSample(found, self.manifest.annotations, self.report, self.before.losses)
 
 
 @dataclass(slots=True)

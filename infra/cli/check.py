@@ -54,7 +54,7 @@ class FailOn(StrEnum):
     CRITICAL = "critical"
 
 
-PathsArgument = Annotated[list[Path], typer.Argument(help="Manifests, folders of them, KITTI or call folders.")]
+PathsArgument = Annotated[list[Path], typer.Argument(help="Manifests, label files, folders of either, KITTI folders.")]
 JobsOption = Annotated[
     int, typer.Option("--jobs", "-j", "--processes", min=1, max=64, help="How many samples are checked at once.")
 ]

@@ -67,7 +67,7 @@ def write_copies(directory: Path, paths: Sequence[Path], fixed: Sequence[FixedSa
 
 
 def _place(sample: CheckedSample, paths: Sequence[Path]) -> Path:
-    if sample.path.is_file():
+    if sample.found.has_manifest and sample.path.is_file():
         for path in paths:
             if path.is_dir() and sample.path.is_relative_to(path):
                 return sample.path.relative_to(path)

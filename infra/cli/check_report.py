@@ -15,7 +15,7 @@ from rich.text import Text
 
 from infra.checks.batch import CheckedSample
 from infra.checks.dataset import DatasetFinding
-from infra.cli.console import output, plain
+from infra.cli.console import losses_document, output, plain, told_in_short
 from services.contracts.findings import SEVERITY_ORDER, Finding
 from services.errors import ConcordError
 
@@ -72,6 +72,7 @@ def as_json(result: CheckResult) -> dict[str, Any]:
                 "findings": [_dump(finding) for finding in sample.report.findings],
                 "folded": [_dump(finding) for finding in sample.report.folded],
                 "not_applicable": [_dump(item) for item in sample.report.not_applicable],
+                "dropped": losses_document(sample.losses),
             }
             for sample in result.samples
         ],
@@ -328,6 +329,8 @@ def print_text(result: CheckResult, seconds: float) -> None:
         _print_findings(findings)
         for item in sample.report.not_applicable:
             console.print(plain(f"  n/a      {item.check}: {item.reason}"), style="dim")
+        for losses in sample.losses:
+            console.print(plain(f"  dropped  {told_in_short(losses)}"), style="dim")
     if result.across:
         console.print(Text("all samples together", style="bold"))
         _print_findings([one.finding for one in result.across])

@@ -18,12 +18,14 @@ from rich.text import Text
 from infra.api_calls import ApiProblem
 from infra.stack.errors import StackError
 from services.errors import Category, ConcordError
+from services.formats.result import FileLosses
 
 EXIT_FOUND = 1
 """The command did its work and found what it looks for: findings, faults."""
 EXIT_BAD_INPUT = 2
 EXIT_UNAVAILABLE = 3
 _PLACES_SHOWN = 10
+_LOSSES_SHOWN = 3
 _UNFOLDED_WIDTH = 10_000
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -109,6 +111,23 @@ def age(moment: datetime | None, now: datetime | None = None) -> str:
         if seconds >= length:
             return f"{seconds / length:.1f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def told_in_short(losses: FileLosses) -> str:
+    """Return in one line how much of a file was not taken over, and what of it first."""
+    count = len(losses.dropped)
+    first = "; ".join(f"{lost.place} {lost.what} ({lost.why})" for lost in losses.dropped[:_LOSSES_SHOWN])
+    more = "" if count <= _LOSSES_SHOWN else f"; and {count - _LOSSES_SHOWN} more"
+    return f"{count} thing{'' if count == 1 else 's'} of {losses.file} not taken over: {first}{more}"
+
+
+def losses_document(losses: Iterable[FileLosses]) -> list[dict[str, str]]:
+    """Return everything that was not taken over, as JSON values."""
+    return [
+        {"file": own.file, "place": lost.place, "what": lost.what, "why": lost.why}
+        for own in losses
+        for lost in own.dropped
+    ]
 
 
 def report_problem(error: Exception) -> int | None:

@@ -20,9 +20,11 @@ from infra.cli.console import (
     print_json,
     print_problem,
     print_table,
+    told_in_short,
 )
 from infra.client import ConcordClient, EventResult, cloud_event
-from infra.storage.manifest_files import BadFile, FoundSample, find_samples
+from infra.storage.found import BadFile, FoundSample
+from infra.storage.manifest_files import find_samples
 from services.contracts.canonical import canonical_json, content_sha256
 from services.contracts.events import EventType
 from services.contracts.manifest import SampleManifest
@@ -72,7 +74,7 @@ def in_batches(events: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]
 
 
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Manifests, folders of them, KITTI or call folders.")],
+    paths: Annotated[list[Path], typer.Argument(help="Manifests, label files, folders of either, KITTI folders.")],
     project: Annotated[
         str | None, typer.Option(help="Post to this project, whatever the manifests say.", metavar="PROJECT")
     ] = None,
@@ -114,13 +116,14 @@ def ingest(
 
 
 def _manifests(paths: list[Path], project: str | None, outcome: Outcome) -> Iterator[SampleManifest]:
-    for path in paths:
-        for item in find_samples(path, project or "default"):
-            if isinstance(item, FoundSample):
-                yield item.manifest if project is None else item.manifest.model_copy(update={"project": project})
-            else:
-                outcome.bad_files.append(item)
-                print_problem(item.error.detail, item.error.places)
+    for item in find_samples(*paths, project=project or "default"):
+        if isinstance(item, FoundSample):
+            for losses in item.losses:
+                messages().print(plain(f"{item.manifest.sample_id}: {told_in_short(losses)}"), style="dim")
+            yield item.manifest if project is None else item.manifest.model_copy(update={"project": project})
+        else:
+            outcome.bad_files.append(item)
+            print_problem(item.error.detail, item.error.places)
 
 
 def _progress(*, quiet: bool) -> Progress:

@@ -1,31 +1,25 @@
-"""Sample manifests from a folder of recorded calls: ``X.wav`` with ``X.rttm``, ``X.stm``, or both."""
+"""Sample manifests from a folder of recorded telephone calls: ``X.wav`` with label files of the same name."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from services.contracts.annotations import Annotation
-from services.contracts.label_base import Author
-from services.contracts.manifest import Context, SampleManifest, Stream
+from infra.storage.found import BadFile, FoundDocument
+from infra.storage.label_documents import ENDINGS, LabelPath, label_format, read_documents, samples_of
+from infra.storage.neighbours import Neighbours
+from services.contracts.manifest import Context, SampleManifest
 from services.errors import InvalidInputError
-from services.formats.rttm import parse_rttm
-from services.formats.stm import parse_stm
+from services.formats.bare import SPOKEN
 
-AUDIO_STREAM = "audio"
-_AUTHOR = Author(kind="importer", id="call-folder")
 _CONTEXT = Context(region="US", product="call", risk="low")
-_MAX_LABEL_BYTES = 64_000_000
-_CHUNK_BYTES = 1 << 20
 
 
 def iter_manifests(folder: Path, project: str) -> Iterator[SampleManifest]:
     """Yield one manifest a recording that has labels, in the order of the file names.
 
-    The labels of both files stand on the one audio stream: speaker turns from RTTM, transcript segments from
-    STM. A recording without either file is left out.
+    The labels of all its files stand on the one audio stream: speaker turns from RTTM, transcript segments from STM,
+    WebVTT, SRT and TextGrid. Label files without a recording are left out, and recordings without labels.
 
     Args:
         folder: Holds the files side by side; other files are ignored.
@@ -36,49 +30,22 @@ def iter_manifests(folder: Path, project: str) -> Iterator[SampleManifest]:
     """
     if not folder.is_dir():
         raise InvalidInputError(f"there is no folder {folder}; give the folder that holds the recordings")
-    for wav in sorted(folder.glob("*.wav")):
-        annotations = tuple(_labels(wav))
-        if annotations:
-            yield SampleManifest(
-                format="concord.sample/1",
-                sample_id=f"call-{_safe(wav.stem)}",
-                project=project,
-                context=_CONTEXT,
-                streams=(
-                    Stream(
-                        id=AUDIO_STREAM,
-                        modality="audio",
-                        uri=wav.resolve().as_uri(),
-                        sha256=_sha256(wav),
-                        media_type="audio/wav",
-                    ),
-                ),
-                annotations=annotations,
-            )
+    neighbours = Neighbours([folder])
+    found = [
+        LabelPath(path, form)
+        for path in folder.iterdir()
+        if path.suffix.lower() in ENDINGS and path.is_file()
+        if (form := label_format(path)) is not None and form in SPOKEN and neighbours.recording(path) is not None
+    ]
+    for document in read_documents(found, folder, neighbours):
+        if isinstance(document, BadFile):
+            raise document.error
+        if document.result.annotations:
+            yield _manifest(document, project, neighbours)
 
 
-def _labels(wav: Path) -> Iterator[Annotation]:
-    for suffix, parse in ((".rttm", parse_rttm), (".stm", parse_stm)):
-        path = wav.with_suffix(suffix)
-        if not path.is_file():
-            continue
-        if path.stat().st_size > _MAX_LABEL_BYTES:
-            raise InvalidInputError(f"{path.name} is larger than {_MAX_LABEL_BYTES} bytes; split the recording")
-        try:
-            yield from parse(path.read_text(encoding="utf-8"), stream=AUDIO_STREAM, author=_AUTHOR)
-        except UnicodeDecodeError as error:
-            raise InvalidInputError(f"{path.name}: byte {error.start} is not UTF-8; save it as UTF-8") from error
-        except InvalidInputError as error:
-            raise InvalidInputError(f"{path.name}: {error.detail}", places=error.places) from error
-
-
-def _safe(stem: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._:@+-]+", "_", stem)[:150] or "unnamed"
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+def _manifest(document: FoundDocument, project: str, neighbours: Neighbours) -> SampleManifest:
+    (sample,) = samples_of(document, project, neighbours, set())
+    if isinstance(sample, BadFile):
+        raise sample.error
+    return sample.manifest.model_copy(update={"sample_id": f"call-{sample.manifest.sample_id}", "context": _CONTEXT})

@@ -28,6 +28,7 @@ _EXIF_DAY = re.compile(r"(\d{4}):(\d{2}):(\d{2})")
 _EXIF_ZONE = re.compile(r"([+-])(\d{2}):(\d{2})")
 _BLOCK_FRAMES = 1 << 16
 _POINT_FIELDS = 4
+_NUSCENES_FIELDS = 5
 _OTHER_CLOUDS = (b"\x93NUMPY", b"# .PCD", b"VERSION", b"ply\n", b"ply\r", b"LASF")
 
 Decoded = AudioData | NDArray[np.float32] | tuple[int, int]
@@ -84,7 +85,8 @@ def decode_stream(stream: Stream, data: bytes) -> Decoded | None:
     if stream.modality == "audio":
         return decode_audio(data, name=stream.id)
     if stream.modality in ("lidar", "radar"):
-        return decode_points(data, name=stream.id)
+        fields = _NUSCENES_FIELDS if (stream.uri or "").split("?")[0].endswith(".pcd.bin") else _POINT_FIELDS
+        return decode_points(data, name=stream.id, fields=fields)
     if stream.modality == "image":
         return decode_image_size(data, name=stream.id)
     return None
@@ -125,20 +127,30 @@ def _too_long(name: str, max_bytes: int) -> AssetTooLargeError:
     return AssetTooLargeError(f"the recording {name!r} has more than {max_bytes} bytes once decoded; split it")
 
 
-def decode_points(data: bytes, *, name: str, max_points: int = MAX_POINTS) -> NDArray[np.float32]:
-    """Decode a KITTI scan: little-endian float32 x, y, z, intensity. Points that are not finite are left out.
+def decode_points(
+    data: bytes, *, name: str, max_points: int = MAX_POINTS, fields: int = _POINT_FIELDS
+) -> NDArray[np.float32]:
+    """Decode a scan of little-endian float32 x, y, z, intensity. Points that are not finite are left out.
+
+    Args:
+        data: The file's bytes.
+        name: The stream, for messages.
+        max_points: Cap on the points.
+        fields: Numbers a point: 4 as in KITTI's ``.bin``, or 5 as in nuScenes' ``.pcd.bin``, where a ring follows.
 
     Returns:
         Shape (n, 3), metres, in the sensor's frame.
     """
-    supported = "supported is the KITTI layout (.bin: float32 x, y, z, intensity)"
+    supported = (
+        "supported are the layouts of KITTI (.bin: float32 x, y, z, intensity) and nuScenes (.pcd.bin: and ring)"
+    )
     if data.startswith(_OTHER_CLOUDS):
         raise AssetError(f"the cloud {name!r} is not in a supported format; {supported}")
-    if len(data) % (4 * _POINT_FIELDS):
-        raise AssetError(f"the cloud {name!r} has {len(data)} bytes, which is no multiple of 16; {supported}")
-    if len(data) // (4 * _POINT_FIELDS) > max_points:
+    if len(data) % (4 * fields):
+        raise AssetError(f"the cloud {name!r} has {len(data)} bytes, which is no multiple of {4 * fields}; {supported}")
+    if len(data) // (4 * fields) > max_points:
         raise AssetTooLargeError(f"the cloud {name!r} has more than {max_points} points")
-    points = np.frombuffer(data, dtype="<f4").reshape(-1, _POINT_FIELDS)[:, :3].astype(np.float32)
+    points = np.frombuffer(data, dtype="<f4").reshape(-1, fields)[:, :3].astype(np.float32)
     return points[np.isfinite(points).all(axis=1)]
 
 

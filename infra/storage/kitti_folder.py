@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
+from infra.storage.neighbours import sha256_of
 from services.contracts.annotations import Annotation
 from services.contracts.label_base import Author
 from services.contracts.manifest import Clock, Context, LabelFile, SampleManifest, Stream
@@ -23,7 +23,6 @@ TRACKING_SIZE_PX = (1242, 375)
 _AUTHOR = Author(kind="human", id="kitti", version="2012")
 _TRACKING_RATE_HZ = 10.0
 _DETECTION_PREFIXES = ("Car", "Pedestrian", "Cyclist")
-_HASH_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +65,11 @@ def iter_manifests(folder: Path, project: str, *, clip_frames: int = 40) -> Iter
                 yield _frame(layout, label_file, project)
 
 
+def layout_roots(folder: Path) -> tuple[Path, ...]:
+    """Return the KITTI folders behind ``folder``: those whose labels :func:`iter_manifests` reads."""
+    return tuple(layout.root for layout in _find_layouts(folder))
+
+
 def _find_layouts(folder: Path) -> list[_Layout]:
     layouts = []
     for root in _candidates(folder):
@@ -99,7 +103,7 @@ def _frame(layout: _Layout, label_file: Path, project: str) -> SampleManifest:
                 id=CAMERA_STREAM,
                 modality="image",
                 uri=image.resolve().as_uri() if image else None,
-                sha256=_sha256(image) if image else None,
+                sha256=sha256_of(image) if image else None,
                 media_type=_media_type(image),
                 sensor=CAMERA_STREAM,
                 coordinate_frame=CAMERA_STREAM,
@@ -110,7 +114,7 @@ def _frame(layout: _Layout, label_file: Path, project: str) -> SampleManifest:
                 id=LIDAR_STREAM,
                 modality="lidar",
                 uri=cloud.resolve().as_uri() if cloud else None,
-                sha256=_sha256(cloud) if cloud else None,
+                sha256=sha256_of(cloud) if cloud else None,
                 media_type="application/octet-stream" if cloud else None,
                 sensor=LIDAR_STREAM,
                 coordinate_frame=LIDAR_STREAM,
@@ -208,7 +212,7 @@ def _detection_files(layout: _Layout, stem: str, frames: tuple[int, int]) -> tup
                     spatial_stream=LIDAR_STREAM,
                     role="prediction",
                     frames=frames,
-                    sha256=_sha256(path),
+                    sha256=sha256_of(path),
                     author=Author(kind="model", id="pointrcnn"),
                 )
             )
@@ -255,11 +259,3 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InvalidInputError(f"{path}: byte {error.start} is not UTF-8; KITTI files are plain ASCII text") from error
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_HASH_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -109,7 +109,7 @@ def pair_findings(view: EventView) -> Iterator[Finding]:
     paired = [pattern for rule in view.section.events if rule.pairs for pattern in (rule.label, rule.pairs)]
     for event in view.events:
         by_rule = any(fits(pattern, event.label) for pattern in paired)
-        if isinstance(event, Event) and event.phase != "whole" and not by_rule:
+        if isinstance(event, Event) and event.phase in ("start", "end") and not by_rule:
             key = (event.stream, event.label.casefold(), owner_of(event))
             phases.setdefault(key, []).append((event, event.phase == "start"))
     for _, items in sorted(phases.items()):

@@ -47,7 +47,9 @@ def nearest_frames(src: Clock | None, dst: Clock | None, last_frame: int) -> Int
     apart = np.abs(t_dst[forth] - t_src)
     mutual = (back[forth] == np.arange(len(t_src))) & (apart <= 0.5 * max(periods, default=np.inf) + 1e-9)
     result = np.full(last_frame + 1, -1, dtype=np.intp)
-    result[: len(t_src)] = np.where(mutual, forth, -1)
+    # A clock may tell of more frames than the last that anybody labelled.
+    count = min(len(t_src), last_frame + 1)
+    result[:count] = np.where(mutual, forth, -1)[:count]
     return result
 
 

@@ -83,9 +83,10 @@ def _unique(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 def _judge(scene: Scene, rules: RuleSet) -> tuple[Finding | None, tuple[Finding, ...], tuple[Symptom, ...]]:
     """Return the cause, the symptoms that it explains, and those that stay."""
     limits = rules.lidar_camera
+    error = find_importer_error(scene, limits)  # from the boxes as they are: converted ones may lie elsewhere
+    scene = scene.clipped()
     symptoms = _symptoms(scene, rules)
     causes = estimate_causes(scene, limits)
-    error = find_importer_error(scene, limits)
     if error is not None and (not causes or error.iou_after > _overlap_after(scene, causes[0], limits)):
         left = _symptoms(error.scene, rules)
         explained = _vanished(symptoms, left)

@@ -127,7 +127,7 @@ class ImporterError:
 
     Attributes:
         conversion: What went wrong.
-        scene: The labels as they were meant.
+        scene: The labels as they were meant, cut at the image's edges.
         iou_before: Mean overlap of the objects as they are.
         iou_after: With the conversion undone.
         agreement: Share of the objects that come closer, or stay as they are.
@@ -152,12 +152,12 @@ def find_importer_error(scene: Scene, rules: LidarCameraRules) -> ImporterError 
     limits = rules.importer
     if not limits.enabled or not len(scene.boxes) or not len(scene.cuboids):
         return None
-    before = object_overlaps(scene, rules)
+    before = object_overlaps(scene.clipped(), rules)
     if len(before) < limits.min_objects or _mean(before) > 1.0 - limits.min_iou_gain:
         return None
     found: list[ImporterError] = []
     for conversion in _conversions(scene):
-        meant = conversion.undo(scene)
+        meant = conversion.undo(scene).clipped()
         after = object_overlaps(meant, rules)
         names = sorted(before.keys() | after.keys())
         closer = [after.get(name, 0.0) > before.get(name, 0.0) - _SAME_IOU for name in names]

@@ -114,6 +114,17 @@ class Scene:
         """Project all cuboids, corrected by ``rotation`` where given."""
         return project_cuboids(self.camera, self.corners_in_camera(rotation), near_m=near_m)
 
+    def clipped(self) -> Scene:
+        """Return the scene with boxes cut at the image's edges, as projections are; boxes outside of it stay.
+
+        Some guidelines draw a box around the whole object, also where the image does not show it.
+        """
+        size = np.array([self.camera.width_px, self.camera.height_px] * 2)
+        cut = np.clip(self.boxes.boxes_px, 0.0, size)
+        inside = np.all(cut[:, 2:] > cut[:, :2], axis=1, keepdims=True)
+        boxes = np.where(inside, cut, self.boxes.boxes_px)
+        return replace(self, boxes=replace(self.boxes, boxes_px=boxes))
+
     def delayed(self, frames: int) -> Scene:
         """Return the scene with every cuboid's frame lowered by ``frames``, to undo a delay.
 

@@ -186,6 +186,9 @@ class _Judge:
         offset = np.abs((p[2:] + p[:2]) - (box[2:] + box[:2])) / 2
         if (offset > 0.35 * np.maximum(extent, box_extent)).any():
             return None
+        # A size too small for the numbers, or so far away that it has none on the image, says nothing on depth.
+        if min(extent[1], box_extent[1]) <= 0.0:
+            return None
         return float(extent[1]), float(box_extent[1])
 
     def _is_cut(self, box: Floats) -> bool:

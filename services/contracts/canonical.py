@@ -79,6 +79,14 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
+_DECODER = json.JSONDecoder(
+    parse_constant=_refuse_constant,
+    parse_float=_finite_float,
+    parse_int=_bounded_int,
+    object_pairs_hook=_unique_keys,
+)
+
+
 def time_text(moment: datetime) -> str:
     """Return the one text of an aware moment, to the microsecond, which is what the database stores."""
     return moment.isoformat(timespec="microseconds")
@@ -121,6 +129,28 @@ def parse_json(raw: bytes) -> Any:
     if "\\u0000" in text or "\x00" in text or _SURROGATE_ESCAPE.search(text):
         _refuse_unstorable(value, "")
     return value
+
+
+def parse_json_at(text: str, start: int) -> tuple[Any, int]:
+    """Parse the JSON value that begins at ``start`` as strictly as :func:`parse_json`; what follows it is not read.
+
+    Returns:
+        The value, and where it ends.
+
+    Raises:
+        json.JSONDecodeError: The text is no JSON there, or ends within the value.
+        MalformedJsonError: A value that Concord does not read, with the reason.
+    """
+    try:
+        value, end = _DECODER.raw_decode(text, start)
+    except RecursionError:
+        raise MalformedJsonError(f"nested deeper than {MAX_DEPTH} levels; flatten the document") from None
+    piece = text[start:end]
+    if piece.count("[") + piece.count("{") > MAX_DEPTH:
+        _refuse_depth(piece)
+    if "\\u0000" in piece or "\x00" in piece or _SURROGATE_ESCAPE.search(piece):
+        _refuse_unstorable(value, "")
+    return value, end
 
 
 def _refuse_unstorable(value: Any, pointer: str) -> None:

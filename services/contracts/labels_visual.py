@@ -132,8 +132,9 @@ class Event(TimedLabel):
     """Something that happens in the recording; the order of events is rule data."""
 
     type: Literal["event"] = "event"
-    phase: Literal["whole", "start", "end"] = Field(
-        default="whole", description="Whether this label is a whole event or one end of a pair."
+    phase: Literal["whole", "start", "end", "moment"] = Field(
+        default="whole",
+        description="Whether this label is a whole event, one end of a pair, or a moment that has no duration.",
     )
 
 

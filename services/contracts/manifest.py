@@ -96,6 +96,14 @@ class Extrinsics(Contract):
         return self
 
 
+def _refuse_singular(intrinsics: Matrix3) -> None:
+    (fx, _, _), (lower, fy, _), last = intrinsics
+    if min(fx, fy) < 1e-6:
+        raise ValueError(f"the focal lengths on the diagonal of intrinsics must be positive pixels, got {fx} and {fy}")
+    if any(abs(a - b) > 1e-6 for a, b in zip((lower, *last), (0.0, 0.0, 0.0, 1.0), strict=True)):
+        raise ValueError("intrinsics must be [[fx, s, cx], [0, fy, cy], [0, 0, 1]]; divide them by their last number")
+
+
 class Calibration(Contract):
     """How a sensor sees the world."""
 
@@ -112,6 +120,8 @@ class Calibration(Contract):
     def _camera_is_whole(self) -> Self:
         if (self.model is None) != (self.intrinsics is None):
             raise ValueError("a camera needs both model and intrinsics; give both or neither")
+        if self.intrinsics is not None:
+            _refuse_singular(self.intrinsics)
         allowed = {"pinhole": (0, 4, 5, 8), "fisheye": (0, 4), None: (0,)}[self.model]
         if len(self.distortion) not in allowed:
             raise ValueError(f"distortion of {self.model} has {allowed} numbers, got {len(self.distortion)}")

@@ -23,6 +23,7 @@ _RTTM = frozenset({"SPEAKER", "SPKR-INFO", "SEGMENT", "LEXEME", "NON-LEX", "NON-
 _ROOT = re.compile(r"^(?:<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\])?\s*>|\s)*<([A-Za-z_][\w.-]*)", re.DOTALL)
 _KEY = re.compile(r'"([A-Za-z_]\w{0,40})"\s*:')
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_WHOLE = re.compile(r"[-+]?\d+(?:\.0*)?(?:[eE]\+?\d+)?")
 _LINES = 20
 
 
@@ -70,7 +71,7 @@ def _by_keys(text: str) -> LabelFormat | None:
         found = "datumaro"
     elif "result" in keys and keys & {"annotations", "predictions"} and keys & {"data", "from_name", "completed_by"}:
         found = "label_studio"
-    elif "token" in keys and text.startswith("["):
+    elif text.startswith("[") and ("token" in keys or {"sample_data_token", "bbox_corners"} <= keys):
         found = "nuscenes"
     elif {"image_id", "category_id"} <= keys or (
         "images" in keys and keys & {"file_name", "annotations", "categories"}
@@ -108,7 +109,9 @@ def _of_words(words: list[str]) -> LabelFormat | None:
     elif count in (17, 18) and all(numbers[:2]) and not numbers[2] and all(numbers[3:]):
         found = "kitti_tracking"
     elif 6 <= count <= 15 and all(numbers):
-        found = "mot" if count <= 10 else "ab3dmot" if count == 15 else None
+        # Columns of numbers are common; a frame from 1 and an id, both whole, tell tracks from other tables.
+        whole = all(_WHOLE.fullmatch(word) for word in words[:2]) and float(words[0]) >= 1
+        found = ("mot" if whole else None) if count <= 10 else "ab3dmot" if count == 15 else None
     elif count >= 5 and all(numbers[3:5]) and not numbers[2]:
         found = "stm"
     return found

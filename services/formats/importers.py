@@ -13,6 +13,8 @@ from services.errors import InvalidInputError
 from services.formats import cvat, datumaro
 from services.formats.coco import image_names, read_coco
 from services.formats.label_studio import read_label_studio, task_names
+from services.formats.nuscenes_boxes import image_names as nuscenes_image_names
+from services.formats.nuscenes_boxes import read_image_annotations
 from services.formats.openlabel import document_streams, read_openlabel
 from services.formats.result import Dropped, ImportResult, shortened
 from services.formats.rttm import parse_rttm
@@ -143,6 +145,17 @@ def _datumaro(document: Document) -> ImportResult:
     )
 
 
+def _nuscenes(document: Document) -> ImportResult:
+    return read_image_annotations(
+        document.data,
+        stream=document.stream.id,
+        image=_image_named(document, nuscenes_image_names(document.data, source=document.file.uri)),
+        frames=document.file.frames,
+        author=document.author,
+        source=document.file.uri,
+    )
+
+
 def _openlabel(document: Document) -> ImportResult:
     manifest, file = document.manifest, document.file
     names: dict[str, str] = {}
@@ -181,6 +194,7 @@ IMPORTERS: Mapping[str, Importer] = MappingProxyType(
         "cvat": _cvat,
         "datumaro": _datumaro,
         "label_studio": _label_studio,
+        "nuscenes": _nuscenes,
         "openlabel": _openlabel,
         "rttm": _rttm,
         "srt": _srt,

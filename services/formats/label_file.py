@@ -9,7 +9,7 @@ import numpy as np
 from services.alignment.geometry import invert_rigid, rigid
 from services.contracts.annotations import Annotation
 from services.contracts.label_base import Author
-from services.contracts.manifest import LabelFile, SampleManifest, Stream
+from services.contracts.manifest import LabelFile, Matrix3, Matrix4, SampleManifest, Stream
 from services.errors import InvalidInputError
 from services.formats.importers import IMPORTERS, Document, decoded
 from services.formats.kitti import KittiCalibration, read_detections, read_objects, read_tracking
@@ -147,14 +147,20 @@ def _calibration(file: LabelFile, manifest: SampleManifest) -> tuple[KittiCalibr
         raise InvalidInputError(
             f"{file.uri}: no stream has the coordinate frame {named!r}; name the LiDAR in spatial_stream"
         )
-    intrinsics = np.asarray(calibration.intrinsics, dtype=np.float64)
-    camera_from_lidar = invert_rigid(np.asarray(calibration.extrinsics.matrix, dtype=np.float64))
+    return kitti_calibration(calibration.intrinsics, calibration.extrinsics.matrix), lidar_stream
+
+
+def kitti_calibration(intrinsics: Matrix3, lidar_from_camera: Matrix4) -> KittiCalibration:
+    """Return KITTI's calibration for a left colour camera.
+
+    Args:
+        intrinsics: Of the camera, px.
+        lidar_from_camera: Its extrinsics into the LiDAR's frame, metres.
+    """
     shift = np.asarray(_LEFT_COLOUR_FROM_RECTIFIED_M)
-    projection = intrinsics @ np.hstack((np.eye(3), shift[:, None]))
-    return (
-        KittiCalibration(
-            projections=np.stack([projection] * 4),
-            rectified_from_lidar=np.asarray(rigid(np.eye(3), -shift) @ camera_from_lidar),
-        ),
-        lidar_stream,
+    camera_from_lidar = invert_rigid(np.asarray(lidar_from_camera, dtype=np.float64))
+    projection = np.asarray(intrinsics, dtype=np.float64) @ np.hstack((np.eye(3), shift[:, None]))
+    return KittiCalibration(
+        projections=np.stack([projection] * 4),
+        rectified_from_lidar=np.asarray(rigid(np.eye(3), -shift) @ camera_from_lidar),
     )

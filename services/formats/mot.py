@@ -9,7 +9,7 @@ they count from 0. Positions are pixels and are taken as they stand.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -18,9 +18,10 @@ from pydantic import ValidationError
 
 from services.contracts.annotations import Annotation
 from services.contracts.label_base import Author
-from services.contracts.labels_visual import Box, Track
+from services.contracts.labels_visual import Box, Track, TrackBox
 from services.contracts.validation import places_of
 from services.errors import InvalidInputError
+from services.formats.result import ExportResult, Losses
 from services.formats.spoken import LineError
 
 Role = Literal["annotation", "prediction"]
@@ -166,11 +167,11 @@ def write_mot(annotations: Iterable[Annotation], *, stream: str, role: Role = "a
 
     Nine columns where every box's class is one of :data:`MOT_CLASSES` and all have a visibility, else ten. An
     object_id ``track-<n>`` is written as n; others get the free numbers after the highest, in their order of name.
-    What the format has no place for is listed by :func:`mot_losses`.
+    What the format has no place for is listed by :func:`export_mot`.
     """
     rows = sorted(_appearances(annotations, stream), key=lambda row: (row.frame or 0, row.object_id or "", row.id))
     numbers = _track_numbers(rows)
-    with_class = bool(rows) and all("visibility" in row.attributes and row.label in _NUMBERS for row in rows)
+    with_class = _has_classes(rows)
     ordered = sorted(rows, key=lambda row: (row.frame or 0, numbers.get(row.object_id or "", -1), row.id))
     lines = []
     for row in ordered:
@@ -190,22 +191,45 @@ def write_mot(annotations: Iterable[Annotation], *, stream: str, role: Role = "a
     return "".join(lines)
 
 
-def mot_losses(annotations: Iterable[Annotation], *, stream: str) -> tuple[str, ...]:
-    """Return, as sentences, what :func:`write_mot` can not keep of ``annotations``."""
+def export_mot(annotations: Iterable[Annotation], *, stream: str) -> ExportResult:
+    """Return what :func:`write_mot` writes for ground truth, and label by label what it does not hold."""
     labels = tuple(annotations)
+    losses = Losses("MOT")
     rows = tuple(_appearances(labels, stream))
-    known = {"visibility", "score", *_WORLD}
-    written = sum(isinstance(label, Box | Track) and label.stream == stream for label in labels)
-    with_class = all("visibility" in row.attributes and row.label in _NUMBERS for row in rows)
-    facts = (
-        (len(labels) - written, "labels are no boxes or tracks of the stream"),
-        (sum(not (row.object_id or "track-0").startswith("track-") for row in rows), "object ids become numbers"),
-        (0 if with_class else len({row.label for row in rows} - {"pedestrian"}), "class names have no column"),
-        (sum(row.truncation is not None for row in rows), "truncations have no column"),
-        (sum(bool(set(row.attributes) - known) for row in rows), "boxes have attributes without a column"),
-        (sum(row.author is not None for row in rows), "boxes name an author, which has no column"),
-    )
-    return tuple(f"{count} {what}" for count, what in facts if count)
+    numbers = _track_numbers(rows)
+    with_class = _has_classes(rows)
+    for label in labels:
+        if not isinstance(label, Box | Track) or label.stream != stream:
+            losses.kind(label)
+            continue
+        kept = {"frame", "box", "boxes", "object_id", "attributes.score"}
+        world = [label.attributes.get(name) for name in _WORLD]
+        if with_class:
+            kept |= {"label", "attributes.visibility", "occlusion"}
+        elif all(isinstance(value, int | float) and not isinstance(value, bool) for value in world):
+            kept |= {f"attributes.{name}" for name in _WORLD}
+        if label.label == "pedestrian":
+            kept.add("label")
+        if isinstance(label, Box) and "score" not in label.attributes:
+            kept.add("ignore")
+        losses.fields(label, kept)
+        number = numbers.get(label.object_id or "", -1)
+        if label.object_id is not None and label.object_id != f"track-{number}":
+            losses.part(label, "object_id", f"tracks are numbered; it is read as track-{number}")
+        if isinstance(label, Track):
+            for place in label.boxes:
+                if place.truncation is not None or (place.occlusion is not None and not with_class):
+                    losses.part(label, f"{_seen(place)} of frame {place.frame}", "MOT has no place for it")
+            losses.part(label, "type, keyframe", "a track is read as its boxes")
+    return losses.result(write_mot(labels, stream=stream))
+
+
+def _seen(place: TrackBox) -> str:
+    return "truncation" if place.truncation is not None else "occlusion"
+
+
+def _has_classes(rows: Sequence[Box]) -> bool:
+    return bool(rows) and all("visibility" in row.attributes and row.label in _NUMBERS for row in rows)
 
 
 def _appearances(annotations: Iterable[Annotation], stream: str) -> Iterator[Box]:

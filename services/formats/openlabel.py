@@ -90,6 +90,19 @@ def document_streams(data: bytes, *, source: str = "OpenLABEL") -> tuple[str, ..
     return tuple(dict.fromkeys(name for node in found if node is not None for name in node.mapping()))
 
 
+def only_lidar(data: bytes, *, source: str = "OpenLABEL") -> str | None:
+    """Return the name of a document's LiDAR that is a coordinate system too; None where there is none, or several."""
+    root = parse_tree(data, source)["openlabel"]
+    streams, systems = root.get("streams"), root.get("coordinate_systems")
+    known = {} if systems is None else systems.mapping()
+    found = [
+        name
+        for name, node in (streams.items() if streams is not None else ())
+        if name in known and (kind := node.get("type")) is not None and kind.value == "lidar"
+    ]
+    return found[0] if len(found) == 1 else None
+
+
 def object_id_of(uid: str) -> str:
     """Return the object_id of an OpenLABEL uid: the uid itself where it begins with a letter."""
     cleaned = _NO_ID.sub("_", uid)[:150]

@@ -19,6 +19,7 @@ _UPRIGHT_FROM_CAMERA: Floats = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0
 """Columns: the axes of an upright object (x forward, y left, z up) in one whose y looks down."""
 
 _MODALITIES: Mapping[str, Modality] = {"camera": "image", "lidar": "lidar", "radar": "radar"}
+_SINGULAR = 1e-9
 _VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".webm")
 
 
@@ -71,16 +72,18 @@ def read_streams(root: Node, names: StreamNames, intake: Intake) -> list[StreamF
 
 def _calibration(pinhole: Node | None, system: Node | None, at: Node, intake: Intake) -> Calibration | None:
     fields: dict[str, Any] = {}
+    pose = _pose(system) if system is not None else None
     if pinhole is not None:
         values = pinhole["camera_matrix_3x4"].numbers(12)
         matrix = np.array(values).reshape(3, 4)
         if matrix[:, 3].any():
-            intake.drop(pinhole.at, "last column of camera_matrix_3x4", "a pinhole has three; poses tell the shift")
+            pose = _at_the_camera(pose, matrix)
+            if pose is None:
+                intake.drop(pinhole.at, "last column of camera_matrix_3x4", "without a pose it leads from nowhere")
         fields = {"model": "pinhole", "intrinsics": matrix[:, :3].tolist()}
         distortion = pinhole.get("distortion_coeffs_1xN")
         if distortion is not None and distortion.numbers():
             fields["distortion"] = distortion.numbers()
-    pose = _pose(system) if system is not None else None
     parent = system.get("parent") if system is not None else None
     if pose is not None and parent is not None and parent.text():
         fields["extrinsics"] = {"to": identifier_or_none(parent.text()), "matrix": pose.tolist()}
@@ -91,6 +94,19 @@ def _calibration(pinhole: Node | None, system: Node | None, at: Node, intake: In
     except ValidationError as error:
         intake.drop(at.at, "calibration", "; ".join(f"{place} {said}" for place, said in places_of(error))[:500])
         return None
+
+
+def _at_the_camera(pose: Floats | None, matrix: Floats) -> Floats | None:
+    """Return the pose of the camera itself; None where that of its coordinate system is not known.
+
+    A projection K [I | t] states where the camera stands in its coordinate system, as the rectified cameras of a stereo
+    rig do that share one: p_camera = p_system + t (R. Hartley and A. Zisserman, *Multiple View Geometry*, section 6.2).
+    """
+    if pose is None or abs(np.linalg.det(matrix[:, :3])) < _SINGULAR:
+        return None
+    system_from_camera = np.eye(4)
+    system_from_camera[:3, 3] = -np.linalg.solve(matrix[:, :3], matrix[:, 3])
+    return np.asarray(pose @ system_from_camera)
 
 
 def _pose(system: Node) -> Floats | None:

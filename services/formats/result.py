@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.contracts.annotations import Annotation
 from services.contracts.label_base import LabelBase
-from services.contracts.manifest import Calibration, Modality
+from services.contracts.manifest import Calibration, Clock, Modality
 from services.contracts.validation import places_of
 from services.formats.spoken import LineError, identifier
 
@@ -26,11 +26,26 @@ class Dropped:
         place: Where it is: ``line 12``, a JSON pointer, or the id of a label; ``*`` is the whole document.
         what: The thing, as the document or the contract calls it.
         why: One clause a person understands.
+        frame: The frame it belongs to, where the reader knows one.
     """
 
     place: str
     what: str
     why: str
+    frame: int | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FileLosses:
+    """What one file did not bring along.
+
+    Attributes:
+        file: The file, as a person knows it.
+        dropped: What was not taken over; never empty.
+    """
+
+    file: str
+    dropped: tuple[Dropped, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +71,7 @@ class StreamFacts:
         coordinate_frame: Name of the frame in which its labels are.
         calibration: How the sensor sees the world.
         items: Its images or sweeps, where the format names them one by one.
+        clock: When they were taken, where the format says so one by one.
     """
 
     id: str
@@ -67,6 +83,7 @@ class StreamFacts:
     coordinate_frame: str | None = None
     calibration: Calibration | None = None
     items: tuple[StreamItem, ...] = ()
+    clock: Clock | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +130,10 @@ class Intake:
         except ValidationError as error:
             # The first part of a place is the tag of the union, which no reader of the document knows.
             faults = [f"{'/'.join(pointer.split('/')[2:])}: {said}".strip(": ") for pointer, said in places_of(error)]
-            self.drop(place, what, "; ".join(faults)[:500])
+            self.drop(place, what, "; ".join(faults)[:500], fields.get("frame"))
             return False
         if label.id in self._ids:
-            self.drop(place, what, f"the id {label.id} stands twice in the document")
+            self.drop(place, what, f"the id {label.id} stands twice in the document", label.frame)
             return False
         self._ids.add(label.id)
         self.annotations.append(label)
@@ -126,9 +143,9 @@ class Intake:
         """Whether no label has this id yet."""
         return name not in self._ids
 
-    def drop(self, place: str, what: str, why: str) -> None:
+    def drop(self, place: str, what: str, why: str, frame: int | None = None) -> None:
         """List something that is not taken over."""
-        self.dropped.append(Dropped(place, shortened(what), why))
+        self.dropped.append(Dropped(place, shortened(what), why, frame))
 
     def drop_often(self, place: str, what: str, why: str) -> None:
         """List something that many labels have, once for all of them with how often it was there."""
@@ -178,12 +195,24 @@ class Losses:
                 lost += [f"attributes.{key}" for key in value if f"attributes.{key}" not in kept]
             else:
                 lost.append(name)
-        if lost:
-            self.part(label, ", ".join(lost), f"{self.format_name} has no place for it")
+        for names in _lines(lost):
+            self.part(label, names, f"{self.format_name} has no place for it")
 
     def result(self, data: bytes | str) -> ExportResult:
         """Return the document with what it does not hold."""
         return ExportResult(data.encode() if isinstance(data, str) else data, tuple(self.dropped))
+
+
+def _lines(names: Iterable[str]) -> Iterator[str]:
+    """Yield names with commas between them, as many at a time as are not cut."""
+    line = ""
+    for name in names:
+        if line and len(line) + len(name) + 2 > _MAX_WORDS:
+            yield line
+            line = ""
+        line = f"{line}, {name}" if line else name
+    if line:
+        yield line
 
 
 def shortened(text: str) -> str:

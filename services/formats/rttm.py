@@ -12,6 +12,7 @@ from services.contracts.annotations import Annotation
 from services.contracts.label_base import Author
 from services.contracts.labels_language import SpeakerTurn
 from services.errors import InvalidInputError
+from services.formats.result import ExportResult, Losses
 from services.formats.spoken import LineError, OneRecording, confidence_of, identifier, read_lines, seconds
 
 ABSENT = "<NA>"
@@ -84,6 +85,28 @@ def write_rttm(annotations: Iterable[Annotation], *, recording: str, channel: in
                 f"{confidence} {ABSENT}\n"
             )
     return "".join(lines)
+
+
+def export_rttm(annotations: Iterable[Annotation], *, recording: str) -> ExportResult:
+    """Return what :func:`write_rttm` writes, and label by label what it does not hold.
+
+    Raises:
+        InvalidInputError: See :func:`write_rttm`.
+    """
+    losses = Losses("RTTM")
+    turns: list[Annotation] = []
+    for label in annotations:
+        if not isinstance(label, SpeakerTurn):
+            losses.kind(label)
+            continue
+        turns.append(label)
+        kept = ("speaker", "start_s", "end_s", "confidence")
+        losses.fields(label, (*kept, "label") if label.label == "speaker" else kept)
+        if (round(label.start_s, 6), round(label.end_s, 6)) != (label.start_s, label.end_s):
+            losses.part(label, "start_s, end_s", "times are rounded to six decimals")
+        if label.confidence is not None and float(f"{label.confidence:.6g}") != label.confidence:
+            losses.part(label, "confidence", "it is rounded to six digits")
+    return losses.result(write_rttm(turns, recording=recording))
 
 
 def _decimal(value_s: float) -> str:

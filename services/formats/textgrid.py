@@ -69,7 +69,7 @@ def read_textgrid(text: str, *, stream: str, author: Author | None = None) -> Im
     """Return what the tiers of a TextGrid hold, tier by tier; intervals without text are silence and no label.
 
     A tier of words or utterances gives transcript segments; one of phones, syllables or sounds gives sound events;
-    any other gives transcript segments of the speaker that it is named after. A point is an event without length.
+    any other gives transcript segments of the speaker that it is named after. A point is an event of phase ``moment``.
     The tier's name stays in the attribute ``tier``; ``A - words`` names tier and speaker.
 
     Args:
@@ -115,7 +115,7 @@ def _read_tier(tokens: _Tokens, position: int, intake: Intake, stream: str, auth
         }
         place = f"line {tokens.line}"
         if kind == "TextTier":
-            fields |= {"type": "event", "label": mark}
+            fields |= {"type": "event", "label": mark, "phase": "moment"}
         elif _kind_of(name) == "sound":
             fields |= {"type": "sound_event", "label": mark}
         else:
@@ -128,6 +128,12 @@ def _read_tier(tokens: _Tokens, position: int, intake: Intake, stream: str, auth
 
 def _kind_of(tier: str) -> Tier:
     return "sound" if _SOUNDS.search(tier.rpartition(" - ")[2]) else "transcript"
+
+
+def level_of(tier: str) -> str | None:
+    """Return the level of speech that a tier of transcript segments holds, such as ``words``; None for a speaker's."""
+    _, dash, level = tier.rpartition(" - ")
+    return level if dash or _WORDS.match(tier.strip()) else None
 
 
 def _speaker_of(tier: str) -> str | None:
@@ -251,6 +257,10 @@ def _tier_of(label: _Placed, losses: Losses) -> str:
     else:
         name, usable = "event", isinstance(given, str)
         kept |= {"label"} | ({"end_s"} if label.end_s == label.start_s else set())
+        if label.phase == "moment":
+            kept.add("phase")
+        elif label.phase == "whole":
+            losses.part(label, "phase", "a point is read as a moment")
     if not usable:
         kept.discard("attributes.tier")
     losses.fields(label, kept)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from services.contracts.annotations import Annotation
@@ -12,7 +12,8 @@ from services.contracts.manifest import LabelFile, SampleManifest, check_annotat
 from services.contracts.pre_label import PreLabelSource
 from services.contracts.records import AssetRecord
 from services.errors import AssetError, ConcordError, InvalidInputError, UnavailableError
-from services.formats.label_file import read_label_file
+from services.formats.label_file import import_label_file
+from services.formats.result import FileLosses
 from services.ports.assets import AssetReader
 from services.ports.pre_label import PreLabeler, PreLabelRequest
 
@@ -64,12 +65,14 @@ class Gathered:
         labels: Labels of the manifest's label files of role ``annotation``, in their order.
         predictions: One a model that answered.
         failures: What went wrong.
+        losses: What label files of role ``annotation`` held that is no label of the contract, by their addresses.
     """
 
     assets: tuple[AssetRecord, ...]
     labels: tuple[Annotation, ...]
     predictions: tuple[Prediction, ...]
     failures: tuple[Failure, ...]
+    losses: tuple[FileLosses, ...] = ()
 
 
 async def gather_sample(
@@ -84,13 +87,14 @@ async def gather_sample(
         UnavailableError: The store of the assets does not answer; nothing is known, try again.
     """
     records, asset_failures = await _read_streams(manifest, assets)
-    files, labels, file_failures = await _read_label_files(manifest, assets)
+    files = await _read_label_files(manifest, assets)
     predictions, model_failures = await _predict(manifest, assets, sources, pre_labelers_for)
     return Gathered(
-        assets=(*records, *files),
-        labels=labels,
+        assets=(*records, *files.records.values()),
+        labels=tuple(files.labels.values()),
         predictions=predictions,
-        failures=(*asset_failures, *file_failures, *model_failures),
+        failures=(*asset_failures, *files.failures, *model_failures),
+        losses=tuple(files.losses),
     )
 
 
@@ -114,16 +118,20 @@ async def _read_streams(manifest: SampleManifest, assets: AssetReader) -> tuple[
     )
 
 
-async def _read_label_files(
-    manifest: SampleManifest, assets: AssetReader
-) -> tuple[list[AssetRecord], tuple[Annotation, ...], list[Failure]]:
-    records: dict[tuple[str, str], AssetRecord] = {}
-    labels: dict[str, Annotation] = {}
-    failures: list[Failure] = []
+@dataclass(slots=True)
+class _LabelFiles:
+    records: dict[tuple[str, str], AssetRecord] = field(default_factory=dict)
+    labels: dict[str, Annotation] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    losses: list[FileLosses] = field(default_factory=list)
+
+
+async def _read_label_files(manifest: SampleManifest, assets: AssetReader) -> _LabelFiles:
+    files = _LabelFiles()
     for file in manifest.label_files:
         try:
             content = await assets.read(file.uri, sha256=file.sha256)
-            records[file.stream, file.uri] = AssetRecord(
+            files.records[file.stream, file.uri] = AssetRecord(
                 stream=file.stream,
                 uri=file.uri,
                 sha256=content.sha256,
@@ -131,14 +139,16 @@ async def _read_label_files(
                 role="label_file",
             )
             if file.role == "annotation":
-                read = await asyncio.to_thread(read_label_file, file, manifest, content.data)
-                _ensure_usable((*labels.values(), *read), manifest)
-                labels.update((annotation.id, annotation) for annotation in read)
+                read = await asyncio.to_thread(import_label_file, file, manifest, content.data)
+                _ensure_usable((*files.labels.values(), *read.annotations), manifest)
+                files.labels.update((annotation.id, annotation) for annotation in read.annotations)
+                if read.dropped:
+                    files.losses.append(FileLosses(file.uri, read.dropped))
         except UnavailableError:
             raise
         except ConcordError as error:
-            failures.append(_failure("label_file.unreadable", file.uri, error))
-    return list(records.values()), tuple(labels.values()), failures
+            files.failures.append(_failure("label_file.unreadable", file.uri, error))
+    return files
 
 
 async def _predict(

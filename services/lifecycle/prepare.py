@@ -11,6 +11,7 @@ from services.contracts.lifecycle import NextStep, RevisionRef, Stage, StepResul
 from services.contracts.pre_label import LabelFilePredictions
 from services.contracts.records import LabelSet, SampleRevision
 from services.contracts.review import NewTask, TaskKind
+from services.formats.result import FileLosses
 from services.lifecycle.gathering import Failure, Gathered, PreLabelersFor, gather_sample
 from services.lifecycle.journal import move, subject_of
 from services.lifecycle.settle import settle, step_result
@@ -21,6 +22,8 @@ from services.ports.assets import AssetReader
 from services.ports.database import Database, Transaction
 from services.review.routing import ANNOTATE_QUEUE
 
+_LOSSES_NOTED = 20
+_PLACE_LENGTH = 200
 _BEFORE_LABELLING = frozenset({Stage.RECEIVED, Stage.PRE_LABELING})
 
 
@@ -71,6 +74,8 @@ async def _keep(tx: Transaction, revision: SampleRevision, gathered: Gathered) -
     project = await read_project_rules(tx, revision.ref.project)
     for failure in gathered.failures:
         _note(tx, revision.ref, failure)
+    for losses in gathered.losses:
+        _note_losses(tx, revision.ref, losses)
     await tx.samples.put_assets(revision.ref, gathered.assets)
     for prediction in gathered.predictions:
         author = Author(kind="model", id=prediction.model, version=prediction.version)
@@ -94,6 +99,24 @@ def _note(tx: Transaction, ref: RevisionRef, failure: Failure) -> None:
         action=failure.action,
         subject=subject_of(ref),
         body={"name": failure.name, "code": failure.code, "reason": failure.reason},
+    )
+
+
+def _note_losses(tx: Transaction, ref: RevisionRef, losses: FileLosses) -> None:
+    """Note how much of a label file was not taken over, and the first things of it: a file may have thousands."""
+    tx.audit.append(
+        ref.project,
+        actor=SYSTEM_ACTOR,
+        action="label_file.partly_read",
+        subject=subject_of(ref),
+        body={
+            "name": losses.file,
+            "count": len(losses.dropped),
+            "first": [
+                {"place": lost.place[:_PLACE_LENGTH], "what": lost.what, "why": lost.why[:_PLACE_LENGTH]}
+                for lost in losses.dropped[:_LOSSES_NOTED]
+            ],
+        },
     )
 
 

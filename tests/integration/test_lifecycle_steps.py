@@ -30,7 +30,7 @@ from services.lifecycle.settle import settle_review
 from services.lifecycle.steps import lock_revision
 from services.ports.pre_label import PreLabeler, PreLabelRequest
 from tests.intake_events import NoAssets
-from tests.integration.lifecycle_world import RULES, World, label, no_models, person
+from tests.integration.lifecycle_world import PROJECT, RULES, World, label, no_models, person
 
 ANN, BEN, EVA, EXA, EXB = (
     person("ann", Role.ANNOTATOR),
@@ -172,6 +172,29 @@ async def test_assets_and_label_files_are_read_and_a_missing_one_does_not_stop(w
     assert {(record.stream, record.role) for record in records} == {("call", "stream"), ("call", "label_file")}
     assert hashlib.sha256(b"RIFF").hexdigest() in {record.sha256 for record in records}
     assert "asset.unreadable" in await world.actions()
+
+
+async def test_what_a_label_file_holds_beside_labels_is_in_the_audit_trail_and_bounded(
+    world: World, tmp_path: Path
+) -> None:
+    await world.open_project()
+    turn = "SPEAKER call 1 0.50 1.25 <NA> <NA> A <NA> <NA>\n"
+    (tmp_path / "call.rttm").write_text("SPKR-INFO call 1 <NA> <NA> <NA> unknown A <NA>\n" * 500 + turn)
+    assets = FileAssetReader((tmp_path,), 1_000_000, 10.0)
+    world.inbox = type(world.inbox)(world.database, assets)
+    ref = await world.post(
+        "s-1",
+        streams=[{"id": "call", "modality": "audio"}],
+        label_files=[{"format": "rttm", "uri": "call.rttm", "stream": "call"}],
+    )
+    for _ in range(2):
+        await prepare_sample(world.database, assets, no_models, ref)
+    async with world.database.transaction() as tx:
+        entries = await tx.audit.list(PROJECT, after=0, limit=1_000)
+    (noted,) = [entry.body for entry in entries if entry.action == "label_file.partly_read"]
+    assert (noted["name"], noted["count"], len(noted["first"])) == ("call.rttm", 500, 20)
+    assert noted["first"][0]["place"] == "line 1"
+    assert noted["first"][0]["why"] == "only SPEAKER lines are turns"
 
 
 async def test_check_without_disagreement_accepts_and_a_second_call_answers_alike(world: World) -> None:

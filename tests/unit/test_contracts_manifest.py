@@ -7,7 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from services.contracts.canonical import canonical_json, content_sha256, parse_json
-from services.contracts.manifest import Extrinsics, SampleManifest, check_annotations
+from services.contracts.manifest import Calibration, Extrinsics, SampleManifest, check_annotations
 from services.contracts.validation import MAX_PLACES, validate
 from services.errors import InvalidInputError, MalformedJsonError
 from tests.label_examples import BASE, LABEL_EXAMPLES, MANIFEST_EXAMPLE
@@ -135,6 +135,20 @@ def test_errors_speak_of_documents_and_not_of_python() -> None:
     assert said["/streams"] == "has 0 items; it must have at least 1"
     assert said["/annotations/0/type"].startswith("must be one of 'box', ")
     assert said["/annotations/0/type"].endswith("(got 'sphere')")
+
+
+@pytest.mark.parametrize(
+    ("intrinsics", "says"),
+    [
+        ([[0.0, 0, 600], [0, 700, 180], [0, 0, 1]], "focal lengths .* must be positive pixels, got 0.0 and 700.0"),
+        ([[700, 0, 600], [0, -700.0, 180], [0, 0, 1]], "focal lengths .* must be positive pixels"),
+        ([[700, 0, 600], [0, 700, 180], [0, 0, 0]], "divide them by their last number"),
+        ([[700, 0, 600], [3, 700, 180], [0, 0, 1]], "intrinsics must be"),
+    ],
+)
+def test_intrinsics_that_do_not_project_are_refused(intrinsics: list[list[float]], says: str) -> None:
+    with pytest.raises(InvalidInputError, match=says):
+        validate(Calibration, {"model": "pinhole", "intrinsics": intrinsics}, what="calibration")
 
 
 def test_extrinsics_that_mirror_are_refused() -> None:

@@ -45,3 +45,9 @@ def test_period_is_the_rates_inverse_or_the_median_step() -> None:
     assert frame_period_s(clock(timestamps=(0.0, 0.1, 0.2, 0.9))) == pytest.approx(0.1)
     assert frame_period_s(clock(timestamps=(0.0,))) is None
     assert frame_period_s(None) is None
+
+
+def test_a_clock_that_goes_on_after_the_last_label_pairs_the_frames_in_use() -> None:
+    long, late = clock(timestamps=(0.0, 0.5, 1.0, 1.5, 2.0)), clock(timestamps=(0.02, 0.52, 1.02, 1.52))
+    assert nearest_frames(long, late, 1).tolist() == [0, 1]
+    assert nearest_frames(late, long, 5).tolist() == [0, 1, 2, 3, -1, -1]

@@ -124,6 +124,17 @@ def test_ids_that_mean_nothing_across_streams_give_way_to_overlap() -> None:
     assert check(sample_of(found)).findings == ()
 
 
+def test_cuboid_without_a_height_on_the_image_has_no_depth_to_judge() -> None:
+    flat = manifest()
+    camera = flat.streams[0]
+    assert camera.calibration is not None
+    # No manifest may say so; the check must not divide by the height even then.
+    lens = camera.calibration.model_copy(update={"intrinsics": ((720.0, 0.0, 610.0), (0.0, 0.0, 175.0), (0, 0, 1.0))})
+    streams = (camera.model_copy(update={"calibration": lens}), *flat.streams[1:])
+    outcome = check(sample_of(labels(), manifest=flat.model_copy(update={"streams": streams})))
+    assert "depth_implausible" not in {kind for kind, _ in kinds(outcome)}
+
+
 def test_cuboid_moved_along_its_ray_has_an_implausible_depth() -> None:
     x, y, z = 25.0, -6.0, -0.9
     moved = tuple(1.7 * (value - origin) + origin for value, origin in zip((x, y, z), (0.3, 0, -0.1), strict=True))

@@ -6,9 +6,12 @@ import random
 import numpy as np
 import pytest
 
+from infra.storage.found import FoundSample
+from infra.storage.manifest_files import find_samples
 from services.alignment.lidar_camera import check_lidar_camera
 from services.alignment.sample import CheckSample
 from services.contracts.labels_spatial import Cuboid
+from services.contracts.labels_visual import Box
 from services.contracts.manifest import SampleManifest
 from services.formats.kitti import parse_calibration, read_detections
 from services.rules.rule_set import DEFAULT_RULE_SET
@@ -137,6 +140,18 @@ def test_reordered_labels_give_the_same_outcome(clips: tuple[CheckSample, ...]) 
     random.Random(1).shuffle(shuffled)  # noqa: S311 - not for security
     again = CheckSample(sample.manifest, tuple(shuffled))
     assert check_lidar_camera(sample, DEFAULT_RULE_SET) == check_lidar_camera(again, DEFAULT_RULE_SET)
+
+
+@pytest.mark.skipif(not (DATA / "openlabel_vcd").is_dir(), reason="the OpenLABEL test data is not on this machine")
+def test_boxes_of_a_stereo_rig_that_reach_beyond_the_image_agree_with_their_cuboids() -> None:
+    # One pose for both cameras: the baseline stands in the fourth column of their projections.
+    path = DATA / "openlabel_vcd/tests/etc/openlabel100_kitti_tracking_0003.json"
+    (found,) = find_samples(path, project="av")
+    assert isinstance(found, FoundSample)
+    sample = CheckSample(found.manifest, found.manifest.annotations)
+    assert sum(isinstance(label, Box) and label.box[0] < 0 for label in sample.annotations) > 10
+    assert findings(sample, "major") == ()
+    assert len(findings(sample, "minor")) <= 1
 
 
 def read_pcd_xyz(path: str) -> np.ndarray:

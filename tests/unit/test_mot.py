@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.contracts.labels_visual import Box, Track, TrackBox
 from services.errors import InvalidInputError
-from services.formats.mot import Role, mot_losses, read_mot, write_mot
+from services.formats.mot import Role, export_mot, read_mot, write_mot
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "mot_motmetrics" / "TUD-Campus"
 
@@ -65,11 +65,11 @@ def test_tracks_are_written_and_losses_are_listed() -> None:
         boxes=(TrackBox(frame=0, box=(0, 0, 5, 5)), TrackBox(frame=1, box=(1, 0, 6, 5), truncation=0.5)),
     )  # fmt: skip
     assert write_mot([track], stream="video") == "1,1,0,0,5,5,1,-1,-1,-1\n2,1,1,0,5,5,1,-1,-1,-1\n"
-    losses = mot_losses([track], stream="video")
-    assert losses == (
-        "2 object ids become numbers", "1 class names have no column", "1 truncations have no column",
-    )  # fmt: skip
-    assert mot_losses([track], stream="other") == ("1 labels are no boxes or tracks of the stream",)
+    dropped = export_mot([track], stream="video").dropped
+    assert [(lost.place, lost.what) for lost in dropped] == [
+        ("t", "label"), ("t", "object_id"), ("t", "truncation of frame 1"), ("t", "type, keyframe"),
+    ]  # fmt: skip
+    assert [lost.what for lost in export_mot([track], stream="other").dropped] == ["track"]
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="needs the shared data beside the checkout")
@@ -83,7 +83,10 @@ def test_real_files_survive_import_export_import(name: str, role: Role) -> None:
         ((a.frame, a.object_id, a.box, a.confidence) for a in again if isinstance(a, Box)), key=repr
     )
     assert len(labels) == len(text.splitlines())
-    assert mot_losses(labels, stream="video") == ()
+    if role == "annotation":
+        export = export_mot(labels, stream="video")
+        assert export.dropped == ()
+        assert read_mot(export.text, stream="video") == labels
 
 
 @given(st.text(max_size=200))

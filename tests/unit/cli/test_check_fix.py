@@ -6,7 +6,7 @@ import soundfile
 
 from infra.checks.batch import Batch, CheckedSample, Failure
 from infra.checks.fix import fix_samples
-from infra.storage.manifest_files import FoundSample
+from infra.storage.found import FoundSample
 from services.alignment.engine import run_checks
 from services.alignment.sample import CheckSample
 from services.alignment.suggestions import apply_suggestion, changed_labels

@@ -10,7 +10,8 @@ from infra.cli.groups import FEATURES
 from infra.cli.ingest import BATCH_EVENTS, event_of, in_batches
 from infra.cli.main import app
 from infra.cli.verify import parse_anchor
-from infra.storage.manifest_files import FoundSample, find_samples
+from infra.storage.found import FoundSample
+from infra.storage.manifest_files import find_samples
 from services.contracts.manifest import SampleManifest
 from services.errors import InvalidInputError
 from services.schemas import SCHEMAS
@@ -93,7 +94,7 @@ def test_relative_addresses_become_absolute_and_others_stay(tmp_path: Path) -> N
     ]
     write(tmp_path / "m.json", manifest(streams=streams, annotations=[]))
     write(tmp_path / "other.json", {"format": "something else"})
-    (found,) = find_samples(tmp_path, "p")
+    (found,) = find_samples(tmp_path, project="p")
     assert isinstance(found, FoundSample)
     assert [stream.uri for stream in found.manifest.streams] == [
         f"{tmp_path.resolve().as_uri()}/sub/a%20b.png",

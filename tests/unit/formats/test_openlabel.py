@@ -239,3 +239,38 @@ def test_openlabel_is_read_back_as_it_was_read(given_labels: list[Annotation]) -
     assert len(once.annotations) == len(given_labels)
     assert without_ids(again.annotations) == without_ids(once.annotations)
     assert (export.dropped, again.dropped) == ((), ())
+
+
+def test_the_shift_of_a_rectified_camera_is_part_of_where_it_stands() -> None:
+    matrix = [700.0, 0.0, 600.0, -350.0, 0.0, 700.0, 170.0, 7.0, 0.0, 0.0, 1.0, 0.0]
+    pose = [0.0, 0.0, 1.0, 0.3, -1.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, -0.1, 0.0, 0.0, 0.0, 1.0]
+    document = {
+        "openlabel": {
+            "metadata": {"schema_version": "1.0.0"},
+            "coordinate_systems": {
+                "lidar": {"type": "sensor_cs", "parent": "", "children": ["cam"]},
+                "cam": {
+                    "type": "sensor_cs", "parent": "lidar", "children": [], "pose_wrt_parent": {"matrix4x4": pose},
+                },
+            },
+            "streams": {
+                "cam": {
+                    "type": "camera",
+                    "stream_properties": {
+                        "intrinsics_pinhole": {"width_px": 1200, "height_px": 340, "camera_matrix_3x4": matrix},
+                    },
+                },
+            },
+        },
+    }  # fmt: skip
+    result = read_openlabel(json.dumps(document).encode(), stream="cam")
+    (facts,) = result.streams
+    assert result.dropped == ()
+    assert facts.calibration is not None
+    assert facts.calibration.extrinsics is not None
+    lidar_from_camera = np.array(facts.calibration.extrinsics.matrix)
+    point = np.array([12.0, -2.0, 0.4, 1.0])
+    at_camera = np.linalg.inv(lidar_from_camera) @ point
+    expected = np.array(matrix).reshape(3, 4) @ np.linalg.inv(np.array(pose).reshape(4, 4)) @ point
+    seen = np.array(matrix).reshape(3, 4)[:, :3] @ at_camera[:3]
+    assert seen[:2] / seen[2] == pytest.approx(expected[:2] / expected[2], abs=1e-6)

@@ -181,7 +181,7 @@ def test_points_speakers_and_overlaps_have_their_tiers() -> None:
     labels: list[Annotation] = [
         TranscriptSegment(id="a", stream="s", text='say "hi"', speaker="Anna", start_s=0, end_s=2),
         TranscriptSegment(id="b", stream="s", text="both", speaker="Anna", start_s=1, end_s=3),
-        Event(id="c", stream="s", label="bell", start_s=1.5, end_s=1.5),
+        Event(id="c", stream="s", label="bell", phase="moment", start_s=1.5, end_s=1.5),
         SoundEvent(id="d", stream="s", label="door", start_s=1.5, end_s=1.5),
     ]
     export = write_textgrid(labels, duration_s=4)
