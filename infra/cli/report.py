@@ -12,8 +12,9 @@ from rich.text import Text
 
 from infra.checks.batch import Batch, CheckedSample, Failure
 from infra.checks.dataset import check_dataset
-from infra.cli.check import AssetsOption, JobsOption, PathsArgument, check_with_progress, read_batch
+from infra.cli.check import AssetsOption, JobsOption, check_with_progress, read_batch
 from infra.cli.check_report import STYLE
+from infra.cli.connection import KeyOption, UrlOption, with_client
 from infra.cli.console import EXIT_BAD_INPUT, jsonable, messages, output, plain, print_problem, print_table
 from infra.cli.progress import progress
 from infra.render.report_page import percent, report_page, samples_of
@@ -23,6 +24,7 @@ from services.alignment.sample import CheckSample
 from services.contracts.dataset_report import DatasetReport, ReportEntry, Score
 from services.errors import AlreadyExistsError, InvalidInputError
 from services.report.build import ReportBuilder
+from services.report.reader import MAX_SAMPLES
 from services.report.sample import ReportSample
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
 
@@ -38,11 +40,14 @@ class Format(StrEnum):
 
 
 def report(
-    paths: PathsArgument,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="What concord check takes; left out with --project.")
+    ] = None,
     *,
-    rules: Annotated[
-        str, typer.Option(help="A rule set: a JSON file, or a built-in one by its name.")
-    ] = DEFAULT_RULE_SET.id,
+    project: Annotated[
+        str | None, typer.Option(help="A project of a running Concord instead of files, under its own rule set.")
+    ] = None,
+    rules: Annotated[str | None, typer.Option(help="A rule set: a JSON file, or a built-in one by its name.")] = None,
     form: Annotated[Format, typer.Option("--format", help="How the report is printed.")] = Format.TEXT,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="A file to write to; standard output if left out.")
@@ -51,21 +56,40 @@ def report(
     assets: AssetsOption = None,
     max_listed: Annotated[
         int | None,
-        typer.Option("--max-listed", min=0, help="Most entries to list behind each number; all if left out."),
+        typer.Option(
+            "--max-listed",
+            min=0,
+            max=10_000,
+            help="Most entries to list behind each number; all if left out, of a project 10,000.",
+        ),
     ] = None,
+    samples: Annotated[
+        int, typer.Option(min=1, max=MAX_SAMPLES, help="Of a project: most samples to read, the newest.")
+    ] = 1_000,
+    url: UrlOption = None,
+    key: KeyOption = None,
 ) -> None:
-    """Score a dataset on nine ways to fail, each with its number and the list behind it; no server is needed.
+    """Score a dataset on nine ways to fail, each with its number and the list behind it.
 
-    Exit 0: done, whatever the numbers are. Exit 2: something could not be read, and is in no number.
+    Files need no server. Exit 0: done, whatever the numbers are. Exit 2: something could not be read; it is in no
+    number.
     """
     configure_logging(level="ERROR", form="console")
     if out is not None and out.is_dir():
         raise InvalidInputError(f"{out} is a folder; --out names a file")
-    rule_set = read_rules(rules)
-    batch = read_batch(paths, assets or ())
-    samples, failures = check_with_progress(batch, rule_set, jobs)
+    if (project is None) == (not paths):
+        raise InvalidInputError("give paths, or a project with --project, and not both")
+    if project is not None:
+        if rules is not None:
+            raise InvalidInputError("--rules is for files; a project has a rule set of its own")
+        listed = 10_000 if max_listed is None else max_listed
+        _print(with_client(url, key, lambda client: client.report(project, samples=samples, listed=listed)), form, out)
+        return
+    rule_set = read_rules(rules or DEFAULT_RULE_SET.id)
+    batch = read_batch(paths or [], assets or ())
+    checked, failures = check_with_progress(batch, rule_set, jobs)
     errors = [*batch.errors, *failures]
-    result = dataset_report(samples, errors, batch, rule_set, max_listed=max_listed)
+    result = dataset_report(checked, errors, batch, rule_set, max_listed=max_listed)
     _print(result, form, out)
     for path, error in errors:
         print_problem(error.detail if str(path) in error.detail else f"{path}: {error.detail}", error.places)
@@ -189,6 +213,8 @@ def _not_judged(score: Score, index: int) -> str:
 
 def _summary(result: DatasetReport) -> str:
     unread = f", {result.unreadable} unreadable" if result.unreadable else ""
+    if result.left_out:
+        unread += f", {result.left_out} more withdrawn, not checked yet or not asked for (--samples)"
     other = sum(result.other_findings.values())
     plug_ins = f", {other} findings of plug-ins" if other else ""
     rules = f"{result.rule.id}@{result.rule.version}"

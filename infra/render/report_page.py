@@ -77,6 +77,8 @@ def _say(parent: ET.Element, tag: str, words: str, attributes: dict[str, str] | 
 
 def _about(report: DatasetReport) -> str:
     unread = f", {report.unreadable} unreadable and in no number" if report.unreadable else ""
+    if report.left_out:
+        unread += f", {report.left_out:,} more that were withdrawn, not checked yet or not asked for"
     return (
         f"{report.samples:,} samples with {report.labels:,} labels{unread}, under the rule set {report.rule.id} "
         f"version {report.rule.version}. A number counts what fails; its list follows. What could not be judged is "

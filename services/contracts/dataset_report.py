@@ -82,6 +82,9 @@ class DatasetReport(Contract):
     rule: RuleReference
     samples: Count
     labels: Count
+    left_out: Count = Field(
+        default=0, description="Samples that are in no number: withdrawn, not checked yet, or beyond those asked for."
+    )
     unreadable: Count = Field(default=0, description="Samples that could not be read, and are in no number.")
     scores: Annotated[tuple[Score, ...], Field(min_length=9, max_length=9)]
     other_findings: dict[Name, Count] = Field(

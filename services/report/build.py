@@ -73,11 +73,16 @@ class ReportBuilder:
             1, [entry.model_copy(update={"project": project, "sample_id": first})]
         )
 
-    def finish(self, *, unreadable: int = 0) -> DatasetReport:
+    def not_compared(self, issue: Issue, reason: str, check: str) -> None:
+        """Note what is not looked for in the dataset as a whole."""
+        self._tallies[issue].not_judged(reason, check, samples=0)
+
+    def finish(self, *, unreadable: int = 0, left_out: int = 0) -> DatasetReport:
         """Return the report; nothing can be added afterwards.
 
         Args:
             unreadable: Samples that could not be read.
+            left_out: Samples that were not looked at.
         """
         self._cases.count()
         self._taxonomies.count(self._tallies["taxonomies_by_data_type"])
@@ -88,6 +93,7 @@ class ReportBuilder:
             samples=self._samples,
             labels=self._labels,
             unreadable=unreadable,
+            left_out=left_out,
             scores=tuple(self._tallies[issue].score() for issue in ALL_ISSUES),
             other_findings=dict(sorted(self._other.items())),
         )

@@ -79,8 +79,8 @@ KINDS: Mapping[str, Mapping[str, Issue]] = {
     "audio_transcript": {
         **_all(_ALIGNMENT, "wrong_recording", "speech_untranscribed", "text_over_silence"),
         **_all(
-            _TIMES, "offset", "drift", "overlap", "out_of_order", "negative_duration", "no_duration", "beyond_end",
-            "rate_implausible",
+            _TIMES, "importer_error", "offset", "drift", "overlap", "out_of_order", "negative_duration", "no_duration",
+            "beyond_end", "rate_implausible",
         ),
         **_all(_LABELS, "speaker_mismatch", "text_mismatch"),
     },

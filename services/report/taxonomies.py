@@ -3,8 +3,8 @@
 A data type is the modality of the stream that labels stand on. Classes are compared among labels that answer one
 question: what a thing is (boxes, cuboids, tracks, masks …), what happens (actions, events, sounds), or that of a label
 kind of its own. Over the whole dataset the labels of each class are counted by data type; samples are not kept. A class
-is judged where something can be said of it: a taxonomy of the rule set, the same class on another data type, or the same
-objects on another data type. It fails if
+is judged where something can be said of it: a taxonomy of the rule set, the same class or the same objects on another
+data type. It fails if
 
 * the taxonomy has a complaint about it (unknown, deprecated, not of this data type, an attribute it does not know);
 * another data type writes the same class otherwise, and more often: ``traffic_light`` and ``Traffic Light``;
