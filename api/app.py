@@ -11,7 +11,7 @@ from api.middleware import BodyCap, RequestFrame
 from api.openapi import build_openapi
 from api.policies import policies_of
 from api.problems import register_problem_handlers
-from api.routers import access, audit, dead_letters, events, operations, projects, review, samples, schemas
+from api.routers import access, audit, dead_letters, events, operations, projects, report, review, samples, schemas
 from api.services import ApiServices
 
 API_VERSION = "1"
@@ -20,6 +20,7 @@ _ROUTERS = (
     dead_letters.router,
     projects.router,
     samples.router,
+    report.router,
     audit.router,
     review.router,
     access.router,

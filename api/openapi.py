@@ -30,6 +30,7 @@ TAGS = (
     ("rule sets", "Thresholds, tolerances and routing, as versioned data shared by all projects."),
     ("samples", "Where a sample is, what was found, what was decided."),
     ("ground truth", "Committed records and why they are believed."),
+    ("report", "Nine numbers on a project, each with the list behind it."),
     ("review", "Queues, tasks, leases and decisions."),
     ("audit", "The append-only trail and its proof."),
     ("access", "Keys and roles."),

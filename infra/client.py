@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from infra.api_calls import ApiCaller, ApiProblem
 from services.contracts.access import ApiKeyInfo, Principal, Role
+from services.contracts.dataset_report import DatasetReport
 from services.contracts.findings import RuleReference
 from services.contracts.lifecycle import Stage
 from services.contracts.records import (
@@ -191,6 +192,12 @@ class ConcordClient(ApiCaller):
     ) -> Page[GroundTruth]:
         """Return a page of committed records."""
         return await self._page(GroundTruth, f"/v1/projects/{_part(project)}/ground-truth", cursor=cursor, limit=limit)
+
+    async def report(self, project: str, *, samples: int | None = None, listed: int | None = None) -> DatasetReport:
+        """Return how the project does on the nine ways in which large datasets fail."""
+        path = f"/v1/projects/{_part(project)}/report"
+        answer = await self.call("GET", path, query={"samples": samples, "listed": listed}, timeout_s=VERIFY_WITHIN_S)
+        return DatasetReport.model_validate(answer)
 
     async def audit(self, project: str, *, after: int | None = None, limit: int | None = None) -> Page[AuditEntry]:
         """Return a page of the project's audit chain."""

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from services.contracts.dataset_report import DatasetReport
 from services.contracts.events import (
     INCOMING_SUBJECT_PREFIX,
     OUTGOING_SUBJECT_PREFIX,
@@ -41,6 +42,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "decision-input": DecisionInput,
     "ground-truth": GroundTruth,
     "verification": VerificationReport,
+    "dataset-report": DatasetReport,
     "sample-withdrawn": SampleWithdrawn,
     "labels-submitted": LabelsSubmitted,
     "stage-changed": StageChanged,

@@ -47,19 +47,24 @@ class CheckedDataset:
     findings: tuple[DatasetFinding, ...] = ()
 
 
-def check_dataset(samples: Sequence[CheckedSample], batch: Batch, rules: RuleSet) -> CheckedDataset:
+def check_dataset(
+    samples: Sequence[CheckedSample], batch: Batch, rules: RuleSet, *, drift: bool = True
+) -> CheckedDataset:
     """Look at all samples of each project together.
 
     Args:
         samples: What the checks of each said.
         batch: Where they were found.
         rules: The rule set; what it disables is not looked for.
+        drift: Whether to compare parties; left out by those who compare them themselves.
     """
     found: list[DatasetFinding] = []
     checked = list(samples)
     for places in _projects(samples):
         if len(places) > 1:
-            found += _of_project(checked, places, batch.config, rules)
+            found += _exchanged(checked, places, batch.config, rules)
+            if drift:
+                found += _drifted(checked, places, rules)
     return CheckedDataset(checked, tuple(sorted(found, key=lambda one: (one.finding.check, one.finding.finding_id))))
 
 
@@ -72,11 +77,15 @@ def _projects(samples: Sequence[CheckedSample]) -> Iterator[list[int]]:
         yield list(places.values())
 
 
-def _of_project(
+def _plain(checked: Sequence[CheckedSample], places: Sequence[int]) -> list[CheckSample]:
+    return [CheckSample(checked[place].manifest, checked[place].annotations) for place in places]
+
+
+def _exchanged(
     checked: list[CheckedSample], places: Sequence[int], config: ReaderConfig, rules: RuleSet
 ) -> Iterator[DatasetFinding]:
-    plain = [CheckSample(checked[place].manifest, checked[place].annotations) for place in places]
     if rules.metadata_source is not None and rules.metadata_source.enabled:
+        plain = _plain(checked, places)
         suspects = [_has_pointer_finding(checked[place]) for place in places]
         facts = asyncio.run(
             _facts([one if suspect else None for one, suspect in zip(plain, suspects, strict=True)], config)
@@ -91,8 +100,11 @@ def _of_project(
             yield DatasetFinding(finding, swap.samples)
             for name in swap.samples:
                 checked[ids[name]] = _folded(checked[ids[name]], explained)
+
+
+def _drifted(checked: list[CheckedSample], places: Sequence[int], rules: RuleSet) -> Iterator[DatasetFinding]:
     if rules.definition_drift is not None and rules.definition_drift.enabled:
-        outcome = definition_drift(plain, rules)
+        outcome = definition_drift(_plain(checked, places), rules)
         said = {finding.finding_id for finding in (*outcome.findings, *outcome.folded)}
         for place in places:
             checked[place] = _without(checked[place], said)

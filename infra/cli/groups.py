@@ -18,6 +18,7 @@ FEATURES: dict[str, tuple[str, str]] = {
     "up": ("infra.cli.up", "up"),
     "demo": ("infra.cli.demo", "demo"),
     "check": ("infra.cli.check", "check"),
+    "report": ("infra.cli.report", "report"),
     "convert": ("infra.cli.convert", "convert"),
     "ingest": ("infra.cli.ingest", "ingest"),
     "samples": ("infra.cli.samples", "samples"),

@@ -8,6 +8,7 @@ Gallo 2004) and each edge case is counted in one pass; the samples are not kept.
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import product
@@ -78,12 +79,14 @@ class _Tally:
     name: str
     required: int
     min_share: float = 0.0
+    listed: int = 0
     found: int = 0
     samples: list[str] = field(default_factory=list)
 
     def add(self, sample_id: str) -> None:
         self.found += 1
-        self.samples.append(sample_id)
+        insort(self.samples, sample_id)
+        del self.samples[self.listed :]
 
 
 def dataset_coverage(samples: Iterable[CheckSample], rules: RuleSet) -> DatasetCoverage:
@@ -95,35 +98,57 @@ def dataset_coverage(samples: Iterable[CheckSample], rules: RuleSet) -> DatasetC
         samples: Read once, one at a time.
         rules: The section ``coverage``: dimensions, combinations and edge cases; and requirements of each sample.
     """
-    section = rules.coverage or CoverageRules()
-    scenarios, cases = _scenarios(section), [_Tally("edge_case", c.name, c.min_samples) for c in section.edge_cases]
-    unknown = {dimension.field: 0 for dimension in section.dimensions}
-    incomplete: list[str] = []
-    total = 0
+    tally = CoverageTally(rules)
     for sample in samples:
-        total += 1
+        tally.add(sample)
+    return tally.result()
+
+
+class CoverageTally:
+    """The same, for samples that come one by one; of each only its id is kept, and only where it may be listed.
+
+    Args:
+        rules: The section ``coverage``.
+    """
+
+    def __init__(self, rules: RuleSet) -> None:
+        self._rules = rules
+        self._section = section = rules.coverage or CoverageRules()
+        listed = section.max_listed
+        self._scenarios = _scenarios(section)
+        self._cases = [_Tally("edge_case", c.name, c.min_samples, listed=listed) for c in section.edge_cases]
+        self._unknown = {dimension.field: 0 for dimension in section.dimensions}
+        self._incomplete = _Tally("edge_case", "", 0, listed=listed)
+        self._total = 0
+
+    def add(self, sample: CheckSample) -> None:
+        """Count one sample."""
+        self._total += 1
         name = sample.manifest.sample_id
-        facts = {dimension.field: facts_of(sample, dimension.field) for dimension in section.dimensions}
+        facts = {dimension.field: facts_of(sample, dimension.field) for dimension in self._section.dimensions}
         for where, values in facts.items():
-            unknown[where] += not values
-        for place, tally in scenarios.items():
+            self._unknown[where] += not values
+        for place, tally in self._scenarios.items():
             if all(value in facts[where] for where, value in place):
                 tally.add(name)
-        for case, tally in zip(section.edge_cases, cases, strict=True):
+        for case, tally in zip(self._section.edge_cases, self._cases, strict=True):
             if _is_case(sample, case):
                 tally.add(name)
-        if any(finding.kind != "unexpected_value" for finding in check_coverage(sample, rules).findings):
-            incomplete.append(name)
-    counts = [_counted(tally, total, section.max_listed) for tally in (*scenarios.values(), *cases)]
-    counts.sort(key=lambda count: (-count.missing / max(count.required, 1), count.kind, count.name))
-    return DatasetCoverage(
-        samples=total,
-        score=sum(not count.missing for count in counts) / len(counts) if counts else 1.0,
-        counts=tuple(counts),
-        incomplete=tuple(sorted(incomplete)[: section.max_listed]),
-        incomplete_samples=len(incomplete),
-        unknown=unknown,
-    )
+        if any(finding.kind != "unexpected_value" for finding in check_coverage(sample, self._rules).findings):
+            self._incomplete.add(name)
+
+    def result(self) -> DatasetCoverage:
+        """Return what was counted."""
+        counts = [_counted(tally, self._total) for tally in (*self._scenarios.values(), *self._cases)]
+        counts.sort(key=lambda count: (-count.missing / max(count.required, 1), count.kind, count.name))
+        return DatasetCoverage(
+            samples=self._total,
+            score=sum(not count.missing for count in counts) / len(counts) if counts else 1.0,
+            counts=tuple(counts),
+            incomplete=tuple(self._incomplete.samples),
+            incomplete_samples=self._incomplete.found,
+            unknown=self._unknown,
+        )
 
 
 def _scenarios(section: CoverageRules) -> dict[tuple[tuple[str, str], ...], _Tally]:
@@ -132,7 +157,7 @@ def _scenarios(section: CoverageRules) -> dict[tuple[tuple[str, str], ...], _Tal
     for dimension in section.dimensions:
         for value in dimension.values:
             tallies[(dimension.field, value.casefold()),] = _Tally(
-                "scenario", f"{dimension.field}={value}", dimension.min_samples, dimension.min_share
+                "scenario", f"{dimension.field}={value}", dimension.min_samples, dimension.min_share, section.max_listed
             )
     values = {dimension.field: dimension.values for dimension in section.dimensions}
     for one, other in section.combinations:
@@ -140,7 +165,7 @@ def _scenarios(section: CoverageRules) -> dict[tuple[tuple[str, str], ...], _Tal
             if not _impossible(section, {one: left, other: right}):
                 key = ((one, left.casefold()), (other, right.casefold()))
                 name = f"{one}={left} & {other}={right}"
-                tallies[key] = _Tally("combination", name, section.min_combination_samples)
+                tallies[key] = _Tally("combination", name, section.min_combination_samples, listed=section.max_listed)
     return tallies
 
 
@@ -155,7 +180,7 @@ def _impossible(section: CoverageRules, facts: dict[str, str]) -> bool:
     )
 
 
-def _counted(tally: _Tally, total: int, listed: int) -> CoverageCount:
+def _counted(tally: _Tally, total: int) -> CoverageCount:
     low, high = _wilson(tally.found, total)
     return CoverageCount(
         kind=tally.kind,
@@ -165,7 +190,7 @@ def _counted(tally: _Tally, total: int, listed: int) -> CoverageCount:
         share=tally.found / total if total else 0.0,
         share_low=low,
         share_high=high,
-        samples=tuple(sorted(tally.samples)[:listed]),
+        samples=tuple(tally.samples),
     )
 
 

@@ -52,9 +52,13 @@ def definition_drift(samples: Iterable[CheckSample], rules: RuleSet) -> CheckOut
         samples: The dataset, in any order; assets are not looked at.
         rules: The section ``definition_drift``; without one the defaults are used.
     """
+    return compare(gather(samples, rules.definition_drift or DefinitionDriftRules()), rules)
+
+
+def compare(found: Gathered, rules: RuleSet) -> CheckOutcome:
+    """Return where the parties of a dataset drift apart, of what :func:`gather` read of it."""
     section = rules.definition_drift or DefinitionDriftRules()
     teller = Teller(rules, section)
-    found = gather(samples, section)
     findings = list(version_findings(teller, found.versions))
     folded: list[Finding] = []
     confusions: list[Said] = []

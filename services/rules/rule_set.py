@@ -20,6 +20,7 @@ from services.rules.event_structure import EventStructureRules
 from services.rules.lidar_camera import LidarCameraRules
 from services.rules.metadata_source import MetadataSourceRules
 from services.rules.record_agreement import RecordAgreementRules
+from services.rules.report import ReportRules
 from services.rules.taxonomy_conformance import TaxonomyConformanceRules
 from services.rules.text_visual import TextVisualRules
 from services.rules.track_identity import TrackIdentityRules
@@ -88,6 +89,9 @@ class RuleSet(Contract):
     )
     coverage: CoverageRules | None = Field(
         default=None, description="Streams, labels and scenarios that must be there; none: not asked for."
+    )
+    report: ReportRules | None = Field(
+        default=None, description="What the report of a dataset asks for; none: the defaults of its table."
     )
     plug_ins: Annotated[dict[Name, Attributes], Field(max_length=100)] | None = Field(
         default=None, description="Values of plug-ins by their check's id; enabled: false turns one off."
