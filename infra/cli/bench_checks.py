@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from infra.bench.checks.memory import MemoryReport
 from infra.bench.checks.timings import ChecksReport
 from infra.cli.console import print_table
 
@@ -27,5 +28,19 @@ def print_checks(report: ChecksReport) -> None:
                 one.check, one.input, one.largest, one.exponent, one.end_exponent, one.limit, GROWTH_WORDS[one.holds],
             )
             for one in report.growth
+        ],
+    )  # fmt: skip
+
+
+def print_memory(report: MemoryReport) -> None:
+    """Print what each scenario took at most."""
+    print_table(
+        ("scenario", "input", "file MB", "labels", "findings", "s", "peak MB", "limit MB", "holds"),
+        [
+            (
+                one.scenario, one.size, round(one.input_bytes / 1e6), one.labels, one.findings, one.seconds,
+                round(one.peak_bytes / 1e6), round(one.limit_bytes / 1e6), GROWTH_WORDS[one.holds],
+            )
+            for one in report.scenarios
         ],
     )  # fmt: skip

@@ -8,6 +8,7 @@ import pytest
 
 from infra.bench.checks.growth import growth_of, sizes_up_to, slope
 from infra.bench.checks.inputs import Case, cases
+from infra.bench.checks.memory import measure_memory
 from infra.bench.checks.timings import measure_checks
 from services.alignment.engine import CHECKS
 from services.errors import InvalidInputError
@@ -80,3 +81,15 @@ def test_the_report_has_a_row_for_every_size() -> None:
 def test_a_check_that_does_not_exist_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="there is no check 'nothing'"):
         measure_checks(max_labels=100, rounds=1, checks=("nothing",))
+
+
+def test_memory_is_that_of_the_process_that_checks_a_large_input() -> None:
+    report = measure_memory(share=0.0005)
+    assert [one.scenario for one in report.scenarios] == ["cloud", "recording", "tracks"]
+    for one in report.scenarios:
+        assert one.labels > 0 < one.input_bytes
+        # An interpreter with numpy alone has tens of megabytes: less would be the number of something else.
+        assert 30_000_000 < one.peak_bytes < one.limit_bytes
+        assert one.holds
+    with pytest.raises(InvalidInputError, match="there is no scenario 'video'"):
+        measure_memory(scenarios=("video",))
