@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
 from pydantic import ValidationError
 
 from services.contracts.annotations import Annotation
+from services.contracts.given_fields import GivenFields
 from services.contracts.label_base import Author
 from services.contracts.labels_visual import Box, Track, TrackBox
 from services.contracts.validation import places_of
@@ -77,7 +78,8 @@ def read_mot(
         try:
             row = _Row.parse(fields)
             if first <= row.frame <= last:
-                labels.append(shared.slimmed(row.box(number, first, target, shared.name(row.track))))
+                box = row.box(number, shared.frame(row.frame - first), target, shared.name(row.track))
+                labels.append(shared.given.share(box))
         except LineError as error:
             raise _bad(source, number, str(error)) from None
         except ValidationError as error:
@@ -86,26 +88,21 @@ def read_mot(
     return tuple(labels)
 
 
+@dataclass(frozen=True, slots=True)
 class _Shared:
-    """What many boxes of a file have in common, kept once: a file may have a million lines.
+    """What many boxes of a file have in common, kept once: a file may have a million lines."""
 
-    Pydantic notes in each box the set of the fields that were given, which takes as much memory as the box itself
-    and has few different values. A frozen box never changes its set, and a copy of the box copies it.
-    """
-
-    def __init__(self) -> None:
-        self._fields: dict[frozenset[str], set[str]] = {}
-        self._names: dict[int, str] = {}
+    given: GivenFields = field(default_factory=GivenFields)
+    names: dict[int, str] = field(default_factory=dict)
+    frames: dict[int, int] = field(default_factory=dict)
 
     def name(self, track: int) -> str | None:
         """Return the object_id of a track; none for -1."""
-        return None if track == -1 else self._names.setdefault(track, f"track-{track}")
+        return None if track == -1 else self.names.setdefault(track, f"track-{track}")
 
-    def slimmed(self, box: Box) -> Box:
-        """Return the box, with the set of its given fields shared."""
-        given = box.model_fields_set
-        object.__setattr__(box, "__pydantic_fields_set__", self._fields.setdefault(frozenset(given), given))
-        return box
+    def frame(self, frame: int) -> int:
+        """Return the same number, always as one object."""
+        return self.frames.setdefault(frame, frame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +156,7 @@ class _Row:
         world = tuple(rest) if len(fields) == 10 else ()
         return cls(frame - 1, track, left, top, width, height, score, name, visibility, world)
 
-    def box(self, number: int, first: int, target: _Target, object_id: str | None) -> Box:
+    def box(self, number: int, frame: int, target: _Target, object_id: str | None) -> Box:
         attributes: dict[str, float] = {}
         if self.visibility is not None:
             attributes["visibility"] = self.visibility
@@ -175,7 +172,7 @@ class _Row:
             id=f"mot-{number:06d}",
             stream=target.stream,
             label=self.class_name or target.label,
-            frame=self.frame - first,
+            frame=frame,
             object_id=object_id,
             box=(self.left, self.top, *corner),
             confidence=confidence,
