@@ -11,9 +11,12 @@ from typing import Annotated
 
 import typer
 
+from infra.bench.checks.memory import measure_memory
+from infra.bench.checks.timings import measure_checks
 from infra.bench.detection.score import score
 from infra.bench.kill import KillReport, kill_campaign
 from infra.bench.pipeline import PipelineBenchmark, PipelineConfig, measure_pipeline
+from infra.cli.bench_checks import print_checks, print_memory
 from infra.cli.console import EXIT_FOUND, JsonOption, messages, plain, print_facts, print_json, print_table
 from infra.stack.events import EventKind, ProcessEvent
 from infra.stack.signals import run_until_signal
@@ -126,6 +129,66 @@ def bench_detection(
         )
     for reason in report.left_out:
         console.print(plain(f"left out: {reason}"), style="yellow")
+
+
+@app.command("checks")
+def bench_checks(
+    max_labels: Annotated[
+        int, typer.Option(min=100, max=10_000_000, help="The largest number of labels; from 100 on in powers of ten.")
+    ] = 100_000,
+    rounds: Annotated[int, typer.Option(min=1, max=100, help="How often each is measured; the median counts.")] = 3,
+    check: Annotated[list[str] | None, typer.Option(help="Only this check; may be repeated.")] = None,
+    *,
+    json_output: JsonOption = False,
+) -> None:
+    """Time every check on made-up labels, per 1,000 labels, and how that grows with their number.
+
+    Exit code 1 if one grows worse than n log n.
+    """
+    console = messages()
+    report = measure_checks(
+        max_labels=max_labels,
+        rounds=rounds,
+        checks=tuple(check or ()),
+        tell=lambda what: console.print(plain(what), style="dim"),
+    )
+    if json_output:
+        print_json(report)
+    else:
+        print_checks(report)
+    if any(one.holds is False for one in report.growth):
+        raise typer.Exit(EXIT_FOUND)
+
+
+@app.command("memory")
+def bench_memory(
+    scenario: Annotated[
+        list[str] | None, typer.Option(help="Only this one: cloud, recording or tracks; may be repeated.")
+    ] = None,
+    share: Annotated[float, typer.Option(min=0.0001, max=10.0, help="Size of the inputs against the full one.")] = 1.0,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where inputs are written, and removed again.", exists=True, file_okay=False)
+    ] = None,
+    *,
+    json_output: JsonOption = False,
+) -> None:
+    """Check a cloud of 10 million points, a call of an hour and 100,000 frames of tracks, each in its own process.
+
+    Told is the peak of resident memory. Exit code 1 if one needs 1.5 GB or more.
+    """
+    console = messages()
+    report = measure_memory(
+        scenarios=tuple(scenario or ()),
+        share=share,
+        folder=folder,
+        tell=lambda what: console.print(plain(what), style="dim"),
+    )
+    if json_output:
+        print_json(report)
+    else:
+        print_memory(report)
+    if not all(one.holds for one in report.scenarios):
+        raise typer.Exit(EXIT_FOUND)
 
 
 @app.command("kill")

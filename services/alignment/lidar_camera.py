@@ -129,11 +129,17 @@ def _corroborate(symptoms: list[Symptom], empty: tuple[Symptom, ...]) -> tuple[l
     """Fold "no points inside" under a symptom of the same cuboid: a cuboid in the wrong place is one fault."""
     misplaced = ("low_overlap", "unmatched_cuboid", "depth_implausible")
     result, folded = list(symptoms), []
+    places: dict[str, list[int]] = defaultdict(list)
+    for index, other in enumerate(result):
+        if other.finding.kind in misplaced:
+            for name in other.finding.annotations:
+                places[name].append(index)
     for symptom in empty:
         (cuboid,) = symptom.finding.annotations
-        for index, other in enumerate(result):
+        for index in places[cuboid]:
+            other = result[index]
             finding = other.finding
-            if finding.kind in misplaced and cuboid in finding.annotations and not finding.explains:
+            if not finding.explains:
                 group = f"cuboid_misplaced:{cuboid}"[:200]
                 cause = Cause(kind="cuboid_misplaced", group=group, estimate={"points_inside": 0})
                 update = {

@@ -12,19 +12,39 @@ import numpy as np
 from scipy.special import chdtri
 
 from services.alignment.geometry import Floats, Ints
-from services.alignment.lidar_camera_pairs import associate, pair_by_id
+from services.alignment.lidar_camera_pairs import IdentityIndex, associate, identity_index
 from services.alignment.lidar_camera_residuals import (
     TRUNCATE,
     CauseEstimate,
     agreement,
+    anchors_of,
     build_residuals,
     median_px,
     noise_excess,
     object_tracks,
-    projected_anchors,
 )
 from services.alignment.lidar_camera_scene import Scene
+from services.alignment.projection import ProjectedCuboids, project_cuboids
 from services.rules.lidar_camera import LidarCameraRules
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What no lag changes: a delay moves cuboids to other frames, and not in space.
+
+    Attributes:
+        scene: The labels as they are.
+        tracks: An object's number for each cuboid.
+        corners_m: Shape (number of cuboids, 8, 3), in the camera's frame.
+        projected: The cuboids in the image.
+        identities: Who pairs by id; None where the two streams name their objects apart.
+    """
+
+    scene: Scene
+    tracks: Ints
+    corners_m: Floats
+    projected: ProjectedCuboids
+    identities: IdentityIndex | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +69,14 @@ def estimate_offset(scene: Scene, rules: LidarCameraRules) -> CauseEstimate | No
     reach = min(rules.cause.max_offset_frames, _span(scene) - 1)
     if reach < 1:
         return None
-    tracks = object_tracks(scene, rules)
-    ids_shared = associate(scene, scene.project(rules.near_plane_m).boxes_px, rules).ids_shared
+    trial = _trial(scene, rules)
     threshold = float(chdtri(1, rules.cause.false_alarm_rate / (2 * reach)))
-    still = _try(scene, rules, tracks, ids_shared=ids_shared)
+    still = _try(trial, rules, 0)
     if still is None or float(still.cost.sum()) < threshold:
         return None  # even a perfect correction would not prove anything
     lags: dict[int, _Lag] = {}
     for lag in range(-reach, reach + 1):
-        tried = _try(scene.delayed(lag), rules, tracks, ids_shared=ids_shared)
+        tried = _try(trial, rules, lag)
         if tried is not None:
             lags[lag] = tried
     lags[0] = still
@@ -96,16 +115,25 @@ def _span(scene: Scene) -> int:
     return high - low + 1
 
 
-def _try(scene: Scene, rules: LidarCameraRules, tracks: Ints, *, ids_shared: bool) -> _Lag | None:
-    if ids_shared:
-        cuboids, boxes = pair_by_id(scene)
+def _trial(scene: Scene, rules: LidarCameraRules) -> _Trial:
+    corners_m = scene.corners_in_camera()
+    projected = project_cuboids(scene.camera, corners_m, near_m=rules.near_plane_m)
+    ids_shared = associate(scene, projected.boxes_px, rules).ids_shared
+    identities = identity_index(scene) if ids_shared else None
+    return _Trial(scene, object_tracks(scene, rules), corners_m, projected, identities)
+
+
+def _try(trial: _Trial, rules: LidarCameraRules, lag: int) -> _Lag | None:
+    scene = trial.scene
+    if trial.identities is not None:
+        cuboids, boxes = trial.identities.pairs(lag)
     else:
-        pairs = associate(scene, scene.project(rules.near_plane_m).boxes_px, rules)
+        pairs = associate(scene.delayed(lag) if lag else scene, trial.projected.boxes_px, rules)
         cuboids, boxes = pairs.cuboids, pairs.boxes
-    data = build_residuals(scene, rules, cuboids, boxes, tracks)
+    data = build_residuals(scene, rules, cuboids, boxes, trial.tracks, corners_m=trial.corners_m)
     if data is None:
         return None
-    normalised = data.normalised(projected_anchors(scene, data, rules))
+    normalised = data.normalised(anchors_of(data, trial.projected.unclipped_px[data.cuboids]))
     squared = np.minimum((normalised**2).sum(axis=1), TRUNCATE)
     return _Lag(
         tracks=np.unique(data.tracks),

@@ -57,26 +57,63 @@ def frame_groups(scene: Scene) -> Iterator[tuple[Ints, Ints]]:
         yield cuboid_rows[c0:c1], box_rows[b0:b1]
 
 
+@dataclass(frozen=True, slots=True)
+class IdentityIndex:
+    """Which object_id stands once in which frame, of both streams, as sorted numbers.
+
+    A key is ``frame * names + number of the object_id``, so that a delay is a difference of keys.
+
+    Attributes:
+        names: How many object ids there are.
+        cuboid_keys: Shape (a,), ascending.
+        cuboids: Shape (a,): the row of each key.
+        box_keys: Shape (b,), ascending.
+        boxes: Shape (b,): the row of each key.
+    """
+
+    names: int
+    cuboid_keys: Ints
+    cuboids: Ints
+    box_keys: Ints
+    boxes: Ints
+
+    def pairs(self, delay_frames: int = 0) -> tuple[Ints, Ints]:
+        """Return the rows of cuboids and boxes with one object_id in one frame, cuboids ascending.
+
+        Args:
+            delay_frames: How late the cuboids are; their frames are lowered by it first.
+        """
+        keys = self.cuboid_keys - delay_frames * self.names
+        place = np.minimum(np.searchsorted(self.box_keys, keys), max(len(self.box_keys) - 1, 0))
+        if not len(self.box_keys) or not len(keys):
+            return np.empty(0, np.intp), np.empty(0, np.intp)
+        found = self.box_keys[place] == keys
+        cuboids, boxes = self.cuboids[found], self.boxes[place[found]]
+        order = np.argsort(cuboids, kind="stable")
+        return cuboids[order], boxes[order]
+
+
+def identity_index(scene: Scene) -> IdentityIndex:
+    """Return the index of a scene; labels without an id, in ignore regions, or twice in a frame are left out."""
+    codes: dict[str, int] = {}
+    numbers = [
+        np.array([-1 if name is None else codes.setdefault(name, len(codes)) for name in rows.object_ids], np.intp)
+        for rows in (scene.cuboids, scene.boxes)
+    ]
+    names = max(len(codes), 1)
+    found: list[Ints] = []
+    for rows, number in zip((scene.cuboids, scene.boxes), numbers, strict=True):
+        usable = np.flatnonzero((number >= 0) & ~rows.ignore)
+        keys, first, count = np.unique(
+            rows.frames[usable] * names + number[usable], return_index=True, return_counts=True
+        )
+        found += [keys[count == 1], usable[first[count == 1]]]
+    return IdentityIndex(names, *found)
+
+
 def pair_by_id(scene: Scene) -> tuple[Ints, Ints]:
     """Return the rows of cuboids and boxes with one object_id in one frame; an id used twice there pairs nothing."""
-    boxes = _unique_keys(scene.boxes.frames, scene.boxes.object_ids, scene.boxes.ignore)
-    cuboids = _unique_keys(scene.cuboids.frames, scene.cuboids.object_ids, scene.cuboids.ignore)
-    found = sorted((row, boxes[key]) for key, row in cuboids.items() if key in boxes)
-    table = np.array(found, dtype=np.intp).reshape(-1, 2)
-    return table[:, 0], table[:, 1]
-
-
-def _unique_keys(frames: Ints, object_ids: tuple[str | None, ...], ignore: Bools) -> dict[tuple[int, str], int]:
-    keys: dict[tuple[int, str], int] = {}
-    twice: set[tuple[int, str]] = set()
-    for row, (frame, object_id, ignored) in enumerate(zip(frames.tolist(), object_ids, ignore.tolist(), strict=True)):
-        if object_id is None or ignored:
-            continue
-        key = (frame, object_id)
-        if key in keys:
-            twice.add(key)
-        keys[key] = row
-    return {key: row for key, row in keys.items() if key not in twice}
+    return identity_index(scene).pairs()
 
 
 def associate(

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import chdtri
 
 from services.alignment.geometry import Bools, Floats, Ints, matrix_from_rotation_vector
-from services.alignment.lidar_camera_scene import UNKNOWN_OCCLUSION, Scene
+from services.alignment.lidar_camera_scene import UNKNOWN_OCCLUSION, Scene, rows_of_frame
 from services.alignment.matching import assign, iou_matrix
 from services.alignment.projection import project_cuboids
 from services.rules.lidar_camera import LidarCameraCauseRules, LidarCameraRules
@@ -117,7 +117,13 @@ class Residuals:
 
 
 def build_residuals(
-    scene: Scene, rules: LidarCameraRules, cuboids: Ints, boxes: Ints, tracks: Ints
+    scene: Scene,
+    rules: LidarCameraRules,
+    cuboids: Ints,
+    boxes: Ints,
+    tracks: Ints,
+    *,
+    corners_m: Floats | None = None,
 ) -> Residuals | None:
     """Return the residuals of those pairs that can be measured, or None where no pair can.
 
@@ -127,6 +133,7 @@ def build_residuals(
         cuboids: Shape (k,): rows of the cuboids.
         boxes: Shape (k,): rows of their boxes.
         tracks: Shape (number of cuboids,): an object's number, as :func:`object_tracks` gives it.
+        corners_m: All cuboids' corners in the camera's frame, where the caller has them already.
     """
     camera = scene.camera
     box = scene.boxes.boxes_px[boxes]
@@ -139,7 +146,7 @@ def build_residuals(
     share = np.array([scene.box_thresholds[row].center_noise_share for row in boxes.tolist()])
     noise = np.hypot(rules.cause.center_noise_px, share[:, None] * size)
     noise = np.where(cut, np.inf, np.where(low_cut | high_cut, _SIDE_NOISE * noise, noise))
-    corners = scene.corners_in_camera()[cuboids]
+    corners = (scene.corners_in_camera() if corners_m is None else corners_m)[cuboids]
     distance = np.linalg.norm(corners.mean(axis=1), axis=1)
     usable = (
         ~cut.all(axis=1)
@@ -180,8 +187,12 @@ def projected_anchors(scene: Scene, data: Residuals, rules: LidarCameraRules, ro
         rotation: Shape (3, 3): turns the camera's frame first.
     """
     corners = scene.corners_in_camera(rotation)[data.cuboids]
-    projected = project_cuboids(scene.camera, corners, near_m=rules.near_plane_m)
-    return _anchors(projected.unclipped_px, data.shares)
+    return anchors_of(data, project_cuboids(scene.camera, corners, near_m=rules.near_plane_m).unclipped_px)
+
+
+def anchors_of(data: Residuals, unclipped_px: Floats) -> Floats:
+    """Return the anchors, (k, 2) pixels, of the pairs' projected cuboids, (k, 4) pixels."""
+    return _anchors(unclipped_px, data.shares)
 
 
 def agreement(before: Floats, after: Floats) -> float:
@@ -220,8 +231,9 @@ def object_tracks(scene: Scene, rules: LidarCameraRules) -> Ints:
     boxes = scene.project(rules.near_plane_m).boxes_px
     following = len(numbers)
     previous, previous_frame = np.empty(0, dtype=np.intp), -1
-    for frame in np.unique(scene.cuboids.frames[rows]).tolist():
-        current = rows[scene.cuboids.frames[rows] == frame]
+    frames = scene.cuboids.frames[rows]
+    for frame in np.unique(frames).tolist():
+        current = rows[rows_of_frame(frames, frame)]
         tracks[current] = np.arange(following, following + len(current))
         following += len(current)
         if frame == previous_frame + 1 and len(previous):

@@ -251,15 +251,21 @@ def take_rows(rows: SomeRows, index: Ints, *, frames: Ints | None = None) -> Som
     return replace(rows, **changes)
 
 
+def rows_of_frame(frames: Ints, frame: int) -> slice:
+    """Return where ``frame`` stands in ``frames``, shape (n,), ascending."""
+    begin, end = np.searchsorted(frames, [frame, frame + 1]).tolist()
+    return slice(begin, end)
+
+
 def ignored_boxes(boxes_px: Floats, frames: Ints, regions: BoxRows, cover: float) -> Bools:
-    """Say of each box of (n, 4), in ``frames`` (n,), whether one ignore region of its frame covers it."""
+    """Say of each box of (n, 4), in ``frames`` (n,), ascending, whether one ignore region of its frame covers it."""
     result = np.zeros(len(boxes_px), dtype=np.bool_)
     rows = np.flatnonzero(regions.ignore)
-    if not len(rows) or not len(boxes_px):
-        return result
-    same_frame = frames[:, None] == regions.frames[rows][None, :]
-    covered = cover_matrix(boxes_px, regions.boxes_px[rows]) >= cover
-    return np.asarray((same_frame & covered).any(axis=1))
+    # Frame by frame: a table of all boxes and all regions would grow with the square of the drive's length.
+    for row in rows.tolist():
+        here = rows_of_frame(frames, int(regions.frames[row]))
+        result[here] |= cover_matrix(boxes_px[here], regions.boxes_px[row : row + 1])[:, 0] >= cover
+    return result
 
 
 def concerned_streams(scene: Scene) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from services.alignment.lidar_camera_scene import (
     Scene,
     box_rows,
     cuboid_rows,
+    rows_of_frame,
     take_rows,
     thresholds_of,
 )
@@ -223,8 +224,9 @@ def _predicted_again(rows: BoxRows | CuboidRows) -> Bools:
     if by_model.all() or not by_model.any():
         return dropped
     for frame in np.unique(rows.frames[by_model]).tolist():
-        models = np.flatnonzero(by_model & (rows.frames == frame))
-        people = np.flatnonzero(~by_model & (rows.frames == frame) & ~rows.ignore)
+        here = rows_of_frame(rows.frames, frame)
+        models = here.start + np.flatnonzero(by_model[here])
+        people = here.start + np.flatnonzero(~by_model[here] & ~rows.ignore[here])
         if len(people):
             dropped[models] = (_same_thing(rows, models, people) | _same_id(rows, models, people)).any(axis=1)
     return dropped

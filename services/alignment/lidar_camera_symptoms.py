@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from services.alignment.lidar_camera_scene import (
     concerned_streams,
     ignored_boxes,
     meaning_of,
+    rows_of_frame,
     thresholds_of,
 )
 from services.alignment.matching import cover_matrix, iou_pairs
@@ -120,13 +123,8 @@ class _Judge:
         """Keep the class that the object has most often, else the one that fits the cuboid's size better."""
         scene = self._scene
         cuboid, box = scene.cuboids.annotations[c], scene.boxes.annotations[b]
-        votes = {canonical_label(cuboid.label): 0, canonical_label(box.label): 0}
         object_id = scene.cuboids.object_ids[c]
-        for rows in (scene.cuboids, scene.boxes):
-            for label, other_id in zip(rows.labels, rows.object_ids, strict=True):
-                if object_id is not None and other_id == object_id and canonical_label(label) in votes:
-                    votes[canonical_label(label)] += 1
-        for_cuboid, for_box = votes[canonical_label(cuboid.label)], votes[canonical_label(box.label)]
+        for_cuboid, for_box = (self._votes[object_id, canonical_label(label.label)] for label in (cuboid, box))
         if for_cuboid == for_box:
             typical = thresholds_of(self._limits)
             size = np.log(scene.cuboids.sizes_m[c])
@@ -139,6 +137,16 @@ class _Judge:
         kept, changed = (cuboid, box) if keep_cuboid else (box, cuboid)
         patch = LabelPatch(upsert=(changed.model_copy(update={"label": kept.label}),))
         return Suggestion(summary=f"Relabel {changed.id} as {kept.label}, like {kept.id}.", patch=patch)
+
+    @cached_property
+    def _votes(self) -> Counter[tuple[str | None, str]]:
+        """How often each object, by its id, has each class; a label without an id votes for nothing."""
+        return Counter(
+            (object_id, canonical_label(label))
+            for rows in (self._scene.cuboids, self._scene.boxes)
+            for label, object_id in zip(rows.labels, rows.object_ids, strict=True)
+            if object_id is not None
+        )
 
     def _place(self, c: int, b: int, iou: float) -> Iterator[Symptom]:
         scene, limits = self._scene, self._limits
@@ -241,8 +249,9 @@ class _Judge:
     def _is_covered(self, c: int) -> bool:
         """Whether a nearer cuboid stands in front of one: labellers box what they see."""
         scene, p = self._scene, self._projected
-        nearer = (scene.cuboids.frames == scene.cuboids.frames[c]) & p.visible & (p.depth_m < p.depth_m[c] - 1.0)
-        cover = cover_matrix(p.boxes_px[c : c + 1], p.boxes_px[nearer])
+        here = rows_of_frame(scene.cuboids.frames, int(scene.cuboids.frames[c]))
+        nearer = p.visible[here] & (p.depth_m[here] < p.depth_m[c] - 1.0)
+        cover = cover_matrix(p.boxes_px[c : c + 1], p.boxes_px[here][nearer])
         return bool((cover >= self._limits.occluder_cover).any())
 
     def boxes_alone(self) -> Iterator[Symptom]:

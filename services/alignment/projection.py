@@ -142,24 +142,31 @@ def project_cuboids(camera: Camera, corners_m: Floats, *, near_m: float = 0.1) -
             orders them.
         near_m: Distance of the near plane.
     """
-    starts = corners_m[:, CUBOID_EDGES[:, 0]]
-    ends = corners_m[:, CUBOID_EDGES[:, 1]]
     depth = corners_m[:, :, 2].mean(axis=1)
     if camera.model == "fisheye":
-        points, inside = _sample(starts, ends)
+        points, inside = _sample(corners_m[:, CUBOID_EDGES[:, 0]], corners_m[:, CUBOID_EDGES[:, 1]])
         distance = np.linalg.norm(points, axis=-1)
         inside &= (distance >= near_m) & (points[..., 2] > -0.9 * distance)
-        clipped_near: Bools = np.asarray(~inside.all(axis=1))
-    else:
-        starts, ends, kept = _clip_near(starts, ends, near_m)
-        clipped_near = np.asarray((corners_m[:, :, 2] < near_m).any(axis=1))
-        if camera.is_curved:
-            points, inside = _sample(starts, ends)
-            inside &= np.repeat(kept, EDGE_SAMPLES_CURVED, axis=1)
-        else:
-            points = np.concatenate([starts, ends], axis=1)
-            inside = np.concatenate([kept, kept], axis=1)
-    return _box_in(camera, points, inside, depth, clipped_near)
+        return _box_in(camera, *_reach(camera, points, inside), depth, np.asarray(~inside.all(axis=1)))
+    clipped_near: Bools = np.asarray((corners_m[:, :, 2] < near_m).any(axis=1))
+    if camera.is_curved:
+        return _box_in(camera, *_reach(camera, *_edges(camera, corners_m, near_m)), depth, clipped_near)
+    # In front of the near plane the corners alone span the hull: the edges add no point.
+    low, high, seen = _reach(camera, corners_m, None)
+    if clipped_near.any():
+        cut = _reach(camera, *_edges(camera, corners_m[clipped_near], near_m))
+        low[clipped_near], high[clipped_near], seen[clipped_near] = cut
+    return _box_in(camera, low, high, seen, depth, clipped_near)
+
+
+def _edges(camera: Camera, corners_m: Floats, near_m: float) -> tuple[Floats, Bools]:
+    """Return points on the edges, (n, k, 3), cut at the near plane, and which of them lie before it, (n, k)."""
+    starts, ends = corners_m[:, CUBOID_EDGES[:, 0]], corners_m[:, CUBOID_EDGES[:, 1]]
+    starts, ends, kept = _clip_near(starts, ends, near_m)
+    if camera.is_curved:
+        points, inside = _sample(starts, ends)
+        return points, np.asarray(inside & np.repeat(kept, EDGE_SAMPLES_CURVED, axis=1))
+    return np.concatenate([starts, ends], axis=1), np.concatenate([kept, kept], axis=1)
 
 
 def _clip_near(starts: Floats, ends: Floats, near_m: float) -> tuple[Floats, Floats, Bools]:
@@ -184,15 +191,32 @@ def _sample(starts: Floats, ends: Floats) -> tuple[Floats, Bools]:
     return points, np.ones(points.shape[:2], dtype=np.bool_)
 
 
-def _box_in(camera: Camera, points: Floats, inside: Bools, depth: Floats, clipped_near: Bools) -> ProjectedCuboids:
+def _reach(camera: Camera, points: Floats, inside: Bools | None) -> tuple[Floats, Floats, Bools]:
+    """Return the least and greatest pixels of points, (n, 2) each, and which rows have any point inside, (n,).
+
+    Args:
+        camera: The camera.
+        points: Shape (n, k, 3).
+        inside: Shape (n, k): which points count; None for all.
+    """
+    if inside is None:
+        x, y = np.moveaxis(project_points(camera, points), -1, 0)
+        low, high = np.stack([x.min(axis=1), y.min(axis=1)], axis=1), np.stack([x.max(axis=1), y.max(axis=1)], axis=1)
+        return low, high, np.ones(len(points), dtype=np.bool_)
     pixels = project_points(camera, np.where(inside[..., None], points, np.array([0.0, 0.0, 1.0])))
     low = np.where(inside[..., None], pixels, np.inf).min(axis=1, initial=np.inf)
     high = np.where(inside[..., None], pixels, -np.inf).max(axis=1, initial=-np.inf)
+    return low, high, np.asarray(inside.any(axis=1))
+
+
+def _box_in(
+    camera: Camera, low: Floats, high: Floats, seen: Bools, depth: Floats, clipped_near: Bools
+) -> ProjectedCuboids:
     unclipped = np.concatenate([low, high], axis=1)
     limits = np.array([camera.width_px, camera.height_px] * 2)
     boxes = np.clip(unclipped, 0.0, limits)
     extent = boxes[:, 2:] - boxes[:, :2]
-    visible = inside.any(axis=1) & (extent > 0).all(axis=1)
+    visible = seen & (extent > 0).all(axis=1)
     boxes = np.where(visible[:, None], boxes, 0.0)
     whole = np.where(visible, np.prod(high - low, axis=1, where=visible[:, None]), 1.0)
     truncation = np.where(visible, 1.0 - np.prod(extent, axis=1) / np.maximum(whole, 1e-9), 1.0)

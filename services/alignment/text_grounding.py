@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from services.alignment.sample import CheckSample
 from services.alignment.text_mentions import MentionReader
@@ -24,6 +24,9 @@ def grounding_findings(
     spans = {label.id: label for label in sample.annotations if isinstance(label, EntitySpan)}
     seen = {instance.label.id: instance for instance in instances_of(sample, index)}
     known = {label.id for label in sample.annotations}
+    pictures: dict[tuple[str, int | None], list[Instance]] = {}
+    for instance in seen.values():
+        pictures.setdefault((instance.label.stream, instance.label.frame), []).append(instance)
     linked: set[tuple[str, str]] = set()
     for relation in sorted((x for x in sample.annotations if isinstance(x, Relation)), key=lambda x: x.id):
         wanted = maker.section.grounding_relations
@@ -36,10 +39,10 @@ def grounding_findings(
         missing = [end for end in ends if end not in known]
         if missing:
             yield _missing(maker, relation, span, missing[0])
-        instance = next((seen[end] for end in ends if end in seen), None)
-        if instance is not None and (span.id, instance.label.id) not in linked:
-            linked.add((span.id, instance.label.id))
-            yield from _judge(maker, sample, index, reader, span, instance, seen, relation)
+        target = next((seen[end] for end in ends if end in seen), None)
+        if target is not None and (span.id, target.label.id) not in linked:
+            linked.add((span.id, target.label.id))
+            yield from _judge(maker, sample, index, reader, span, target, pictures, relation)
     by_object: dict[str, list[Instance]] = {}
     for instance in seen.values():
         if instance.label.object_id is not None:
@@ -47,7 +50,7 @@ def grounding_findings(
     for span in sorted(spans.values(), key=lambda item: item.id):
         for instance in by_object.get(span.object_id or "", ()):
             if (span.id, instance.label.id) not in linked:
-                yield from _judge(maker, sample, index, reader, span, instance, seen, None)
+                yield from _judge(maker, sample, index, reader, span, instance, pictures, None)
 
 
 def _judge(
@@ -57,7 +60,7 @@ def _judge(
     reader: MentionReader,
     span: EntitySpan,
     instance: Instance,
-    seen: Mapping[str, Instance],
+    pictures: Mapping[tuple[str, int | None], Sequence[Instance]],
     relation: Relation | None,
 ) -> Iterator[Finding]:
     phrase = _phrase(sample, span)
@@ -67,11 +70,8 @@ def _judge(
         return
     fitting = [
         other
-        for other in seen.values()
-        if other.label.stream == instance.label.stream
-        and other.label.frame == instance.label.frame
-        and not _fault(index, reader, classes, phrase, other)
-        and other.classes
+        for other in pictures[instance.label.stream, instance.label.frame]
+        if not _fault(index, reader, classes, phrase, other) and other.classes
     ]
     suggestion = None
     if relation is not None and len(fitting) == 1:

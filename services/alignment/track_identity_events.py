@@ -37,6 +37,7 @@ class _Finder:
     def __init__(self, table: TrackTable, rules: TrackIdentityRules) -> None:
         self._table = table
         self._rules = rules
+        self._codes = {name: code for code, name in enumerate(table.names)}
         self._t: Tracklets = find_tracklets(table, rules)
         self._chain = table.chains[self._t.first]
         self._object = table.objects[self._t.first]
@@ -103,16 +104,21 @@ class _Finder:
     def _duplicates(self, links: list[_Link]) -> list[_Link]:
         table = self._table
         used: set[_Link] = set()
-        for chain in np.flatnonzero(table.extra).tolist():
+        chains = np.flatnonzero(table.extra).tolist()
+        boxes = table.boxes() if chains else np.empty((0, 4))
+        places: dict[int, list[int]] = defaultdict(list)
+        for place, link in enumerate(links):
+            places[link.a].append(place)
+            places[link.b].append(place)
+        for chain in chains:
             rows = range(int(table.starts[chain]), int(table.starts[chain + 1]))
             mains = self._mains(rows)
             members = range(self._t.of_row(rows[0]), self._t.of_row(rows[-1]) + 1)
-            touching = [link for link in links if link.a in members or link.b in members]
+            touching = [links[place] for place in sorted({place for t in members for place in places.get(t, ())})]
             used.update(touching)
             self._explain(*members, *(t for link in touching for t in (link.a, link.b)))
             both = [row for row in rows if mains.get(int(table.ranks[row])) is not None]
             twins = [mains[int(table.ranks[row])] for row in both]
-            boxes = table.boxes()
             twice = bool(both) and bool(np.median(iou_pairs(boxes[both], boxes[twins])) >= self._rules.same_box_iou)
             others = sorted({self._name(link.a if link.b in members else link.b) for link in touching})
             self._events.append(self._duplicate(rows, both, twins, others, twice=twice))
@@ -161,13 +167,13 @@ class _Finder:
 
     def _taken(self, name: str, rows: range) -> bool:
         table = self._table
-        code = table.names.index(name)
+        code = self._codes[name]
         low, high = np.searchsorted(table.objects, [code, code + 1])
         return bool(np.isin(table.ranks[low:high], table.ranks[rows.start : rows.stop]).any())
 
     def _fresh(self, name: str) -> str:
         number = 2
-        while f"{name}-{number}" in self._table.names:
+        while f"{name}-{number}" in self._codes:
             number += 1
         return f"{name}-{number}"[-200:]
 

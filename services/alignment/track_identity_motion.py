@@ -15,6 +15,9 @@ from services.alignment.track_identity_rows import TrackTable
 LAG = 3
 """Appearances back that a velocity is taken over: jitter is divided by it, and turns are still followed."""
 
+_BLOCK = 50_000
+"""Stretches that are compared at once, so that the dozen columns made for each stay small."""
+
 
 def _velocities(table: TrackTable, rows: Ints, bounds: Ints, lag: int) -> tuple[Floats, Floats]:
     """Return the velocity a frame of centres and of log sizes from ``rows`` to ``lag`` rows towards ``bounds``."""
@@ -42,6 +45,14 @@ def misses(table: TrackTable, ends: Ints, firsts: Ints, starts: Ints, lasts: Int
     A stretch of one row borrows the velocity of the other. Sizes count as distances: a change by a factor of e is one
     object size.
     """
+    result = np.empty((len(ends), 2))
+    for begin in range(0, len(ends), _BLOCK):
+        part = slice(begin, begin + _BLOCK)
+        result[part] = _misses(table, ends[part], firsts[part], starts[part], lasts[part], lag)
+    return result
+
+
+def _misses(table: TrackTable, ends: Ints, firsts: Ints, starts: Ints, lasts: Ints, lag: int) -> Floats:
     before, before_size = _velocities(table, ends, firsts, lag)
     after, after_size = _velocities(table, starts, lasts, lag)
     lone_before, lone_after = (ends == firsts)[:, None], (starts == lasts)[:, None]

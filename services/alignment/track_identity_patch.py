@@ -11,6 +11,7 @@ import numpy as np
 from services.alignment.track_identity_event import Event
 from services.contracts.annotations import Annotation
 from services.contracts.findings import LabelPatch
+from services.contracts.given_fields import GivenFields
 from services.contracts.labels_spatial import SpatialTrack, TrackCuboid
 from services.contracts.labels_visual import Track, TrackBox
 
@@ -23,6 +24,7 @@ MAX_LABELS = 10_000
 def patch_of(events: Iterable[Event]) -> LabelPatch | None:
     """Return what undoes ``events`` of one cause, or None where it is not clear or too large."""
     upsert: dict[str, Annotation] = {}
+    given = GivenFields()
     remove: set[str] = set()
     for event in events:
         tracks: dict[str, Moved] = {}
@@ -33,7 +35,7 @@ def patch_of(events: Iterable[Event]) -> LabelPatch | None:
                 tracks[source.id] = source
                 names[source.id][int(event.table.frames[row])] = name
             else:
-                upsert[source.id] = source.model_copy(update={"object_id": name})
+                upsert[source.id] = given.share(source.model_copy(update={"object_id": name}))
         left = set(tracks)
         for label in _parted(event, tracks, names):
             upsert[label.id] = label
@@ -42,7 +44,7 @@ def patch_of(events: Iterable[Event]) -> LabelPatch | None:
         for row, name in event.relabels.items():
             source = event.table.sources[row]
             if not isinstance(source, Track | SpatialTrack):
-                upsert[source.id] = source.model_copy(update={"label": name})
+                upsert[source.id] = given.share(source.model_copy(update={"label": name}))
         for row in event.removes:
             source = event.table.sources[row]
             if not isinstance(source, Track | SpatialTrack):

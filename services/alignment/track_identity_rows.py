@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -95,18 +95,20 @@ def class_codes(labels: Sequence[str], rules: TrackIdentityRules) -> Ints:
 
 def collect_tables(sample: CheckSample, rules: TrackIdentityRules) -> Iterator[TrackTable]:
     """Yield a table for every stream, kind of geometry and author group that has ids; people before models."""
-    groups: dict[tuple[str, Space, bool], list[tuple[Annotation, Place]]] = defaultdict(list)
+    groups: dict[tuple[str, Space, bool], _Rows] = defaultdict(_Rows)
     for label in sample.annotations:
         space: Space = "image" if isinstance(label, Box | Track) else "space"
         by_model = label.author is not None and label.author.kind == "model"
         if isinstance(label, Box | Cuboid):
-            groups[label.stream, space, by_model].append((label, label))
+            groups[label.stream, space, by_model].add(label, (label,))
         elif isinstance(label, Track):
-            groups[label.stream, space, by_model].extend((label, place) for place in label.boxes)
+            groups[label.stream, space, by_model].add(label, label.boxes)
         elif isinstance(label, SpatialTrack):
-            groups[label.stream, space, by_model].extend((label, place) for place in label.cuboids)
+            groups[label.stream, space, by_model].add(label, label.cuboids)
     sizes = {stream.id: stream.image_size_px for stream in sample.manifest.streams}
-    for (stream, space, _), rows in sorted(groups.items(), key=lambda item: item[0]):
+    for key in sorted(groups):
+        stream, space, _ = key
+        rows = groups.pop(key)
         size = sample.image_sizes_px.get(stream) or sizes.get(stream)
         for part in _by_author(rows):
             table = _table(stream, space, part, size, rules)
@@ -114,81 +116,147 @@ def collect_tables(sample: CheckSample, rules: TrackIdentityRules) -> Iterator[T
                 yield table
 
 
-def _by_author(rows: list[tuple[Annotation, Place]]) -> list[list[tuple[Annotation, Place]]]:
+@dataclass(slots=True)
+class _Rows:
+    """Labels and the place of each of their appearances, side by side: a pair object for each row would cost more."""
+
+    labels: list[Annotation] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def add(self, label: Annotation, places: Sequence[Place]) -> None:
+        self.labels.extend([label] * len(places))
+        self.places.extend(places)
+
+    def at(self, index: Sequence[int]) -> _Rows:
+        return _Rows([self.labels[row] for row in index], [self.places[row] for row in index])
+
+
+def _by_author(rows: _Rows) -> list[_Rows]:
     """Part the rows by author where authors labelled the same objects in the same frames: a second opinion."""
-    parts: dict[str, list[tuple[Annotation, Place]]] = defaultdict(list)
-    for row in rows:
-        parts[row[0].author.id if row[0].author else ""].append(row)
+    parts: dict[str, list[int]] = defaultdict(list)
+    for row, label in enumerate(rows.labels):
+        parts[label.author.id if label.author else ""].append(row)
     if len(parts) < 2:
         return [rows]
-    keys = [{(place.frame, label.object_id) for label, place in part} for part in parts.values()]
+    keys = [{(rows.places[row].frame, rows.labels[row].object_id) for row in part} for part in parts.values()]
     shared = sum(map(len, keys)) - len(set().union(*keys))
     if shared >= 3 and 2 * shared >= min(map(len, keys)):
-        return [parts[author] for author in sorted(parts)]
+        return [rows.at(parts[author]) for author in sorted(parts)]
     return [rows]
 
 
 def _table(
     stream: str,
     space: Space,
-    rows: list[tuple[Annotation, Place]],
+    rows: _Rows,
     image_size_px: tuple[int, int] | None,
     rules: TrackIdentityRules,
 ) -> TrackTable | None:
-    frame_of_rank = np.unique(np.array([place.frame or 0 for _, place in rows], dtype=np.intp))
-    rows = [row for row in rows if row[0].object_id is not None and not row[1].ignore]
-    if not rows:
+    frame_of_rank = np.unique(_frames(rows))
+    named = [
+        row
+        for row, (label, place) in enumerate(zip(rows.labels, rows.places, strict=True))
+        if label.object_id is not None and not place.ignore
+    ]
+    if not named:
         return None
-    # Ties must not depend on the order of the input.
-    rows.sort(key=lambda row: (row[0].object_id, row[1].frame or 0, _geometry(row[1]), row[0].id))
-    names = tuple(sorted({label.object_id or "" for label, _ in rows}))
-    code = {name: index for index, name in enumerate(names)}
-    geometry = np.array([_geometry(place) for _, place in rows], dtype=np.float64)
+    rows = rows if len(named) == len(rows) else rows.at(named)
+    names = tuple(sorted({label.object_id or "" for label in rows.labels}))
+    rows, geometry, frames, objects = _sorted(rows, names)
     half = geometry.shape[1] // 2
     centers, log_sizes = geometry[:, :half], np.log(geometry[:, half:])
     side = geometry[:, half : half + 2]
     scales = np.sqrt(side.prod(axis=1)) if space == "image" else np.maximum(np.hypot(*side.T), 1.0)
-    frames = np.array([place.frame or 0 for _, place in rows], dtype=np.intp)
     ranks = np.searchsorted(frame_of_rank, frames)
-    objects = np.array([code[label.object_id or ""] for label, _ in rows], dtype=np.intp)
     sub = split_duplicates(objects, ranks, centers, scales)
-    order = np.lexsort((ranks, sub, objects))
-    changed = (np.diff(objects[order]) != 0) | (np.diff(sub[order]) != 0)
+    if sub.any():
+        order = np.lexsort((ranks, sub, objects))
+        rows, sub, frames, ranks, objects = (
+            rows.at(order.tolist()),
+            sub[order],
+            frames[order],
+            ranks[order],
+            objects[order],
+        )
+        centers, log_sizes, side, scales = centers[order], log_sizes[order], side[order], scales[order]
+    changed = (np.diff(objects) != 0) | (np.diff(sub) != 0)
     starts = np.concatenate([[0], np.flatnonzero(changed) + 1])
-    cut_off = np.array([(place.truncation or 0.0) > 0 for _, place in rows], dtype=np.bool_)
+    cut_off = np.array([(place.truncation or 0.0) > 0 for place in rows.places], dtype=np.bool_)
     if space == "image":
         low, high = centers - side / 2, centers + side / 2
         reach = np.array(image_size_px or (np.inf, np.inf), dtype=np.float64)
         cut_off |= (low <= 2.0).any(axis=1) | (high >= reach - 2.0).any(axis=1)
-    occlusion = [UNSTATED if place.occlusion is None else place.occlusion for _, place in rows]
+    occlusion = [UNSTATED if place.occlusion is None else place.occlusion for place in rows.places]
     return TrackTable(
         stream=stream,
         space=space,
-        by_model=any(label.author is not None and label.author.kind == "model" for label, _ in rows),
-        sources=tuple(rows[i][0] for i in order.tolist()),
-        places=tuple(rows[i][1] for i in order.tolist()),
-        frames=frames[order],
-        ranks=ranks[order],
+        by_model=any(label.author is not None and label.author.kind == "model" for label in rows.labels),
+        sources=tuple(rows.labels),
+        places=tuple(rows.places),
+        frames=frames,
+        ranks=ranks,
         frame_of_rank=frame_of_rank,
-        objects=objects[order],
+        objects=objects,
         names=names,
         chains=np.concatenate([[0], np.cumsum(changed)]),
         starts=np.concatenate([starts, [len(rows)]]),
-        extra=sub[order][starts] > 0,
-        classes=class_codes([label.label for label, _ in rows], rules)[order],
-        centers=centers[order],
-        log_sizes=log_sizes[order],
-        scales=scales[order],
-        occlusion=np.array(occlusion, dtype=np.intp)[order],
-        cut_off=cut_off[order],
+        extra=sub[starts] > 0,
+        classes=class_codes([label.label for label in rows.labels], rules),
+        centers=centers,
+        log_sizes=log_sizes,
+        scales=scales,
+        occlusion=np.array(occlusion, dtype=np.intp),
+        cut_off=cut_off,
     )
 
 
-def _geometry(place: Place) -> tuple[float, ...]:
-    if isinstance(place, Box | TrackBox):
-        x_min, y_min, x_max, y_max = place.box
-        return ((x_min + x_max) / 2, (y_min + y_max) / 2, x_max - x_min, y_max - y_min)
-    return (*place.center_m, *place.size_m)
+def _frames(rows: _Rows) -> Ints:
+    return np.fromiter((place.frame or 0 for place in rows.places), dtype=np.intp, count=len(rows))
+
+
+def _sorted(rows: _Rows, names: Sequence[str]) -> tuple[_Rows, Floats, Ints, Ints]:
+    """Order rows by object, frame, geometry and label id, so that nothing depends on the order of the input.
+
+    Sorted are columns of numbers: a tuple of keys for each of a million rows takes more memory than the labels.
+
+    Args:
+        rows: Labels with an object_id.
+        names: Their object ids, sorted.
+
+    Returns:
+        The rows, their geometry, shape (n, 2d): centre and size, their frames and their objects' codes, (n,) each.
+    """
+    code = {name: index for index, name in enumerate(names)}
+    geometry = _geometry(rows.places)
+    objects = np.fromiter((code[label.object_id or ""] for label in rows.labels), dtype=np.intp, count=len(rows))
+    frames = _frames(rows)
+    order = np.lexsort((*geometry.T[::-1], frames, objects))
+    moved = [np.diff(column[order], axis=0) != 0 for column in (objects, frames)]
+    tied = ~(moved[0] | moved[1] | (np.diff(geometry[order], axis=0) != 0).any(axis=1))
+    index = order.tolist()
+    for begin, end in _runs(tied):
+        index[begin:end] = sorted(index[begin:end], key=lambda row: rows.labels[row].id)
+    return rows.at(index), geometry[index], frames[index], objects[index]
+
+
+def _runs(tied: Bools) -> Iterator[tuple[int, int]]:
+    """Yield (first, one past the last) of the rows that are tied with each other; ``tied[i]`` joins i and i + 1."""
+    edges = np.diff(np.concatenate([[0], tied.astype(np.int8), [0]]))
+    yield from zip(np.flatnonzero(edges == 1).tolist(), (np.flatnonzero(edges == -1) + 1).tolist(), strict=True)
+
+
+def _geometry(places: Sequence[Place]) -> Floats:
+    """Return centres and sizes, shape (n, 4) in the image and (n, 6) in space; all places are of one space."""
+    boxes = [place.box for place in places if isinstance(place, Box | TrackBox)]
+    if boxes:
+        low, high = np.hsplit(np.array(boxes, dtype=np.float64), 2)
+        return np.hstack([(low + high) / 2, high - low])
+    cuboids = [place for place in places if isinstance(place, Cuboid | TrackCuboid)]
+    centers = np.array([cuboid.center_m for cuboid in cuboids], dtype=np.float64)
+    return np.hstack([centers, np.array([cuboid.size_m for cuboid in cuboids], dtype=np.float64)])
 
 
 def split_duplicates(objects: Ints, ranks: Ints, centers: Floats, scales: Floats) -> Ints:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
 from pydantic import ValidationError
 
 from services.contracts.annotations import Annotation
+from services.contracts.given_fields import GivenFields
 from services.contracts.label_base import Author
 from services.contracts.labels_visual import Box, Track, TrackBox
 from services.contracts.validation import places_of
@@ -68,6 +69,8 @@ def read_mot(
     """
     first, last = frames or (0, 10**9)
     labels: list[Annotation] = []
+    shared = _Shared()
+    target = _Target(stream, role, label, author)
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
         fields = [field.strip() for field in line.split(",")] if "," in line else line.split()
         if not any(fields) or line.lstrip().startswith("#"):
@@ -75,13 +78,31 @@ def read_mot(
         try:
             row = _Row.parse(fields)
             if first <= row.frame <= last:
-                labels.append(row.box(number, first, _Target(stream, role, label, author)))
+                box = row.box(number, shared.frame(row.frame - first), target, shared.name(row.track))
+                labels.append(shared.given.share(box))
         except LineError as error:
             raise _bad(source, number, str(error)) from None
         except ValidationError as error:
             reason = "; ".join(f"{place.strip('/')} {what}" for place, what in places_of(error))
             raise _bad(source, number, reason) from None
     return tuple(labels)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What many boxes of a file have in common, kept once: a file may have a million lines."""
+
+    given: GivenFields = field(default_factory=GivenFields)
+    names: dict[int, str] = field(default_factory=dict)
+    frames: dict[int, int] = field(default_factory=dict)
+
+    def name(self, track: int) -> str | None:
+        """Return the object_id of a track; none for -1."""
+        return None if track == -1 else self.names.setdefault(track, f"track-{track}")
+
+    def frame(self, frame: int) -> int:
+        """Return the same number, always as one object."""
+        return self.frames.setdefault(frame, frame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +156,7 @@ class _Row:
         world = tuple(rest) if len(fields) == 10 else ()
         return cls(frame - 1, track, left, top, width, height, score, name, visibility, world)
 
-    def box(self, number: int, first: int, target: _Target) -> Box:
+    def box(self, number: int, frame: int, target: _Target, object_id: str | None) -> Box:
         attributes: dict[str, float] = {}
         if self.visibility is not None:
             attributes["visibility"] = self.visibility
@@ -151,8 +172,8 @@ class _Row:
             id=f"mot-{number:06d}",
             stream=target.stream,
             label=self.class_name or target.label,
-            frame=self.frame - first,
-            object_id=None if self.track == -1 else f"track-{self.track}",
+            frame=frame,
+            object_id=object_id,
             box=(self.left, self.top, *corner),
             confidence=confidence,
             ignore=not predicted and self.score == 0,
