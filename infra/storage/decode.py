@@ -116,7 +116,9 @@ def decode_audio(data: bytes, *, name: str, max_bytes: int = MAX_AUDIO_BYTES) ->
                     raise _too_long(name, max_bytes)
                 blocks.append(block.mean(axis=1, dtype=np.float32))
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as error:
-        raise AssetError(f"the recording {name!r} can not be decoded as WAV, FLAC or Ogg: {error}") from error
+        # Its whole text names the object in memory that was read.
+        why = error.error_string if isinstance(error, soundfile.LibsndfileError) else error
+        raise AssetError(f"the recording {name!r} can not be decoded as WAV, FLAC or Ogg: {why}") from error
     samples = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
     if not np.isfinite(samples).all():
         raise AssetError(f"the recording {name!r} holds samples that are not finite numbers")
