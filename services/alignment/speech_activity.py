@@ -19,7 +19,9 @@ M. Slaney, 1997). This is asked only of stretches that a finding would name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,8 +123,7 @@ def _finite(samples: NDArray[np.float32]) -> FloatArray:
 
 def _floor_and_level(level_db: FloatArray, rules: SpeechActivityRules) -> tuple[FloatArray, FloatArray]:
     blocks = np.array_split(level_db, max(1, len(level_db) // _BLOCK_FRAMES))
-    low = np.array([np.quantile(block, 0.15) for block in blocks])
-    high = np.array([np.quantile(block, 0.9) for block in blocks])
+    low, high = _quantiles(blocks, 0.15), _quantiles(blocks, 0.9)
     width = max(1, round(rules.window_s / (_BLOCK_FRAMES * HOP_S)))
     floor = ndimage.percentile_filter(low, 10, size=min(width, 2 * len(low) + 1), mode="nearest")
     level = ndimage.percentile_filter(high, 90, size=min(width, 2 * len(high) + 1), mode="nearest")
@@ -132,6 +133,12 @@ def _floor_and_level(level_db: FloatArray, rules: SpeechActivityRules) -> tuple[
     centres = np.cumsum([0, *(len(block) for block in blocks[:-1])]) + np.array([len(b) / 2 for b in blocks])
     frames = np.arange(len(level_db))
     return np.interp(frames, centres, floor), np.interp(frames, centres, level)
+
+
+def _quantiles(blocks: Sequence[FloatArray], share: float) -> FloatArray:
+    """Return one quantile of each block; the blocks' lengths differ by at most one, the longer first."""
+    alike = [np.stack(list(group)) for _, group in groupby(blocks, key=len)]
+    return np.concatenate([np.quantile(group, share, axis=1) for group in alike])
 
 
 def _decide(above_db: FloatArray, rules: SpeechActivityRules) -> BoolArray:

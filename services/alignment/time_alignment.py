@@ -8,7 +8,10 @@ between hypotheses, so only the edges of segments vote; pauses inside a segment 
 * The shift is the maximum of that correlation (computed by FFT, C. Knapp and G. Carter, *The generalized correlation
   method for estimation of time delay*, IEEE Transactions on Acoustics, Speech and Signal Processing 24(4), 1976).
 * Drift is a scale of the transcript's time: the correlation is repeated over a grid of scales, and the best
-  candidates are refined on the exact score by the displacement at both ends of the transcript.
+  candidates are refined on the exact score by the displacement at both ends of the transcript. A scale must be the
+  finer the longer the transcript is, so a long one is searched from its beginning on: the best scales of the first
+  half hour are followed through an hour, two hours, and so on, each time on a grid twice as fine around them. That
+  keeps the search at n log n, where one grid for the whole length would take n² log n.
 * A hypothesis is preferred to a simpler one only if it gains clearly: by a share of the transcript's length, by an
   absolute time, and over a random walk of the same evidence; and if no other, distant maximum is nearly as good.
 """
@@ -16,6 +19,7 @@ between hypotheses, so only the edges of segments vote; pauses inside a segment 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +33,9 @@ Floats = NDArray[np.floating]
 _CORRELATION_S = 0.3  # how long neighbouring frames of speech stay alike: about a syllable
 _SURE = 0.8  # evidence above this is speech in any noise; as a probability 0.9
 _EDGE_JITTER_S = 0.05  # how exactly people set an edge
+_FIRST_SEARCH_S = 1_800.0  # over the first this long of a transcript every scale is tried
+_FIRST_SEARCH_SPANS = 24  # … and over at least so many stretches: fewer leave too many scales alike
+_SCALES_KEPT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,12 @@ class Evidence:
             scores[part] = (integral[:, :, 1] - integral[:, :, 0]).sum(axis=1)
         return scores
 
+    def until(self, time_s: float) -> Evidence:
+        """Return the evidence of the part of the transcript that begins before ``time_s``."""
+        part = copy(self)
+        part.spans = self.spans[self.spans[:, 0] < time_s]
+        return part
+
     def _integral(self, time_s: Floats) -> FloatArray:
         inside = np.clip(time_s, 0.0, self.duration_s)
         grid = np.minimum(inside / HOP_S, len(self._llr))
@@ -106,7 +119,7 @@ class Evidence:
     def correlate(self, scales: Sequence[float], bin_s: float) -> tuple[Floats, FloatArray]:
         """Return (shifts, scores): the scores of every scale, shape (len(scales), len(shifts)), seconds."""
         reach = int(np.ceil(self._rules.max_offset_s / bin_s))
-        highest = max(self.duration_s, float(self.spans.max()) * max(scales))
+        highest = float(self.spans.max()) * max(scales)
         lowest = min(0.0, float(self.spans.min()))
         edges = np.arange(int(np.floor(lowest / bin_s)), int(np.ceil(highest / bin_s)) + 2) * bin_s
         wide = np.arange(
@@ -260,26 +273,41 @@ def _best_stretch(evidence: Evidence, rules: TimeAlignmentRules) -> tuple[float,
     if last_s - first_s < rules.min_drift_span_s or len(evidence.spans) < rules.min_drift_spans:
         return None
     bin_s = 0.2 if last_s > 600 else 0.1
-    step = 1.5 * bin_s / last_s
+    ends = (first_s, last_s)
+    coarse = [_refine(evidence, start, ends, 2.5 * bin_s, bin_s / 4) for start in _candidates(evidence, rules, bin_s)]
+    best = sorted(coarse, key=lambda found: -found[2])[:2]
+    return max(
+        (_refine(evidence, (scale, shift_s), ends, bin_s / 2, 0.01) for scale, shift_s, _ in best),
+        key=lambda found: found[2],
+    )
+
+
+def _candidates(evidence: Evidence, rules: TimeAlignmentRules, bin_s: float) -> list[tuple[float, float]]:
+    """Return the (scale, shift) pairs that correlate best over the whole transcript."""
+    last_s = float(evidence.spans.max())
+    enough = min(_FIRST_SEARCH_SPANS, len(evidence.spans)) - 1
+    until_s = min(last_s, max(evidence.spans[0, 0] + _FIRST_SEARCH_S, evidence.spans[enough, 1]))
+    step = 1.5 * bin_s / until_s
     count = int(np.ceil(rules.max_drift / step))
-    scales = 1.0 + np.arange(-count, count + 1) * step
-    shifts, scores = evidence.correlate(tuple(scales), bin_s)
-    best_of_scale = scores.max(axis=1)
-    order = np.argsort(-best_of_scale, kind="stable")
+    steps = np.arange(-count, count + 1)
+    while True:
+        shifts, scores = evidence.until(until_s).correlate(tuple(1.0 + steps * step), bin_s)
+        chosen = _apart(steps, scores.max(axis=1))
+        if until_s >= last_s:
+            return [(1.0 + float(steps[row]) * step, float(shifts[int(np.argmax(scores[row]))])) for row in chosen]
+        until_s, step = 2.0 * until_s, step / 2.0
+        steps = np.unique(2 * steps[chosen, None] + np.arange(-4, 5))
+
+
+def _apart(steps: NDArray[np.int64], scores: FloatArray) -> list[int]:
+    """Return the rows of the highest scores that are more than two steps from each other."""
     chosen: list[int] = []
-    for index in order:
-        if all(abs(int(index) - other) > 2 for other in chosen):
-            chosen.append(int(index))
-        if len(chosen) == 5:
+    for row in np.argsort(-scores, kind="stable").tolist():
+        if all(abs(int(steps[row] - steps[other])) > 2 for other in chosen):
+            chosen.append(row)
+        if len(chosen) == _SCALES_KEPT:
             break
-    best: tuple[float, float, float] | None = None
-    for index in chosen:
-        scale, shift_s = float(scales[index]), float(shifts[int(np.argmax(scores[index]))])
-        for reach_s, step_s in ((2.5 * bin_s, bin_s / 4), (bin_s / 2, 0.01)):
-            scale, shift_s, score_s = _refine(evidence, (scale, shift_s), (first_s, last_s), reach_s, step_s)
-            if best is None or score_s > best[2]:
-                best = (scale, shift_s, score_s)
-    return best
+    return chosen
 
 
 def _refine(
