@@ -18,6 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from services.alignment.lidar_camera_cause import cause_finding, estimate_causes
+from services.alignment.lidar_camera_conflicts import conflict_findings
 from services.alignment.lidar_camera_importer import find_importer_error, importer_finding, object_overlaps
 from services.alignment.lidar_camera_pairs import associate
 from services.alignment.lidar_camera_points import find_empty_cuboids
@@ -42,7 +43,7 @@ def check_lidar_camera(sample: CheckSample, rules: RuleSet) -> CheckOutcome:
         Findings, the symptoms folded under causes, and what could not be judged with the reason.
     """
     scenes, not_applicable = collect_scenes(sample, rules.lidar_camera)
-    findings: list[Finding] = []
+    findings = list(conflict_findings(sample.manifest, rules))
     folded: list[Finding] = []
     symptoms: list[Symptom] = []
     for scene in scenes:

@@ -113,7 +113,7 @@ KINDS: Mapping[str, Mapping[str, Issue]] = {
     "lidar_camera": {
         **_all(
             _ALIGNMENT, "unmatched_cuboid", "unmatched_box", "low_overlap", "depth_implausible", "no_points_inside",
-            "calibration_shift", "importer_error",
+            "calibration_shift", "contradictory_calibration", "importer_error",
         ),
         **_all(_LABELS, "class_mismatch", "object_id_mismatch"),
         **_all(_TIMES, "time_offset"),

@@ -185,5 +185,11 @@ class LidarCameraRules(Contract):
     min_track_frames: Annotated[int, Field(ge=2, le=100_000)] = Field(
         default=3, description="One fault of one object in so many frames becomes one finding."
     )
+    max_extrinsics_gap_m: Annotated[float, Field(ge=0, le=100)] = Field(
+        default=0.05, description="How far two ways from one frame to another may lie apart, metres."
+    )
+    max_extrinsics_gap_deg: Annotated[float, Field(ge=0, le=180)] = Field(
+        default=0.2, description="How far two ways from one frame to another may be turned, degrees."
+    )
     cause: LidarCameraCauseRules = Field(default_factory=LidarCameraCauseRules)
     importer: LidarCameraImporterRules = Field(default_factory=LidarCameraImporterRules)

@@ -13,10 +13,13 @@ from infra.bench.detection.fault import Injected, LabelFault
 from infra.bench.detection.recordings import as_injection, read_samples
 from infra.demo import faults
 from infra.storage import kitti_folder
+from services.alignment.extrinsics import transform_between
+from services.alignment.geometry import matrix_from_rotation_vector, rigid
 from services.alignment.sample import CheckSample
 from services.contracts.annotations import Annotation
 from services.contracts.labels_spatial import Cuboid
 from services.contracts.labels_visual import Box
+from services.contracts.manifest import Calibration, Extrinsics
 
 _Mistake = Callable[[Annotation], Annotation]
 
@@ -162,6 +165,26 @@ def _mirrored(cuboid: Cuboid) -> dict[str, object]:
     return {"center_m": (x, -y, z), "rotation_wxyz": (a, -b, c, -d)}
 
 
+def _contradicted(sample: CheckSample, rng: np.random.Generator) -> Injected | None:
+    """Let the LiDAR state its own way to the camera, half a degree to two degrees off the camera's."""
+    pair = _pair(sample, rng)
+    if pair is None:
+        return None
+    lidar, camera = pair[0].stream, pair[1].stream
+    camera_from_lidar = transform_between(sample.manifest, dst_stream=camera, src_stream=lidar)
+    if camera_from_lidar is None or any(s.id == lidar and s.calibration for s in sample.manifest.streams):
+        return None
+    axis = rng.normal(size=3)
+    turn = matrix_from_rotation_vector(axis / np.linalg.norm(axis) * np.radians(rng.uniform(0.5, 2.0)))
+    matrix = rigid(turn, np.zeros(3)) @ camera_from_lidar
+    extrinsics = Extrinsics.model_validate({"to": camera, "matrix": matrix.tolist()})
+    streams = tuple(
+        stream.model_copy(update={"calibration": Calibration(extrinsics=extrinsics)}) if stream.id == lidar else stream
+        for stream in sample.manifest.streams
+    )
+    return replace(sample, manifest=sample.manifest.model_copy(update={"streams": streams})), frozenset()
+
+
 _MISTAKES: dict[str, _Mistake] = {
     "centre for corner": _on_boxes(lambda a, b, c, d: ((a + c) / 2, (b + d) / 2, (3 * c - a) / 2, (3 * d - b) / 2)),
     "image half as large": _on_boxes(lambda a, b, c, d: (a / 2, b / 2, c / 2, d / 2)),
@@ -198,6 +221,7 @@ FAULTS = (
         )
         for degrees in (1.0, -1.0, 2.0, -2.0)
     ),
+    LabelFault(CHECK, "contradictory_calibration", _contradicted, name="the LiDAR states another pose"),
     *(
         LabelFault(CHECK, "time_offset", partial(_late, frames=frames), name=f"cuboids {frames:+d} frames")
         for frames in (3, -3, 5)
