@@ -75,12 +75,12 @@ def test_what_no_manifest_may_say_names_the_place_and_what_to_change(
     [
         ([CAM], [BOX], "track_identity", "stream cam is labelled in one frame; an identity needs two"),
         (
-            [seen(extrinsics={"to": "cam", "matrix": TURN}), LIDAR], [BOX, CUBOID],
+            [seen(extrinsics={"to": "ego", "matrix": TURN}), LIDAR], [BOX, CUBOID],
             "lidar_camera", "no extrinsics lead from lidar to camera cam",
         ),
         ([{**SOUND, "uri": None}], [SEGMENT], "audio_transcript", "stream sound has no readable recording"),
     ],
-    ids=["one frame", "a pose onto itself", "no recording"],
+    ids=["one frame", "a pose to elsewhere", "no recording"],
 )  # fmt: skip
 def test_what_can_not_be_judged_says_why(
     tmp_path: Path, streams: list[Any], labels: list[Any], name: str, reason: str
@@ -89,6 +89,13 @@ def test_what_can_not_be_judged_says_why(
     (sample,) = told["samples"]
     assert (code, sample["findings"]) == (0, [])
     assert any(one["check"] == name and reason in one["reason"] for one in sample["not_applicable"])
+
+
+def test_a_pose_onto_itself_is_a_contradiction_and_leads_nowhere(tmp_path: Path) -> None:
+    code, told, _ = check(tmp_path, [seen(extrinsics={"to": "cam", "matrix": TURN}), LIDAR], [BOX, CUBOID])
+    (sample,) = told["samples"]
+    assert (code, [one["kind"] for one in sample["findings"]]) == (1, ["contradictory_calibration"])
+    assert any("no extrinsics lead from lidar to camera cam" in one["reason"] for one in sample["not_applicable"])
 
 
 def test_a_cuboid_behind_the_camera_is_a_finding(tmp_path: Path) -> None:
