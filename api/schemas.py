@@ -8,7 +8,7 @@ from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.contracts.access import ApiKeyInfo
-from services.contracts.base import Contract, Identifier, LongText, ProjectId
+from services.contracts.base import Contract, Identifier, LongText, ProjectId, Text
 from services.contracts.review import Lease, ReviewTask
 from services.contracts.verification import Anchor
 
@@ -37,6 +37,9 @@ class ClaimedTask(Contract):
 
     task: ReviewTask
     lease: Lease
+    notice: Text | None = Field(
+        default=None, description="What the person should know, such as that they are outside of their working hours."
+    )
 
 
 class HeldRequest(Contract):

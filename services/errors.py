@@ -190,6 +190,22 @@ class TaskHeldError(ConcordError):
     category = Category.CONFLICT
 
 
+class TaskOnHoldError(ConcordError):
+    """The task is on hold, or its queue is paused: it is given to nobody now."""
+
+    code = "task-on-hold"
+    title = "This task is given to nobody now"
+    category = Category.CONFLICT
+
+
+class CapReachedError(ConcordError):
+    """The person, or the queue, has as many claims as may be."""
+
+    code = "cap-reached"
+    title = "As many tasks are held as may be"
+    category = Category.CONFLICT
+
+
 class TaskFinishedError(ConcordError):
     """The task has its answer, or was cancelled."""
 

@@ -26,6 +26,7 @@ from services.contracts.review import (
     Lease,
     QueueSummary,
     ReviewTask,
+    TakenTask,
     TaskState,
 )
 from services.errors import IntegrityError
@@ -200,8 +201,8 @@ def _decided(request: Request, decision: Decision) -> Response:
     return reply(decision)
 
 
-def _claimed(task: ReviewTask) -> ClaimedTask:
+def _claimed(task: TakenTask) -> ClaimedTask:
     if task.lease_expires_at is None:
         raise IntegrityError(f"task {task.task_id} was claimed without a lease")
     lease = Lease(task_id=task.task_id, fence=task.fence, lease_expires_at=task.lease_expires_at)
-    return ClaimedTask(task=task, lease=lease)
+    return ClaimedTask(task=task, lease=lease, notice=task.notice)

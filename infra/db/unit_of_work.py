@@ -13,7 +13,9 @@ from infra.db.repositories.ground_truth import PostgresGroundTruth
 from infra.db.repositories.idempotency import PostgresIdempotency
 from infra.db.repositories.inbox import PostgresInbox
 from infra.db.repositories.outbox import PostgresOutbox
+from infra.db.repositories.people import PostgresPeople
 from infra.db.repositories.projects import PostgresProjects
+from infra.db.repositories.queues import PostgresQueues
 from infra.db.repositories.review import PostgresReview
 from infra.db.repositories.samples import PostgresSamples
 from services.ports.database import (
@@ -24,6 +26,7 @@ from services.ports.database import (
     ProjectRepository,
 )
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
+from services.ports.queues import PeopleRepository, QueueRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
 
@@ -38,6 +41,8 @@ class PostgresTransaction:
     inbox: InboxRepository
     samples: SampleRepository
     review: ReviewRepository
+    queues: QueueRepository
+    people: PeopleRepository
     ground_truth: GroundTruthRepository
     audit: AuditRepository
     outbox: OutboxRepository
@@ -50,6 +55,8 @@ class PostgresTransaction:
         self.inbox = PostgresInbox(session)
         self.samples = PostgresSamples(session)
         self.review = PostgresReview(session)
+        self.queues = PostgresQueues(session)
+        self.people = PostgresPeople(session)
         self.ground_truth = PostgresGroundTruth(session)
         self.idempotency = PostgresIdempotency(session)
         self.outbox = self._outbox = PostgresOutbox(session)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from services.contracts.annotations import Annotations
 from services.contracts.base import Contract, Identifier, LongText, Name, Sha256, Text, UtcDatetime
-from services.contracts.findings import Finding, LabelPatch
+from services.contracts.findings import Finding, LabelPatch, Severity
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.manifest import Context, Risk, Stream
 
@@ -59,6 +59,20 @@ VERDICTS_OF: dict[TaskKind, frozenset[Verdict]] = {
 }
 
 
+class TaskFacts(Contract):
+    """What a task is about, as far as queues ask; kept when the task is opened.
+
+    A task about findings has the check, kind and severity of the gravest.
+    """
+
+    check: Name | None = None
+    finding_kind: Name | None = None
+    severity: Severity | None = None
+    domain: Name | None = None
+    language: Name | None = None
+    region: Name | None = None
+
+
 class ReviewTask(Contract):
     """One piece of work for one person."""
 
@@ -77,12 +91,21 @@ class ReviewTask(Contract):
     )
     origin_decision_id: UUID | None = Field(default=None, description="The decision that caused this task.")
     reason: Text | None = Field(default=None, description="Why the task exists, for the person who gets it.")
+    facts: TaskFacts = TaskFacts()
+    on_hold: bool = Field(default=False, description="It is given to nobody; who has it already may finish it.")
+    hold_reason: Text | None = None
     held_by: Identifier | None = None
     fence: Annotated[int, Field(ge=0)] = Field(default=0, description="Rises with every claim.")
     lease_expires_at: UtcDatetime | None = None
     created_at: UtcDatetime
     due_at: UtcDatetime | None = None
     completed_at: UtcDatetime | None = None
+
+
+class TakenTask(ReviewTask):
+    """A task as the person gets it who has claimed it."""
+
+    notice: Text | None = Field(default=None, description="What the person should know about taking it now.")
 
 
 class NewTask(Contract):
@@ -99,6 +122,7 @@ class NewTask(Contract):
     excluded_actors: tuple[Identifier, ...] = ()
     origin_decision_id: UUID | None = None
     reason: Text | None = None
+    facts: TaskFacts = TaskFacts()
     due_at: UtcDatetime | None = None
 
 

@@ -23,6 +23,7 @@ from services.contracts.records import (
     StoredEvent,
 )
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
+from services.ports.queues import PeopleRepository, QueueRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
 from services.rules.rule_set import RuleSet
@@ -168,6 +169,8 @@ class Transaction(Protocol):
     inbox: InboxRepository
     samples: SampleRepository
     review: ReviewRepository
+    queues: QueueRepository
+    people: PeopleRepository
     ground_truth: GroundTruthRepository
     audit: AuditRepository
     outbox: OutboxRepository

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from services.contracts.access import Principal
 from services.contracts.lifecycle import RevisionRef
+from services.contracts.queues import Lane
 from services.contracts.review import (
     Decision,
     Draft,
@@ -16,7 +17,6 @@ from services.contracts.review import (
     QueueSummary,
     ReviewTask,
     StoredFinding,
-    TaskKind,
     TaskState,
 )
 
@@ -56,22 +56,14 @@ class ReviewRepository(Protocol):
         """Return tasks, oldest first, by (created_at, task id) after the cursor."""
         ...
 
-    async def claim_next(
-        self,
-        principal: Principal,
-        *,
-        kinds: tuple[TaskKind, ...],
-        queue: str | None,
-        project: str | None,
-        lease: timedelta,
-    ) -> ReviewTask | None:
-        """Claim the best task that fits the person, in one statement.
+    async def claim_next(self, actor_id: str, lanes: Sequence[Lane], fits: Sequence[int]) -> ReviewTask | None:
+        """Claim the best task of these lanes that the person may have, in one statement.
 
-        A task fits when its kind is in ``kinds``, its project is one the principal sees, its skill is none or one
-        of the principal's, nobody holds a live lease on it, it is assigned to nobody else, the principal is not
-        excluded, and the principal does not hold or has not answered another task of the same revision and
-        findings. The best is the one with the highest priority, then the oldest. Sets holder, lease (by
-        ``clock_timestamp()``) and the next fence.
+        A task may be had when nobody holds a live lease on it, it is not on hold, it is assigned to nobody else, the
+        person is not excluded, and they do not hold or have not answered another task of the same revision and
+        findings. Tasks that name the person come first, rework before others. Of the rest the best is the one with
+        the highest effective priority now (in whole points), then of the lane with the greater ``fits``, then the
+        oldest. Sets holder, lease (of the lane's length, by ``clock_timestamp()``) and the next fence.
         """
         ...
 

@@ -105,7 +105,7 @@ async def decide_task(tx: Transaction, principal: Principal, task_id: UUID, give
         if stored is not None:
             raise TaskFinishedError("This task is decided already; the first decision stands.")
         ensure_unfinished(task)
-    ensure_may_take(principal, task)
+    await ensure_may_take(tx, principal, task)
     await ensure_lease(tx, principal, task, given.fence)
     await ensure_may_judge(tx, principal, task)
     rules = await rules_of(tx, task.ref.project)

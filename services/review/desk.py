@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,15 +17,18 @@ from services.contracts.review import (
     Lease,
     QueueSummary,
     ReviewTask,
+    TakenTask,
+    TaskKind,
     TaskState,
     Verdict,
 )
 from services.errors import StaleFenceError, TaskFinishedError
-from services.ports.database import Database
+from services.ports.database import Database, Transaction
 from services.review import leases
 from services.review.decisions import decide_task
 from services.review.evidence import evidence_of
-from services.review.judges import blindfolded, is_second_look, seen_task
+from services.review.fitting import levels_of
+from services.review.judges import SeenTask, blindfolded, is_second_look, seen_task
 from services.review.leases import ClaimWish
 
 TaskCursor = tuple[datetime, UUID]
@@ -64,23 +68,26 @@ class ReviewDesk:
                 projects=principal.projects, queue=queue, state=state, after=after, limit=limit + 1
             )
             now = await tx.now()
-        page = found[:limit]
-        following = (page[-1].created_at, page[-1].task_id) if len(found) > limit else None
-        if not may(principal.role, Permission.HISTORY_READ):
-            page = tuple(_for_worker(task) for task in page if _is_for(principal, task, now))
+            page = found[:limit]
+            following = (page[-1].created_at, page[-1].task_id) if len(found) > limit else None
+            if not may(principal.role, Permission.HISTORY_READ):
+                skills = await _skills_of(tx, principal, {task.ref.project for task in page})
+                page = tuple(
+                    _for_worker(task, blind=True)
+                    for task in page
+                    if _is_for(principal, task, now, skills[task.ref.project])
+                )
         return page, following
 
-    async def claim_next(self, principal: Principal, wish: ClaimWish) -> ReviewTask:
+    async def claim_next(self, principal: Principal, wish: ClaimWish) -> TakenTask:
         """Claim the best task that fits; see :func:`services.review.leases.claim_next`."""
         async with self._database.transaction() as tx:
-            task = await leases.claim_next(tx, principal, wish)
-            return _for_worker(task, blind=is_second_look(task, await tx.review.decisions(task.ref)))
+            return await _handed(tx, await leases.claim_next(tx, principal, wish))
 
-    async def claim(self, principal: Principal, task_id: UUID) -> ReviewTask:
+    async def claim(self, principal: Principal, task_id: UUID) -> TakenTask:
         """Claim one task; see :func:`services.review.leases.claim`."""
         async with self._database.transaction() as tx:
-            task = await leases.claim(tx, principal, task_id)
-            return _for_worker(task, blind=is_second_look(task, await tx.review.decisions(task.ref)))
+            return await _handed(tx, await leases.claim(tx, principal, task_id))
 
     async def evidence(self, principal: Principal, task_id: UUID) -> Evidence:
         """Return what the person may see beside a task; see :func:`services.review.evidence.evidence_of`."""
@@ -145,16 +152,30 @@ class ReviewDesk:
         return True
 
 
-def _is_for(principal: Principal, task: ReviewTask, now: datetime) -> bool:
+async def _skills_of(tx: Transaction, principal: Principal, projects: Set[str]) -> dict[str, Set[str]]:
+    """Return the skills that count for a person in each project."""
+    return {
+        project: levels_of(principal, await tx.people.get(project, principal.actor_id)).keys() for project in projects
+    }
+
+
+def _is_for(principal: Principal, task: ReviewTask, now: datetime, skills: Set[str]) -> bool:
     held = task.lease_expires_at is not None and task.lease_expires_at > now
+    own = held and task.held_by == principal.actor_id
     return (
         task.kind in task_kinds_of(principal.role)
         and principal.actor_id not in task.excluded_actors
         and task.assignee in (None, principal.actor_id)
-        and (task.skill is None or task.skill in principal.skills)
-        and (not held or task.held_by == principal.actor_id)
+        and (task.skill is None or task.skill in skills)
+        and (own or not (held or task.on_hold))
     )
 
 
-def _for_worker(task: ReviewTask, *, blind: bool = True) -> ReviewTask:
+async def _handed(tx: Transaction, task: TakenTask) -> TakenTask:
+    """The task as the person sees it who has just taken it."""
+    blind = task.kind is TaskKind.ADJUDICATE and is_second_look(task, await tx.review.decisions(task.ref))
+    return _for_worker(task, blind=blind)
+
+
+def _for_worker(task: SeenTask, *, blind: bool) -> SeenTask:
     return blindfolded(task) if blind else task.model_copy(update={"excluded_actors": ()})

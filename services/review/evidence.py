@@ -53,7 +53,7 @@ async def evidence_of(tx: Transaction, principal: Principal, task_id: UUID) -> E
     knows_history = may(principal.role, Permission.HISTORY_READ)
     own = next((item for item in decisions if item.task_id == task_id), None)
     if not knows_history:
-        _ensure_may_look(principal, task, own)
+        await _ensure_may_look(tx, principal, task, own)
     blind = not knows_history and is_second_look(task, decisions)
 
     findings = await findings_of(tx, task)
@@ -79,7 +79,7 @@ async def evidence_of(tx: Transaction, principal: Principal, task_id: UUID) -> E
     )
 
 
-def _ensure_may_look(principal: Principal, task: ReviewTask, own: Decision | None) -> None:
+async def _ensure_may_look(tx: Transaction, principal: Principal, task: ReviewTask, own: Decision | None) -> None:
     if task.kind not in task_kinds_of(principal.role):
         raise ForbiddenError(f"The role {principal.role} does not take tasks of kind {task.kind}.")
     if own is not None and own.actor_id == principal.actor_id:
@@ -87,7 +87,7 @@ def _ensure_may_look(principal: Principal, task: ReviewTask, own: Decision | Non
     if task.state in FINISHED_STATES:
         # The verdict on a finished task is what a second look must not know.
         raise ForbiddenError(f"This task is {task.state}; only who decided it can look at it again.")
-    ensure_may_take(principal, task)
+    await ensure_may_take(tx, principal, task)
 
 
 def _unjudged(item: StoredFinding) -> StoredFinding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 from uuid import UUID
 
 from services.access.policy import task_kinds_of
@@ -22,6 +23,7 @@ from services.ports.database import Transaction
 from services.review.authorship import concerned_ids
 from services.review.routing import excluded_actors
 
+SeenTask = TypeVar("SeenTask", bound=ReviewTask)
 FINISHED_STATES = frozenset({TaskState.COMPLETED, TaskState.CANCELLED})
 _SELF_REVIEW = "You made, or have already judged, what this task is about; somebody else must decide it."
 _SECOND_LOOK_AFTER = frozenset({Verdict.APPROVE, Verdict.FIX, Verdict.ACCEPT_CONFLICT})
@@ -39,7 +41,7 @@ async def seen_task(tx: Transaction, principal: Principal, task_id: UUID, *, loc
     return task
 
 
-def ensure_may_take(principal: Principal, task: ReviewTask) -> None:
+async def ensure_may_take(tx: Transaction, principal: Principal, task: ReviewTask) -> None:
     """Refuse who lacks the role or the skill for a task, or is not the person it is assigned to.
 
     Raises:
@@ -48,12 +50,20 @@ def ensure_may_take(principal: Principal, task: ReviewTask) -> None:
     """
     if task.kind not in task_kinds_of(principal.role):
         raise ForbiddenError(f"The role {principal.role} does not take tasks of kind {task.kind}.")
-    if task.skill is not None and task.skill not in principal.skills:
-        raise ForbiddenError(f"This task needs the skill {task.skill!r}, which this key does not have.")
+    if task.skill is not None and not await has_skill(tx, principal, task.ref.project, task.skill):
+        raise ForbiddenError(f"This task needs the skill {task.skill!r}, which you do not have.")
     if task.assignee is not None and task.assignee != principal.actor_id:
         raise ForbiddenError("This task is assigned to somebody else.")
     if principal.actor_id in task.excluded_actors:
         raise SelfReviewError(_SELF_REVIEW)
+
+
+async def has_skill(tx: Transaction, principal: Principal, project: str, skill: str) -> bool:
+    """Whether a person's key, or the project, says that they have a skill, at whatever level."""
+    if skill in principal.skills:
+        return True
+    reviewer = await tx.people.get(project, principal.actor_id)
+    return reviewer is not None and skill in reviewer.levels
 
 
 def ensure_unfinished(task: ReviewTask) -> None:
@@ -144,7 +154,7 @@ def is_second_look(task: ReviewTask, decisions: Iterable[Decision]) -> bool:
     )
 
 
-def blindfolded(task: ReviewTask) -> ReviewTask:
+def blindfolded(task: SeenTask) -> SeenTask:
     """Return a second look's task without what would tell of the first."""
     return task.model_copy(
         update={

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -11,17 +13,22 @@ from pydantic import Field
 from services.access.policy import ensure_sees, task_kinds_of
 from services.contracts.access import Principal
 from services.contracts.base import Contract, Identifier, ProjectId
+from services.contracts.people import Reviewer
+from services.contracts.queues import Lane
 from services.contracts.records import ProjectConfig
-from services.contracts.review import Draft, Lease, ReviewTask, TaskKind
+from services.contracts.review import Draft, Lease, ReviewTask, TakenTask, TaskKind
 from services.errors import (
+    CapReachedError,
     ForbiddenError,
-    IntegrityError,
     NoTaskAvailableError,
     StaleFenceError,
     TaskFinishedError,
     TaskHeldError,
+    TaskOnHoldError,
 )
 from services.ports.database import Transaction
+from services.review.fitting import cap_reached, is_full, skills_asked, why_not
+from services.review.hours import at_work, told_hours
 from services.review.judges import (
     ensure_lease,
     ensure_may_judge,
@@ -31,7 +38,8 @@ from services.review.judges import (
 )
 
 _DEFAULT_LEASE_S = ProjectConfig().lease_s
-_FIRST_LEASE = timedelta(seconds=1)
+_REASONS_TOLD = 3
+_HELD = "Somebody else holds this task; claim another one."
 
 
 class ClaimWish(Contract):
@@ -44,8 +52,11 @@ class ClaimWish(Contract):
     )
 
 
-async def claim_next(tx: Transaction, principal: Principal, wish: ClaimWish) -> ReviewTask:
-    """Claim the best task that fits the person.
+async def claim_next(tx: Transaction, principal: Principal, wish: ClaimWish) -> TakenTask:
+    """Claim the best task that fits the person, whatever the hour.
+
+    What names the person comes first, their rework before everything; see
+    :meth:`services.ports.review.ReviewRepository.claim_next` for the rest of the order.
 
     Raises:
         ForbiddenError: The role does not take a kind that was asked for.
@@ -59,33 +70,127 @@ async def claim_next(tx: Transaction, principal: Principal, wish: ClaimWish) -> 
         raise ForbiddenError(f"The role {principal.role} does not take tasks of kind {beyond[0] if beyond else 'any'}.")
     if wish.project is not None:
         ensure_sees(principal, wish.project)
-    task = await tx.review.claim_next(
-        principal, kinds=kinds, queue=wish.queue, project=wish.project, lease=_FIRST_LEASE
+    reviewers = await tx.people.at_work(principal.actor_id)
+    lanes = await tx.queues.lanes(
+        principal.actor_id,
+        kinds=kinds,
+        projects=(wish.project,) if wish.project is not None else principal.projects,
+        queue=wish.queue,
     )
-    if task is None:
-        raise NoTaskAvailableError("No open task fits you now; try again later.")
-    # Only now is it known whose project says how long the lease is; nobody else gets at the locked row in between.
-    claimed = await tx.review.claim(task.task_id, principal.actor_id, await _lease_of(tx, task))
-    if claimed is None:
-        raise IntegrityError(f"task {task.task_id} was claimed and is held by somebody else")
-    return claimed
+    offer = _offer(lanes, principal, reviewers)
+    while True:
+        task = await tx.review.claim_next(principal.actor_id, offer.lanes, [skills_asked(lane) for lane in offer.lanes])
+        if task is None:
+            raise NoTaskAvailableError(" ".join(["No open task fits you now; try again later.", *offer.told]))
+        lane = next(lane for lane in offer.lanes if _is_of(task, lane))
+        if not await _is_over_capacity(tx, lane):
+            return await _taken(tx, task, reviewers.get(task.ref.project))
+        # Somebody took the last free place of the queue meanwhile.
+        await tx.review.release(task.task_id, task.fence)
+        offer = offer.without(lane)
 
 
-async def claim(tx: Transaction, principal: Principal, task_id: UUID) -> ReviewTask:
+async def claim(tx: Transaction, principal: Principal, task_id: UUID) -> TakenTask:
     """Claim one task; claiming one's own again renews the lease.
 
     Raises:
         NotFoundError, ForbiddenError, SelfReviewError, TaskFinishedError: The person can not have it.
         TaskHeldError: Somebody else holds it.
+        TaskOnHoldError: It is on hold, or its queue is paused.
+        CapReachedError: The person, or the queue, holds as many tasks as may be.
     """
+    reviewers = await tx.people.at_work(principal.actor_id)
     task = await seen_task(tx, principal, task_id, lock=True)
-    ensure_may_take(principal, task)
+    reviewer = reviewers.get(task.ref.project)
+    await ensure_may_take(tx, principal, task)
     ensure_unfinished(task)
     await ensure_may_judge(tx, principal, task)
+    if task.held_by not in (None, principal.actor_id):
+        raise TaskHeldError(_HELD)
+    if task.held_by is None:
+        await _ensure_given(tx, principal, task, reviewer)
     claimed = await tx.review.claim(task_id, principal.actor_id, await _lease_of(tx, task))
     if claimed is None:
-        raise TaskHeldError("Somebody else holds this task; claim another one.")
-    return claimed
+        raise TaskHeldError(_HELD)
+    return await _taken(tx, claimed, reviewer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """The lanes a person may take from now, and sentences on what keeps others from them for the moment."""
+
+    lanes: tuple[Lane, ...]
+    told: tuple[str, ...]
+
+    def without(self, full: Lane) -> _Offer:
+        """The same without the queue of a lane that turned out to be full."""
+        lanes = tuple(lane for lane in self.lanes if (lane.project, lane.queue) != (full.project, full.queue))
+        return _Offer(lanes, (*self.told, _full(full)))
+
+
+def _offer(lanes: Iterable[Lane], principal: Principal, reviewers: Mapping[str, Reviewer]) -> _Offer:
+    given: list[Lane] = []
+    told: dict[str, None] = {}
+    for lane in lanes:
+        reviewer = reviewers.get(lane.project)
+        if why_not(lane, principal, reviewer) is not None:
+            continue
+        reason = _why_not_now(lane, reviewer)
+        if reason is None:
+            given.append(lane)
+        else:
+            told[reason] = None
+    return _Offer(tuple(given), tuple(told)[:_REASONS_TOLD])
+
+
+def _why_not_now(lane: Lane, reviewer: Reviewer | None) -> str | None:
+    if lane.paused:
+        return f"Queue {lane.queue!r} is paused."
+    return cap_reached(lane, reviewer) or (_full(lane) if is_full(lane) else None)
+
+
+def _full(lane: Lane) -> str:
+    return f"Queue {lane.queue!r} has {lane.capacity} tasks in people's hands, which is its capacity."
+
+
+def _is_of(task: ReviewTask, lane: Lane) -> bool:
+    return (task.ref.project, task.queue, task.kind, task.skill) == (lane.project, lane.queue, lane.kind, lane.skill)
+
+
+async def _is_over_capacity(tx: Transaction, lane: Lane) -> bool:
+    """Whether a claim just made in the lane is one too many; the queue's other claims wait for this transaction."""
+    if lane.capacity is None:
+        return False
+    queue = await tx.queues.get(lane.project, lane.queue, lock=True)
+    if queue is None or queue.capacity is None:
+        return False
+    return await tx.queues.claimed_in(lane.project, lane.queue) > queue.capacity
+
+
+async def _ensure_given(tx: Transaction, principal: Principal, task: ReviewTask, reviewer: Reviewer | None) -> None:
+    if task.on_hold:
+        raise TaskOnHoldError(f"This task is on hold: {task.hold_reason or 'no reason was given'}")
+    # The queue's claims are counted one after the other.
+    await tx.queues.get(task.ref.project, task.queue, lock=True)
+    lanes = await tx.queues.lanes(
+        principal.actor_id, kinds=(task.kind,), projects=(task.ref.project,), queue=task.queue
+    )
+    lane = next(lane for lane in lanes if _is_of(task, lane))
+    never = why_not(lane, principal, reviewer)
+    if never is not None:
+        raise ForbiddenError(never)
+    reason = _why_not_now(lane, reviewer)
+    if reason is not None:
+        raise TaskOnHoldError(reason) if lane.paused else CapReachedError(reason)
+
+
+async def _taken(tx: Transaction, task: ReviewTask, reviewer: Reviewer | None) -> TakenTask:
+    notice = None
+    if reviewer is not None and reviewer.profile.hours and not at_work(reviewer.profile, await tx.now()):
+        notice = (
+            f"You are outside of your working hours, {told_hours(reviewer.profile)}; the task is yours all the same."
+        )
+    return TakenTask(**dict(task), notice=notice)
 
 
 async def renew(tx: Transaction, principal: Principal, task_id: UUID, fence: int) -> Lease:
@@ -126,7 +231,7 @@ async def save_draft(tx: Transaction, principal: Principal, task_id: UUID, fence
         TaskFinishedError, StaleFenceError: They do not hold it any more.
     """
     task = await seen_task(tx, principal, task_id, lock=True)
-    ensure_may_take(principal, task)
+    await ensure_may_take(tx, principal, task)
     ensure_unfinished(task)
     await ensure_lease(tx, principal, task, fence)
     return await tx.review.save_draft(task_id, principal.actor_id, body)

@@ -18,6 +18,7 @@ from services.contracts.records import Project
 from services.contracts.review import Decision, FindingState, NewTask, ReviewTask, StoredFinding, TaskKind, Verdict
 from services.lifecycle.journal import record_stage
 from services.ports.database import Database, Transaction
+from services.review.fitting import skills_asked, why_not
 
 PROJECT = "av-urban"
 ANNOTATOR = Author(kind="human", id="ann", team="blue")
@@ -129,6 +130,22 @@ async def a_sample(database: Database, sample_id: str = "s1", project: str = PRO
 async def open_task(database: Database, ref: RevisionRef, **changes: Any) -> ReviewTask:
     async with database.transaction() as tx:
         return await tx.review.open_task(a_task(ref, **changes))
+
+
+async def claim_next(
+    tx: Transaction,
+    person: Principal,
+    *,
+    kinds: tuple[TaskKind, ...] = tuple(TaskKind),
+    queue: str | None = None,
+    project: str | None = None,
+) -> ReviewTask | None:
+    """Claim for a person of no role, so for every kind of task."""
+    await tx.people.at_work(person.actor_id)
+    projects = person.projects if project is None else (project,) if person.sees(project) else ()
+    lanes = await tx.queues.lanes(person.actor_id, kinds=kinds, projects=projects, queue=queue)
+    fitting = [lane for lane in lanes if why_not(lane, person, None) is None]
+    return await tx.review.claim_next(person.actor_id, fitting, [skills_asked(lane) for lane in fitting])
 
 
 async def task_now(database: Database, task_id: UUID) -> ReviewTask:

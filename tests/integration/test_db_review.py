@@ -17,6 +17,7 @@ from tests.integration.db_samples import (
     a_person,
     a_sample,
     a_task,
+    claim_next,
     open_task,
     task_now,
 )
@@ -156,8 +157,7 @@ async def test_excluded_or_other_than_the_assignee_can_not_hold_a_task(database:
     with pytest.raises(ForbiddenError):
         await take(database, named, "bob")
     async with database.transaction() as tx:
-        person = a_person("ann")
-        claimed = await tx.review.claim_next(person, kinds=tuple(TaskKind), queue=None, project=None, lease=LEASE)
+        claimed = await claim_next(tx, a_person("ann"))
         assert claimed is not None
         assert claimed.task_id == named.task_id
 

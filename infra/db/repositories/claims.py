@@ -1,65 +1,103 @@
-"""The statements by which a review task finds its person."""
+"""The statements by which a review task finds its person.
+
+Tasks wait in lanes (see :class:`infra.db.tables.queues.ReviewLaneRow`). Who may take from a lane is decided before the
+claim, for the lane as a whole, so the claim itself walks one index from its beginning and reads the few tasks that
+others hold or that this person may not have.
+"""
 
 from __future__ import annotations
 
+from functools import cache
+
 from sqlalchemy import TextClause, text
 
-# The candidate is fixed before anything is changed: as a plain subquery under UPDATE it may run again per row and
-# take more than one. Rows that others hold in this moment are passed over, and a row that somebody took between the
-# snapshot and the lock is looked at again and passed over too.
-_NEXT = """
-    WITH best AS MATERIALIZED (
-        SELECT task_id FROM review_tasks AS task
-        WHERE state IN ('open', 'claimed') AND (state = 'open' OR lease_expires_at <= clock_timestamp())
-          AND kind = ANY (CAST(:kinds AS text[]))
-          AND (skill IS NULL OR skill = ANY (CAST(:skills AS text[])))
-          AND (assignee IS NULL OR assignee = :actor_id)
-          AND NOT (:actor_id = ANY (excluded_actors))
-          {conditions}
-          AND (assignee IS NOT NULL OR NOT EXISTS (
-              SELECT FROM review_tasks AS other
-              WHERE other.project = task.project AND other.sample_id = task.sample_id
-                AND other.revision = task.revision AND other.task_id <> task.task_id
-                AND (other.finding_ids && task.finding_ids
-                     OR (other.finding_ids = '{{}}' AND task.finding_ids = '{{}}'))
-                AND NOT (task.kind = 'rework' AND other.kind = 'rework')
-                AND ((other.held_by = :actor_id AND other.lease_expires_at > clock_timestamp())
-                     OR EXISTS (SELECT FROM decisions WHERE decisions.task_id = other.task_id
-                                AND decisions.actor_id = :actor_id))))
-        ORDER BY priority DESC, created_at, task_id
-        LIMIT 1 FOR UPDATE SKIP LOCKED
+# A stable clock where an index shall be used; a lease that ends in mid-statement is seen by the next one.
+_FREE = "(state = 'open' OR lease_expires_at <= clock_timestamp())"
+_NOT_OWN = "NOT (:actor_id = ANY (excluded_actors))"
+_NOT_ANSWERED = """
+    NOT EXISTS (
+        SELECT FROM review_tasks AS other
+        WHERE other.project = task.project AND other.sample_id = task.sample_id
+          AND other.revision = task.revision AND other.task_id <> task.task_id
+          AND (other.finding_ids && task.finding_ids OR (other.finding_ids = '{}' AND task.finding_ids = '{}'))
+          AND NOT (task.kind = 'rework' AND other.kind = 'rework')
+          AND ((other.held_by = :actor_id AND other.lease_expires_at > clock_timestamp())
+               OR EXISTS (SELECT FROM decisions WHERE decisions.task_id = other.task_id
+                          AND decisions.actor_id = :actor_id)))
+"""
+_WAITING = f"""
+    state IN ('open', 'claimed') AND NOT on_hold AND assignee IS NULL AND {_FREE} AND {_NOT_OWN} AND {_NOT_ANSWERED}
+    ORDER BY rank, created_at, task_id LIMIT 1
+"""
+_EFFECTIVE = "(lane.ageing_per_hour * (extract(epoch FROM statement_timestamp())::float8 / 3600) - task.rank)"
+_LANES = """
+    lane AS MATERIALIZED (
+        SELECT * FROM unnest(CAST(:lanes AS int[]), CAST(:ageing AS float8[]), CAST(:fits AS int[]),
+                             CAST(:leases_s AS int[])) AS lane (lane_id, ageing_per_hour, fit, lease_s)
     )
+"""
+# What names the person comes before everything else; what was made by them and sent back, first of all.
+_MINE = f"""
+    mine AS MATERIALIZED (
+        SELECT task.task_id, lane.lease_s FROM review_tasks AS task JOIN lane ON lane.lane_id = task.lane_id
+        WHERE assignee = :actor_id AND state IN ('open', 'claimed') AND NOT on_hold AND {_FREE} AND {_NOT_OWN}
+        ORDER BY (kind = 'rework') DESC, {_EFFECTIVE} DESC, created_at, task_id
+        LIMIT 1 FOR NO KEY UPDATE OF task SKIP LOCKED
+    )
+"""  # noqa: S608 - a constant
+# The lanes by the best that each has to give, seen without locks: a lock on the head of a lane that is not chosen
+# would hide it from others. Whole points, so that among equals it is the fit that decides, then the age.
+_HEADS = f"""
+    head AS MATERIALIZED (
+        SELECT lane.lane_id, lane.lease_s FROM lane CROSS JOIN LATERAL (
+            SELECT rank, created_at, task_id FROM review_tasks AS task WHERE task.lane_id = lane.lane_id AND {_WAITING}
+        ) AS task
+        WHERE NOT EXISTS (SELECT FROM mine)
+        ORDER BY round({_EFFECTIVE}) DESC, lane.fit DESC, task.created_at, task.task_id
+    )
+"""  # noqa: S608 - a constant
+# One after the other, until one has a task that nobody else is just taking. Rows that others hold in this moment are
+# passed over, and a row that somebody took between the snapshot and the lock is looked at again and passed over too.
+_BEST = f"""
+    best AS MATERIALIZED (
+        SELECT task.task_id, head.lease_s FROM <heads> AS head CROSS JOIN LATERAL (
+            SELECT task_id FROM review_tasks AS task WHERE task.lane_id = head.lane_id AND {_WAITING}
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) AS task
+        WHERE NOT EXISTS (SELECT FROM mine)
+        LIMIT 1
+    )
+"""  # noqa: S608 - a constant
+# The candidate is fixed before anything is changed: as a plain subquery under UPDATE it may run again per row and
+# take more than one.
+_TAKE = """
     UPDATE review_tasks AS task
     SET state = 'claimed', held_by = :actor_id, fence = fence + 1,
-        lease_expires_at = clock_timestamp() + CAST(:lease AS interval)
-    FROM best WHERE task.task_id = best.task_id
+        lease_expires_at = clock_timestamp() + make_interval(secs => chosen.lease_s)
+    FROM (SELECT * FROM mine UNION ALL SELECT * FROM best) AS chosen WHERE task.task_id = chosen.task_id
     RETURNING task.*, clock_timestamp() AS now
 """
 
 
-def claim_next_sql(*, queue: bool, project: bool, projects: bool) -> str:
-    """Return the statement that claims the best task, with the conditions that are asked for.
+@cache
+def claim_next_sql(*, one_lane: bool) -> str:
+    """Return the statement that claims the best task of lanes.
 
-    A condition that is absent is left out, so that the plan can use the index that fits.
+    Its parameters are ``actor_id`` and, one a lane, ``lanes``, ``ageing`` (points an hour), ``fits`` (how many of the
+    person's skills the lane asks for) and ``leases_s``.
+
+    Args:
+        one_lane: Whether there is one lane only, which needs no comparison with others.
     """
-    conditions = []
-    if queue:
-        conditions.append("AND queue = :queue")
-    if project:
-        conditions.append("AND project = :project")
-    if projects:
-        conditions.append("AND project = ANY (CAST(:projects AS text[]))")
-    return _NEXT.format(conditions=" ".join(conditions))
+    parts = [_LANES, _MINE] if one_lane else [_LANES, _MINE, _HEADS]
+    return f"WITH {', '.join([*parts, _BEST])} {_TAKE}".replace("<heads>", "lane" if one_lane else "head")
 
 
-def claim_next(*, queue: bool, project: bool, projects: bool) -> TextClause:
+@cache
+def claim_next(*, one_lane: bool) -> TextClause:
     """Return :func:`claim_next_sql` to run."""
-    return text(claim_next_sql(queue=queue, project=project, projects=projects))
+    return text(claim_next_sql(one_lane=one_lane))
 
-
-# One person's claims one after the other: two at the same time could not see that they take two tasks of which
-# the person may have one.
-SERIALISE_PERSON = text("SELECT pg_advisory_xact_lock(hashtextextended(:actor_id, 3))")
 
 CLAIM = text("""
     UPDATE review_tasks

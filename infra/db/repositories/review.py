@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,13 +13,14 @@ from infra.db.repositories import claims
 from infra.db.repositories.base import OF_REVISION
 from infra.db.repositories.samples import ref_of
 from infra.db.repositories.verdicts import PostgresVerdicts
-from services.contracts.access import Principal
 from services.contracts.lifecycle import RevisionRef
+from services.contracts.queues import Lane
 from services.contracts.review import (
     Lease,
     NewTask,
     QueueSummary,
     ReviewTask,
+    TaskFacts,
     TaskKind,
     TaskState,
 )
@@ -29,10 +31,11 @@ _EXPERT_PRIORITY = 100
 
 _OPEN_TASK = text("""
     INSERT INTO review_tasks (task_id, project, sample_id, revision, kind, queue, skill, risk, priority, state,
-                              finding_ids, assignee, excluded_actors, origin_decision_id, reason, fence, due_at)
+                              finding_ids, assignee, excluded_actors, origin_decision_id, reason, fence, due_at,
+                              "check", finding_kind, severity, domain, language, region)
     VALUES (:task_id, :project, :sample_id, :revision, :kind, :queue, :skill, :risk, :priority, 'open',
             CAST(:finding_ids AS text[]), :assignee, CAST(:excluded_actors AS text[]), :origin_decision_id, :reason,
-            0, :due_at)
+            0, :due_at, :check, :finding_kind, :severity, :domain, :language, :region)
     ON CONFLICT (origin_decision_id, kind) WHERE origin_decision_id IS NOT NULL DO NOTHING
     RETURNING *, clock_timestamp() AS now
 """)
@@ -105,6 +108,16 @@ def task_of(row: Any) -> ReviewTask:
         excluded_actors=tuple(row.excluded_actors),
         origin_decision_id=row.origin_decision_id,
         reason=row.reason,
+        facts=TaskFacts(
+            check=row.check,
+            finding_kind=row.finding_kind,
+            severity=row.severity,
+            domain=row.domain,
+            language=row.language,
+            region=row.region,
+        ),
+        on_hold=row.on_hold,
+        hold_reason=row.hold_reason,
         held_by=None if over else row.held_by,
         fence=row.fence,
         lease_expires_at=None if over else row.lease_expires_at,
@@ -138,6 +151,7 @@ class PostgresReview(PostgresVerdicts):
             origin_decision_id=task.origin_decision_id,
             reason=task.reason,
             due_at=task.due_at,
+            **task.facts.model_dump(),
         )
         if row is None:
             row = await self._first(_TASK_OF_ORIGIN, origin_decision_id=task.origin_decision_id, kind=task.kind.value)
@@ -184,37 +198,28 @@ class PostgresReview(PostgresVerdicts):
         )
         return tuple(task_of(row) for row in await self._run(statement, **parameters))
 
-    async def claim_next(
-        self,
-        principal: Principal,
-        *,
-        kinds: tuple[TaskKind, ...],
-        queue: str | None,
-        project: str | None,
-        lease: timedelta,
-    ) -> ReviewTask | None:
-        """Claim the best task that fits the person, in one statement.
+    async def claim_next(self, actor_id: str, lanes: Sequence[Lane], fits: Sequence[int]) -> ReviewTask | None:
+        """Claim the best task of these lanes that the person may have, in one statement.
 
-        A task that names the person as its assignee, and rework after rework, fit even though the person has
+        A task that names the person as its assignee, and rework after rework, may be had even though the person has
         answered a task of the same findings before.
+
+        Args:
+            actor_id: The person; their claims are serialised by the caller.
+            lanes: From which they may take.
+            fits: How many of their skills each lane asks for; decides between tasks of equal priority.
         """
-        if project is not None and not principal.sees(project):
+        if not lanes:
             return None
-        parameters: dict[str, Any] = {
-            "actor_id": principal.actor_id,
-            "kinds": [kind.value for kind in kinds],
-            "skills": [*principal.skills],
-            "lease": lease,
-        }
-        optional = {
-            "queue": queue,
-            "project": project,
-            "projects": [*principal.projects] if project is None and principal.projects is not None else None,
-        }
-        present = {name: value for name, value in optional.items() if value is not None}
-        statement = claims.claim_next(**{name: name in present for name in optional})
-        await self._run(claims.SERIALISE_PERSON, actor_id=principal.actor_id)
-        return _maybe_task(await self._first(statement, **parameters, **present))
+        row = await self._first(
+            claims.claim_next(one_lane=len(lanes) == 1),
+            actor_id=actor_id,
+            lanes=[lane.lane_id for lane in lanes],
+            ageing=[lane.ageing_per_hour for lane in lanes],
+            fits=[*fits],
+            leases_s=[lane.lease_s for lane in lanes],
+        )
+        return _maybe_task(row)
 
     async def claim(self, task_id: UUID, actor_id: str, lease: timedelta) -> ReviewTask | None:
         """Claim this task if nobody else holds a live lease on it; None otherwise.

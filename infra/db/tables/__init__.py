@@ -7,7 +7,9 @@ from infra.db.tables.ground_truth import GroundTruthRow
 from infra.db.tables.idempotency import IdempotencyReplyRow
 from infra.db.tables.inbox import DeadLetterRow, InboxRow
 from infra.db.tables.outbox import OutboxRow
+from infra.db.tables.people import ReviewerRow, ReviewerSkillRow
 from infra.db.tables.projects import ProjectRow, RuleSetRow
+from infra.db.tables.queues import ReviewLaneRow, ReviewQueueRow
 from infra.db.tables.review import DecisionRow, DraftRow, FindingRow, ReviewTaskRow
 from infra.db.tables.samples import (
     AssetRow,
@@ -37,7 +39,11 @@ __all__ = [
     "LabelSetRow",
     "OutboxRow",
     "ProjectRow",
+    "ReviewLaneRow",
+    "ReviewQueueRow",
     "ReviewTaskRow",
+    "ReviewerRow",
+    "ReviewerSkillRow",
     "RuleSetRow",
     "SampleRevisionRow",
     "SampleRow",

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ARRAY, JSON, BigInteger, CheckConstraint, DateTime, Integer, MetaData, Text, Uuid, text
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    DateTime,
+    Double,
+    Integer,
+    MetaData,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -56,6 +69,17 @@ def integer_column(**options: Any) -> Any:
 def bigint_column(**options: Any) -> Any:
     """A ``bigint`` column."""
     return Field(sa_type=BigInteger, **options)
+
+
+def double_column(**options: Any) -> Any:
+    """A ``double precision`` column."""
+    return Field(sa_type=Double, **options)
+
+
+def flag_column(*, default: bool) -> Any:
+    """A ``boolean`` column with its default in the database too."""
+    written = {"server_default": text("true" if default else "false")}
+    return Field(default=default, sa_type=Boolean, nullable=False, sa_column_kwargs=written)
 
 
 def uuid_column(**options: Any) -> Any:

@@ -14,6 +14,8 @@ from infra.db.tables.base import (
     bigint_column,
     check,
     document_column,
+    double_column,
+    flag_column,
     integer_column,
     moment_column,
     one_of,
@@ -60,7 +62,10 @@ class FindingRow(Table, table=True):
 
 
 class ReviewTaskRow(Table, table=True):
-    """A piece of work for one person; a trigger keeps its fence from falling and its end from changing."""
+    """A piece of work for one person.
+
+    Triggers keep its fence from falling and its end from changing, and set its lane and rank.
+    """
 
     __tablename__ = "review_tasks"
     __table_args__ = (
@@ -91,20 +96,19 @@ class ReviewTaskRow(Table, table=True):
         Index("ix_review_tasks_revision", "project", "sample_id", "revision"),
         Index("ix_review_tasks_listed", "created_at", "task_id"),
         Index(
-            "ix_review_tasks_best",
-            text("priority DESC"),
+            "ix_review_tasks_lane",
+            "lane_id",
+            "rank",
             "created_at",
             "task_id",
-            postgresql_where=text(UNFINISHED),
+            postgresql_where=text(f"{UNFINISHED} AND assignee IS NULL AND NOT on_hold"),
         ),
         Index(
-            "ix_review_tasks_best_of_queue",
-            "queue",
-            text("priority DESC"),
-            "created_at",
-            "task_id",
-            postgresql_where=text(UNFINISHED),
+            "ix_review_tasks_assigned",
+            "assignee",
+            postgresql_where=text(f"{UNFINISHED} AND assignee IS NOT NULL AND NOT on_hold"),
         ),
+        Index("ix_review_tasks_claimed", "lease_expires_at", postgresql_where=text("state = 'claimed'")),
     )
 
     task_id: UUID = uuid_column(primary_key=True)
@@ -128,6 +132,16 @@ class ReviewTaskRow(Table, table=True):
     created_at: datetime = written_at_column()
     due_at: datetime | None = moment_column(default=None, nullable=True)
     completed_at: datetime | None = moment_column(default=None, nullable=True)
+    lane_id: int = integer_column(foreign_key="review_lanes.lane_id")
+    rank: float = double_column()
+    on_hold: bool = flag_column(default=False)
+    hold_reason: str | None = text_column(default=None, nullable=True)
+    check: str | None = text_column(default=None, nullable=True)
+    finding_kind: str | None = text_column(default=None, nullable=True)
+    severity: str | None = text_column(default=None, nullable=True)
+    domain: str | None = text_column(default=None, nullable=True)
+    language: str | None = text_column(default=None, nullable=True)
+    region: str | None = text_column(default=None, nullable=True)
 
 
 class DraftRow(Table, table=True):

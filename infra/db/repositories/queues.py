@@ -1,0 +1,158 @@
+"""Review queues and the lanes in which their tasks wait."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import text
+
+from infra.db.documents import model_text
+from infra.db.repositories.base import Repository
+from services.contracts.queues import Lane, QueueFilter, RequiredSkill, ReviewQueue
+from services.contracts.review import TaskKind
+
+_SKILLS = TypeAdapter(tuple[RequiredSkill, ...])
+_DEFAULT_LEASE_S = 900
+
+_QUEUES = text("SELECT * FROM review_queues WHERE project = :project ORDER BY position, name")
+_QUEUE = "SELECT * FROM review_queues WHERE project = :project AND name = :name"
+_QUEUE_PLAIN = text(_QUEUE)
+_QUEUE_LOCKED = text(f"{_QUEUE} FOR NO KEY UPDATE")
+_PUT = text("""
+    INSERT INTO review_queues (project, name, position, filter, skills, teams, base_priority, ageing_per_hour,
+                               capacity, paused)
+    VALUES (:project, :name, :position, CAST(:filter AS json), CAST(:skills AS json), CAST(:teams AS text[]),
+            :base_priority, :ageing_per_hour, :capacity, :paused)
+    ON CONFLICT (project, name) DO UPDATE SET
+        position = EXCLUDED.position, filter = EXCLUDED.filter, skills = EXCLUDED.skills, teams = EXCLUDED.teams,
+        base_priority = EXCLUDED.base_priority, ageing_per_hour = EXCLUDED.ageing_per_hour,
+        capacity = EXCLUDED.capacity, paused = EXCLUDED.paused
+""")
+_DELETE = text("DELETE FROM review_queues WHERE project = :project AND name = :name")
+# The lanes first: a task that is just being placed holds its lane, so its rank is made from one rate or the other.
+_AGE_LANES = text("""
+    UPDATE review_lanes SET ageing_per_hour = :ageing_per_hour
+    WHERE project = :project AND queue = :name AND ageing_per_hour <> :ageing_per_hour
+""")
+_AGE_TASKS = text("""
+    UPDATE review_tasks AS task SET rank = concord_rank(lane.ageing_per_hour, task.created_at, task.priority)
+    FROM review_lanes AS lane
+    WHERE lane.project = :project AND lane.queue = :name AND task.lane_id = lane.lane_id
+      AND task.state IN ('open', 'claimed')
+""")
+_CLAIMED = "state = 'claimed' AND lease_expires_at > statement_timestamp()"
+_LANES = text(f"""
+    WITH held AS MATERIALIZED (
+        SELECT project, queue, count(*) AS claimed, count(*) FILTER (WHERE held_by = :actor_id) AS mine
+        FROM review_tasks WHERE {_CLAIMED} GROUP BY project, queue
+    )
+    SELECT lane.lane_id, lane.project, lane.queue, lane.kind, lane.skill, lane.ageing_per_hour,
+           queue.skills, queue.teams, queue.capacity, coalesce(queue.paused, false) AS paused,
+           coalesce(held.claimed, 0) AS claimed, coalesce(held.mine, 0) AS mine,
+           coalesce((SELECT sum(held.mine) FROM held WHERE held.project = lane.project), 0) AS mine_in_project,
+           CAST(project.config ->> 'lease_s' AS integer) AS lease_s
+    FROM review_lanes AS lane
+    JOIN projects AS project ON project.id = lane.project
+    LEFT JOIN review_queues AS queue ON queue.project = lane.project AND queue.name = lane.queue
+    LEFT JOIN held ON held.project = lane.project AND held.queue = lane.queue
+    WHERE lane.kind = ANY (CAST(:kinds AS text[]))
+      AND (CAST(:projects AS text[]) IS NULL OR lane.project = ANY (CAST(:projects AS text[])))
+      AND (CAST(:queue AS text) IS NULL OR lane.queue = :queue)
+    ORDER BY lane.lane_id
+""")  # noqa: S608 - a constant
+_CLAIMED_IN = text(f"""
+    SELECT count(*) AS claimed FROM review_tasks WHERE project = :project AND queue = :name AND {_CLAIMED}
+""")  # noqa: S608 - a constant
+
+
+def _queue_of(row: Any) -> ReviewQueue:
+    return ReviewQueue(
+        name=row.name,
+        position=row.position,
+        filter=None if row.filter is None else QueueFilter.model_validate_json(row.filter),
+        skills=_SKILLS.validate_json(row.skills),
+        teams=tuple(row.teams),
+        base_priority=row.base_priority,
+        ageing_per_hour=row.ageing_per_hour,
+        capacity=row.capacity,
+        paused=row.paused,
+    )
+
+
+def _lane_of(row: Any) -> Lane:
+    return Lane(
+        lane_id=row.lane_id,
+        project=row.project,
+        queue=row.queue,
+        kind=TaskKind(row.kind),
+        skill=row.skill or None,
+        skills=() if row.skills is None else _SKILLS.validate_json(row.skills),
+        teams=() if row.teams is None else tuple(row.teams),
+        ageing_per_hour=row.ageing_per_hour,
+        capacity=row.capacity,
+        paused=row.paused,
+        claimed=row.claimed,
+        mine=row.mine,
+        mine_in_project=int(row.mine_in_project),
+        lease_s=_DEFAULT_LEASE_S if row.lease_s is None else row.lease_s,
+    )
+
+
+class PostgresQueues(Repository):
+    """Implements :class:`services.ports.queues.QueueRepository`."""
+
+    async def list(self, project: str) -> tuple[ReviewQueue, ...]:
+        """Return a project's queues in the order in which they are asked."""
+        return tuple(_queue_of(row) for row in await self._run(_QUEUES, project=project))
+
+    async def get(self, project: str, name: str, *, lock: bool = False) -> ReviewQueue | None:
+        """Return a queue; with ``lock`` no other transaction changes it until this one ends."""
+        row = await self._first(_QUEUE_LOCKED if lock else _QUEUE_PLAIN, project=project, name=name)
+        return None if row is None else _queue_of(row)
+
+    async def put(self, project: str, queue: ReviewQueue) -> None:
+        """Insert or replace a queue; a change of its ageing orders its waiting tasks anew."""
+        await self._count(
+            _PUT,
+            project=project,
+            name=queue.name,
+            position=queue.position,
+            filter=None if queue.filter is None else model_text(queue.filter),
+            skills=_SKILLS.dump_json(queue.skills).decode(),
+            teams=[*queue.teams],
+            base_priority=queue.base_priority,
+            ageing_per_hour=queue.ageing_per_hour,
+            capacity=queue.capacity,
+            paused=queue.paused,
+        )
+        await self._age(project, queue.name, queue.ageing_per_hour)
+
+    async def delete(self, project: str, name: str) -> bool:
+        """Remove a queue and its ageing; False if there is none. Its tasks stay where they are."""
+        if not await self._count(_DELETE, project=project, name=name):
+            return False
+        await self._age(project, name, 0.0)
+        return True
+
+    async def _age(self, project: str, name: str, ageing_per_hour: float) -> None:
+        if await self._count(_AGE_LANES, project=project, name=name, ageing_per_hour=ageing_per_hour):
+            await self._count(_AGE_TASKS, project=project, name=name)
+
+    async def lanes(
+        self, actor_id: str, *, kinds: tuple[TaskKind, ...], projects: tuple[str, ...] | None, queue: str | None
+    ) -> tuple[Lane, ...]:
+        """Return the lanes of these kinds, with what is claimed in them now, by lane id."""
+        rows = await self._run(
+            _LANES,
+            actor_id=actor_id,
+            kinds=[kind.value for kind in kinds],
+            projects=None if projects is None else [*projects],
+            queue=queue,
+        )
+        return tuple(_lane_of(row) for row in rows)
+
+    async def claimed_in(self, project: str, queue: str) -> int:
+        """Return how many of a queue's tasks are under a live lease now."""
+        row = await self._first(_CLAIMED_IN, project=project, name=queue)
+        return 0 if row is None else int(row.claimed)

@@ -1,0 +1,63 @@
+"""The store of queues and of the people who take from them, as the product sees it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from services.contracts.people import Reviewer, ReviewerProfile
+from services.contracts.queues import Lane, ReviewQueue
+from services.contracts.review import TaskKind
+
+
+class QueueRepository(Protocol):
+    """Queues of projects, and the lanes in which their tasks wait."""
+
+    async def list(self, project: str) -> tuple[ReviewQueue, ...]:
+        """Return a project's queues in the order in which they are asked."""
+        ...
+
+    async def get(self, project: str, name: str, *, lock: bool = False) -> ReviewQueue | None:
+        """Return a queue; with ``lock`` no other transaction changes it until this one ends."""
+        ...
+
+    async def put(self, project: str, queue: ReviewQueue) -> None:
+        """Insert or replace a queue; a change of its ageing orders its waiting tasks anew."""
+        ...
+
+    async def delete(self, project: str, name: str) -> bool:
+        """Remove a queue and its ageing; False if there is none. Its tasks stay where they are."""
+        ...
+
+    async def lanes(
+        self, actor_id: str, *, kinds: tuple[TaskKind, ...], projects: tuple[str, ...] | None, queue: str | None
+    ) -> tuple[Lane, ...]:
+        """Return the lanes of these kinds, with what is claimed in them now, by lane id."""
+        ...
+
+    async def claimed_in(self, project: str, queue: str) -> int:
+        """Return how many of a queue's tasks are under a live lease now."""
+        ...
+
+
+class PeopleRepository(Protocol):
+    """Reviewers as projects know them."""
+
+    async def at_work(self, actor_id: str) -> dict[str, Reviewer]:
+        """Serialise the person's claims until the transaction ends, and return who they are, by project."""
+        ...
+
+    async def get(self, project: str, actor_id: str, *, lock: bool = False) -> Reviewer | None:
+        """Return a person; with ``lock`` no other transaction changes them until this one ends."""
+        ...
+
+    async def list(self, project: str) -> tuple[Reviewer, ...]:
+        """Return all people of a project, by id."""
+        ...
+
+    async def put(self, project: str, profile: ReviewerProfile, *, set_by: str) -> None:
+        """Insert or replace what is set by hand for a person; other skills stay."""
+        ...
+
+    async def delete(self, project: str, actor_id: str) -> bool:
+        """Forget a person; False if there is none."""
+        ...
