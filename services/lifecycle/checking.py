@@ -182,6 +182,8 @@ async def _ask(
             revision,
             await tx.samples.label_sets(ref),
             decisions,
+            queues=await tx.queues.list(ref.project),
+            domain=project.domain,
             folded=checked.report.folded,
             max_review_rounds=project.config.max_review_rounds,
             due_at=await tx.now() + window_of(TaskKind.REVIEW, project.config),

@@ -20,7 +20,7 @@ from services.lifecycle.steps import ProjectRules, lock_revision, open_task, rea
 from services.lifecycle.windows import window_of
 from services.ports.assets import AssetReader
 from services.ports.database import Database, Transaction
-from services.review.routing import ANNOTATE_QUEUE
+from services.review.queueing import facts_of_sample, place_of
 
 _LOSSES_NOTED = 20
 _PLACE_LENGTH = 200
@@ -137,13 +137,18 @@ def _needs_annotator(project: ProjectRules, newest: LabelSet | None) -> bool:
 
 
 async def _ask_annotator(tx: Transaction, revision: SampleRevision, project: ProjectRules) -> None:
+    facts = facts_of_sample(revision.manifest.context, project.domain)
+    queues = await tx.queues.list(revision.ref.project)
+    place = place_of(TaskKind.ANNOTATE, revision.risk, facts, project.rules, queues)
     await open_task(
         tx,
         NewTask(
             ref=revision.ref,
             kind=TaskKind.ANNOTATE,
-            queue=ANNOTATE_QUEUE,
+            queue=place.queue,
+            **({} if place.priority is None else {"priority": place.priority}),
             risk=revision.risk,
+            facts=facts,
             due_at=await tx.now() + window_of(TaskKind.ANNOTATE, project.config),
         ),
     )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 
 from services.contracts.access import SYSTEM_ACTOR, Role
 from services.contracts.lifecycle import FINAL_STAGES, NextStep, RevisionRef, Stage, StepResult
+from services.contracts.people import ReviewerProfile
 from services.contracts.records import SampleRevision
 from services.contracts.review import FindingState, TaskKind
 from services.lifecycle.journal import move
@@ -20,6 +24,7 @@ from services.lifecycle.steps import (
 )
 from services.lifecycle.windows import until_next_deadline, window_of
 from services.ports.database import Database, Transaction
+from services.review.hours import next_at_work
 from services.review.routing import follow_up
 
 _REWORK_ROLES = frozenset({Role.ANNOTATOR, Role.REVIEWER})
@@ -94,14 +99,16 @@ async def _open_follow_ups(
     tx: Transaction, revision: SampleRevision, needed: tuple[FollowUp, ...], project: ProjectRules
 ) -> None:
     ref = revision.ref
-    workers = await _Workers.of(tx, ref.project, needed)
+    now = await tx.now()
+    workers = await _Workers.of(tx, ref.project, needed, now)
     tasks = {task.task_id: task for task in await tx.review.tasks_of(ref)}
     findings = await tx.review.findings(ref)
     last_run = await tx.samples.last_check_run(ref)
     label_sets = await tx.samples.label_sets(ref)
     decisions = await tx.review.decisions(ref)
-    now = await tx.now()
+    queues = await tx.queues.list(ref.project)
     for item in needed:
+        due_at = now + window_of(item.kind, project.config)
         task = follow_up(
             item.decision,
             item.kind,
@@ -110,8 +117,9 @@ async def _open_follow_ups(
             folded=last_run.report.folded if last_run is not None else (),
             label_sets=label_sets,
             decisions=decisions,
-            may_rework=workers.may_rework,
-            due_at=now + window_of(item.kind, project.config),
+            may_rework=partial(workers.may_rework, now=now, due_at=due_at),
+            queues=queues,
+            due_at=due_at,
         )
         await open_task(tx, task)
 
@@ -121,22 +129,24 @@ class _Workers:
     """The people who may be given rework in a project."""
 
     known: frozenset[str]
+    profiles: Mapping[str, ReviewerProfile]
 
     @classmethod
-    async def of(cls, tx: Transaction, project: str, needed: tuple[FollowUp, ...]) -> _Workers:
+    async def of(cls, tx: Transaction, project: str, needed: tuple[FollowUp, ...], now: datetime) -> _Workers:
         if not any(item.kind is TaskKind.REWORK for item in needed):
-            return cls(frozenset())
-        now = await tx.now()
-        return cls(
-            frozenset(
-                key.actor_id
-                for key in await tx.access.list_keys()
-                if key.role in _REWORK_ROLES
-                and key.revoked_at is None
-                and (key.expires_at is None or key.expires_at > now)
-                and (key.projects is None or project in key.projects)
-            )
+            return cls(frozenset(), {})
+        known = frozenset(
+            key.actor_id
+            for key in await tx.access.list_keys()
+            if key.role in _REWORK_ROLES
+            and key.revoked_at is None
+            and (key.expires_at is None or key.expires_at > now)
+            and (key.projects is None or project in key.projects)
         )
+        reviewers = await tx.people.list(project)
+        return cls(known, {reviewer.profile.actor_id: reviewer.profile for reviewer in reviewers})
 
-    def may_rework(self, person: str) -> bool:
-        return person in self.known
+    def may_rework(self, person: str, *, now: datetime, due_at: datetime) -> bool:
+        """Whether the person has a key for it and is at work before it is due."""
+        profile = self.profiles.get(person)
+        return person in self.known and (profile is None or next_at_work(profile, now) < due_at)

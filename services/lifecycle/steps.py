@@ -19,10 +19,11 @@ LIVE_TASK_STATES = frozenset({TaskState.OPEN, TaskState.CLAIMED})
 
 @dataclass(frozen=True, slots=True)
 class ProjectRules:
-    """A project's settings with the rule set they name."""
+    """A project's settings with the rule set they name, and its domain."""
 
     config: ProjectConfig
     rules: RuleSet
+    domain: str = "general"
 
 
 async def lock_revision(tx: Transaction, ref: RevisionRef) -> SampleRevision:
@@ -66,7 +67,7 @@ async def read_project_rules(tx: Transaction, project_id: str) -> ProjectRules:
         raise IntegrityError(
             f"project {project_id} names rule set {reference.id} version {reference.version}, which is not kept"
         )
-    return ProjectRules(config=project.config, rules=rules)
+    return ProjectRules(config=project.config, rules=rules, domain=project.domain)
 
 
 def is_live(task: ReviewTask) -> bool:

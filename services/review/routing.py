@@ -8,35 +8,24 @@ from datetime import datetime
 
 from services.contracts.findings import SEVERITY_ORDER, Finding
 from services.contracts.manifest import Risk
+from services.contracts.queues import ReviewQueue
 from services.contracts.records import LabelSet, SampleRevision
 from services.contracts.review import Decision, NewTask, ReviewTask, StoredFinding, TaskKind, Verdict
 from services.review.authorship import concerned_ids, count_human_authors, deciders
-from services.rules.rule_set import RoutingRule, RuleSet
+from services.review.queueing import (
+    REWORK_QUEUE,
+    Place,
+    expert_queue,
+    facts_of_finding,
+    facts_of_sample,
+    place_of,
+    taking_queue,
+)
+from services.rules.rule_set import RuleSet
 
-ANNOTATE_QUEUE = "annotate"
-REWORK_QUEUE = "rework"
 ESCALATION_PRIORITY = 50
-_EXPERT_SUFFIX = ".expert"
 _REASON_LENGTH = 2_000
 _JUDGING = frozenset({Verdict.APPROVE, Verdict.FIX, Verdict.ACCEPT_CONFLICT})
-
-
-def expert_queue(queue: str) -> str:
-    """Return the name of the queue in which experts decide what came from ``queue``."""
-    return queue if queue.endswith(_EXPERT_SUFFIX) else f"{queue}{_EXPERT_SUFFIX}"
-
-
-def matching_rule(finding: Finding, risk: Risk, rules: RuleSet) -> RoutingRule:
-    """Return the first routing rule that fits the finding, or one for the default queue."""
-    for rule in rules.routing:
-        if (
-            (not rule.checks or finding.check in rule.checks)
-            and (not rule.kinds or finding.kind in rule.kinds)
-            and (not rule.risks or risk in rule.risks)
-            and SEVERITY_ORDER[finding.severity] >= SEVERITY_ORDER[rule.min_severity]
-        ):
-            return rule
-    return RoutingRule(queue=rules.default_queue)
 
 
 def needs_expert(finding_id: str, decisions: Iterable[Decision], max_review_rounds: int) -> bool:
@@ -53,10 +42,14 @@ def route(
     decisions: Sequence[Decision],
     *,
     max_review_rounds: int,
+    queues: Sequence[ReviewQueue] = (),
+    domain: str = "general",
     folded: Iterable[Finding] = (),
     due_at: datetime | None = None,
 ) -> tuple[NewTask, ...]:
     """Return the tasks that ask people about findings: one for each queue (and skill, where rules differ).
+
+    A finding goes to the first of the project's queues that takes it in, else where the rule set sends it.
 
     A finding on which reviewers had ``max_review_rounds`` goes to the experts of its queue. Nobody is asked about
     labels they made or findings they have already decided on.
@@ -68,18 +61,20 @@ def route(
         label_sets: All versions of its labels.
         decisions: All decisions on it.
         max_review_rounds: Reviews of one finding before an expert decides.
+        queues: The project's queues.
+        domain: The project's domain, for samples that tell none.
         folded: Symptoms that the findings explain; their labels are judged with them.
         due_at: When the tasks are due.
     """
+    sample = facts_of_sample(revision.manifest.context, domain)
     symptoms = {finding.finding_id: finding for finding in folded}
-    groups: dict[tuple[str, str, TaskKind], list[tuple[Finding, RoutingRule]]] = defaultdict(list)
+    groups: dict[tuple[str, str, TaskKind], list[tuple[Finding, Place]]] = defaultdict(list)
     for stored in findings:
         finding = stored.finding
-        rule = matching_rule(finding, revision.risk, rules)
         expert = needs_expert(finding.finding_id, decisions, max_review_rounds)
         kind = TaskKind.ADJUDICATE if expert else TaskKind.REVIEW
-        queue = expert_queue(rule.queue) if expert else rule.queue
-        groups[queue, rule.skill or "", kind].append((finding, rule))
+        place = place_of(kind, revision.risk, facts_of_finding(finding, sample), rules, queues)
+        groups[place.queue, place.skill or "", kind].append((finding, place))
     return tuple(
         NewTask(
             ref=revision.ref,
@@ -87,20 +82,24 @@ def route(
             queue=queue,
             skill=skill or None,
             risk=revision.risk,
-            priority=max(rule.priority for _, rule in members),
+            priority=max(place.priority or 0 for _, place in members),
             finding_ids=tuple(sorted(finding.finding_id for finding, _ in members)),
             excluded_actors=excluded_actors([finding for finding, _ in members], symptoms, label_sets, decisions),
             reason=_reason_of([finding for finding, _ in members]),
+            facts=facts_of_finding(_gravest(finding for finding, _ in members), sample),
             due_at=due_at,
         )
         for (queue, skill, kind), members in sorted(groups.items())
     )
 
 
+def _gravest(findings: Iterable[Finding]) -> Finding:
+    return min(findings, key=lambda finding: (-SEVERITY_ORDER[finding.severity], finding.finding_id))
+
+
 def _reason_of(findings: list[Finding]) -> str:
-    gravest = min(findings, key=lambda finding: (-SEVERITY_ORDER[finding.severity], finding.finding_id))
     more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-    return _cut(gravest.message, more)
+    return _cut(_gravest(findings).message, more)
 
 
 def _cut(text: str, end: str = "") -> str:
@@ -164,6 +163,7 @@ def follow_up(
     label_sets: Sequence[LabelSet],
     decisions: Sequence[Decision],
     may_rework: Callable[[str], bool],
+    queues: Sequence[ReviewQueue] = (),
     due_at: datetime | None = None,
 ) -> NewTask:
     """Return the task that follows a decision.
@@ -176,7 +176,8 @@ def follow_up(
         folded: Symptoms under them.
         label_sets: All versions of its labels.
         decisions: All decisions on it.
-        may_rework: Whether a person is known and may be given rework.
+        may_rework: Whether a person is known, may be given rework, and is at work before it is due.
+        queues: The project's queues.
         due_at: When the task is due.
     """
     finding_ids = decision.finding_ids or task.finding_ids
@@ -191,12 +192,14 @@ def follow_up(
         "risk": task.risk,
         "finding_ids": finding_ids,
         "origin_decision_id": decision.decision_id,
+        "facts": task.facts,
         "due_at": due_at,
     }
+    taken = taking_queue(queues, kind, task.risk, task.facts)
     if kind is TaskKind.REWORK:
         return NewTask(
             **shared,
-            queue=REWORK_QUEUE,
+            queue=REWORK_QUEUE if taken is None else taken.name,
             # Skills are asked of those who judge; the author is asked for what they made.
             skill=None,
             priority=task.priority,
@@ -207,8 +210,8 @@ def follow_up(
     escalated = decision.verdict is Verdict.ESCALATE
     return NewTask(
         **shared,
-        queue=expert_queue(task.queue),
-        skill=task.skill,
+        queue=expert_queue(task.queue) if taken is None else taken.name,
+        skill=task.skill if taken is None else None,
         priority=task.priority + (ESCALATION_PRIORITY if escalated else 0),
         excluded_actors=tuple(sorted(excluded)),
         # The second look is blind: its reason tells nothing of the first.

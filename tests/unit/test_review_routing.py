@@ -7,7 +7,8 @@ from services.contracts.label_base import Author
 from services.contracts.manifest import Risk
 from services.contracts.records import LabelSet
 from services.contracts.review import Decision, NewTask, ReviewTask, StoredFinding, TaskKind, Verdict
-from services.review.routing import excluded_actors, expert_queue, follow_up, follow_up_kind, route
+from services.review.queueing import expert_queue
+from services.review.routing import excluded_actors, follow_up, follow_up_kind, route
 from services.rules.rule_set import DEFAULT_RULE_SET, RoutingRule
 from tests.review_cases import a_decision, a_finding, a_label, a_label_set, a_revision, a_task, human
 

@@ -1,0 +1,132 @@
+"""Which queue a task goes to: the project's queues first, then the rule set's routing. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from services.contracts.findings import SEVERITY_ORDER, Finding
+from services.contracts.manifest import Context, Risk
+from services.contracts.queues import STAGE_OF_KIND, ListedQueue, QueueFilter, ReviewQueue
+from services.contracts.review import ReviewTask, TaskFacts, TaskKind
+from services.rules.rule_set import RoutingRule, RuleSet
+
+ANNOTATE_QUEUE = "annotate"
+REWORK_QUEUE = "rework"
+_EXPERT_SUFFIX = ".expert"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a task goes.
+
+    Attributes:
+        queue: The queue.
+        skill: What its routing rule asks for; what the queue itself asks for is not here.
+        priority: What it is given there; None where neither queue nor rule says so.
+    """
+
+    queue: str
+    skill: str | None = None
+    priority: int | None = None
+
+
+def expert_queue(queue: str) -> str:
+    """Return the name of the queue in which experts decide what came from ``queue``."""
+    return queue if queue.endswith(_EXPERT_SUFFIX) else f"{queue}{_EXPERT_SUFFIX}"
+
+
+def facts_of_sample(context: Context, project_domain: str) -> TaskFacts:
+    """Return what queues can ask about a sample before anything is found in it.
+
+    Args:
+        context: The sample's context.
+        project_domain: The domain of a sample that tells none.
+    """
+    domain, language = context.attributes.get("domain"), context.attributes.get("language")
+    return TaskFacts(
+        domain=domain if isinstance(domain, str) and domain else project_domain,
+        language=language if isinstance(language, str) and language else None,
+        region=context.region,
+    )
+
+
+def facts_of_finding(finding: Finding, sample: TaskFacts) -> TaskFacts:
+    """Return what queues can ask about a finding in a sample."""
+    return sample.model_copy(
+        update={"check": finding.check, "finding_kind": finding.kind, "severity": finding.severity}
+    )
+
+
+def matching_rule(facts: TaskFacts, risk: Risk, rules: RuleSet) -> RoutingRule:
+    """Return the first routing rule that fits, or one for the default queue."""
+    severity = SEVERITY_ORDER[facts.severity or "info"]
+    for rule in rules.routing:
+        if (
+            (not rule.checks or facts.check in rule.checks)
+            and (not rule.kinds or facts.finding_kind in rule.kinds)
+            and (not rule.risks or risk in rule.risks)
+            and severity >= SEVERITY_ORDER[rule.min_severity]
+        ):
+            return rule
+    return RoutingRule(queue=rules.default_queue)
+
+
+def fits(wanted: QueueFilter, kind: TaskKind, risk: Risk, facts: TaskFacts) -> bool:
+    """Whether a filter takes in a task of these facts."""
+    severe = wanted.min_severity is None or (
+        facts.severity is not None and SEVERITY_ORDER[facts.severity] >= SEVERITY_ORDER[wanted.min_severity]
+    )
+    asked: tuple[tuple[Sequence[str], str | None], ...] = (
+        (wanted.stages, STAGE_OF_KIND[kind]),
+        (wanted.checks, facts.check),
+        (wanted.kinds, facts.finding_kind),
+        (wanted.risks, risk),
+        (wanted.domains, facts.domain),
+        (wanted.languages, facts.language),
+        (wanted.regions, facts.region),
+    )
+    return severe and all(not values or value in values for values, value in asked)
+
+
+def taking_queue(queues: Iterable[ReviewQueue], kind: TaskKind, risk: Risk, facts: TaskFacts) -> ReviewQueue | None:
+    """Return the first queue, by position and name, whose filter takes a task in; None if none does."""
+    for queue in sorted(queues, key=lambda queue: (queue.position, queue.name)):
+        if queue.filter is not None and fits(queue.filter, kind, risk, facts):
+            return queue
+    return None
+
+
+def place_of(kind: TaskKind, risk: Risk, facts: TaskFacts, rules: RuleSet, queues: Iterable[ReviewQueue]) -> Place:
+    """Return where a task of these facts goes: to the queue that takes it in, else where the rule set sends it."""
+    taken = taking_queue(queues, kind, risk, facts)
+    if kind in (TaskKind.ANNOTATE, TaskKind.REWORK):
+        usual = ANNOTATE_QUEUE if kind is TaskKind.ANNOTATE else REWORK_QUEUE
+        return Place(usual) if taken is None else Place(taken.name, priority=taken.base_priority)
+    rule = matching_rule(facts, risk, rules)
+    if taken is not None:
+        return Place(taken.name, priority=rule.priority if taken.base_priority is None else taken.base_priority)
+    queue = expert_queue(rule.queue) if kind is TaskKind.ADJUDICATE else rule.queue
+    return Place(queue, rule.skill, rule.priority)
+
+
+def place_of_task(task: ReviewTask, rules: RuleSet, queues: Iterable[ReviewQueue]) -> Place:
+    """Return where a task would go if it were opened now."""
+    return place_of(task.kind, task.risk, task.facts, rules, queues)
+
+
+def default_queues(rules: RuleSet) -> tuple[ReviewQueue, ...]:
+    """Return the queues that a rule set's routing has by itself, in the order in which they are asked."""
+    named = [*(rule.queue for rule in rules.routing), rules.default_queue]
+    names = [*named, *map(expert_queue, named), ANNOTATE_QUEUE, REWORK_QUEUE]
+    return tuple(ReviewQueue(name=name) for name in dict.fromkeys(names))
+
+
+def listed_queues(rules: RuleSet, queues: Iterable[ReviewQueue]) -> tuple[ListedQueue, ...]:
+    """Return a project's own queues, then those of its rule set that it says nothing about."""
+    own = sorted(queues, key=lambda queue: (queue.position, queue.name))
+    known = {queue.name for queue in own}
+    return (
+        *(ListedQueue(queue=queue, source="project") for queue in own),
+        *(ListedQueue(queue=queue, source="rule_set") for queue in default_queues(rules) if queue.name not in known),
+    )
