@@ -3,44 +3,14 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from services.contracts.base import Contract, Identifier, Name, UtcDatetime
+from services.contracts.deadlines import WorkingCalendar
 from services.contracts.queues import RequiredSkill, SkillLevel
 
-Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-TimeOfDay = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$")]
-"""``HH:MM`` by the person's clock; ``24:00`` ends a day."""
-
 Cap = Annotated[int, Field(ge=1, le=1_000)]
-
-
-def _known_zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("is no time zone of the IANA database; write it like Europe/Berlin") from None
-    return value
-
-
-TimeZone = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_known_zone)]
-
-
-class WorkingHours(Contract):
-    """A stretch of some days in which a person works. One over midnight is written as two."""
-
-    days: Annotated[tuple[Weekday, ...], Field(min_length=1, max_length=7)]
-    start: TimeOfDay
-    end: TimeOfDay
-
-    @model_validator(mode="after")
-    def _forward(self) -> Self:
-        if self.start >= self.end:
-            raise ValueError(f"start {self.start} must be before end {self.end}; write hours over midnight as two")
-        return self
 
 
 class ReviewerProfile(Contract):
@@ -51,9 +21,8 @@ class ReviewerProfile(Contract):
         default=(), description="Granted by hand. A skill of the person's key counts as level 1 beside them."
     )
     teams: Annotated[tuple[Identifier, ...], Field(max_length=100)] = ()
-    time_zone: TimeZone = "UTC"
-    hours: Annotated[tuple[WorkingHours, ...], Field(max_length=50)] = Field(
-        default=(), description="By the clock of time_zone; empty: at any time."
+    calendar: WorkingCalendar | None = Field(
+        default=None, description="When the person works; at any time if left out. Who asks for a task gets one anyway."
     )
     max_claims: Cap | None = Field(default=None, description="So many tasks of the project may the person hold.")
     max_claims_of_queue: Annotated[dict[Identifier, Cap], Field(max_length=1_000)] = Field(
@@ -67,11 +36,6 @@ class ReviewerProfile(Contract):
             if names.count(name) > 1:
                 raise ValueError(f"skills: {name!r} is there twice; give its level once")
         return self
-
-    @property
-    def zone(self) -> ZoneInfo:
-        """The person's time zone."""
-        return ZoneInfo(self.time_zone)
 
 
 class SkillGrant(Contract):

@@ -17,7 +17,7 @@ from services.lifecycle.journal import move, subject_of
 from services.lifecycle.settle import settle, step_result
 from services.lifecycle.shares import ProjectShares
 from services.lifecycle.steps import ProjectRules, lock_revision, open_task, read_project_rules
-from services.lifecycle.windows import window_of
+from services.lifecycle.windows import limits_of_task
 from services.ports.assets import AssetReader
 from services.ports.database import Database, Transaction
 from services.review.queueing import facts_of_sample, place_of
@@ -140,18 +140,15 @@ async def _ask_annotator(tx: Transaction, revision: SampleRevision, project: Pro
     facts = facts_of_sample(revision.manifest.context, project.domain)
     queues = await tx.queues.list(revision.ref.project)
     place = place_of(TaskKind.ANNOTATE, revision.risk, facts, project.rules, queues)
-    await open_task(
-        tx,
-        NewTask(
-            ref=revision.ref,
-            kind=TaskKind.ANNOTATE,
-            queue=place.queue,
-            **({} if place.priority is None else {"priority": place.priority}),
-            risk=revision.risk,
-            facts=facts,
-            due_at=await tx.now() + window_of(TaskKind.ANNOTATE, project.config),
-        ),
+    task = NewTask(
+        ref=revision.ref,
+        kind=TaskKind.ANNOTATE,
+        queue=place.queue,
+        **({} if place.priority is None else {"priority": place.priority}),
+        risk=revision.risk,
+        facts=facts,
     )
+    await open_task(tx, limits_of_task(task, project.config).open(task, await tx.now()))
 
 
 async def _promote_predictions(tx: Transaction, revision: SampleRevision, gathered: Gathered) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from services.contracts.access import SYSTEM_ACTOR, Role
 from services.contracts.lifecycle import FINAL_STAGES, NextStep, RevisionRef, Stage, StepResult
 from services.contracts.people import ReviewerProfile
 from services.contracts.records import SampleRevision
-from services.contracts.review import FindingState, TaskKind
+from services.contracts.review import FindingState, NewTask, TaskKind
 from services.lifecycle.journal import move
 from services.lifecycle.plan import FollowUp, ReviewFacts, plan_review
 from services.lifecycle.steps import (
@@ -22,7 +21,7 @@ from services.lifecycle.steps import (
     open_task,
     read_project_rules,
 )
-from services.lifecycle.windows import until_next_deadline, window_of
+from services.lifecycle.windows import limits_of_task, until_next_deadline
 from services.ports.database import Database, Transaction
 from services.review.hours import next_at_work
 from services.review.routing import follow_up
@@ -108,7 +107,6 @@ async def _open_follow_ups(
     decisions = await tx.review.decisions(ref)
     queues = await tx.queues.list(ref.project)
     for item in needed:
-        due_at = now + window_of(item.kind, project.config)
         task = follow_up(
             item.decision,
             item.kind,
@@ -117,11 +115,10 @@ async def _open_follow_ups(
             folded=last_run.report.folded if last_run is not None else (),
             label_sets=label_sets,
             decisions=decisions,
-            may_rework=partial(workers.may_rework, now=now, due_at=due_at),
+            may_rework=workers.may_rework,
             queues=queues,
-            due_at=due_at,
         )
-        await open_task(tx, task)
+        await open_task(tx, workers.reachable(limits_of_task(task, project.config).open(task, now), now))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +143,13 @@ class _Workers:
         reviewers = await tx.people.list(project)
         return cls(known, {reviewer.profile.actor_id: reviewer.profile for reviewer in reviewers})
 
-    def may_rework(self, person: str, *, now: datetime, due_at: datetime) -> bool:
-        """Whether the person has a key for it and is at work before it is due."""
-        profile = self.profiles.get(person)
-        return person in self.known and (profile is None or next_at_work(profile, now) < due_at)
+    def may_rework(self, person: str) -> bool:
+        """Whether the person has a key for it."""
+        return person in self.known
+
+    def reachable(self, task: NewTask, now: datetime) -> NewTask:
+        """Return the task as it is, or for anybody if its assignee is not at work before it is due."""
+        profile = self.profiles.get(task.assignee or "")
+        if profile is None or task.due_at is None or next_at_work(profile, now) < task.due_at:
+            return task
+        return task.model_copy(update={"assignee": None})

@@ -186,7 +186,7 @@ async def _ensure_given(tx: Transaction, principal: Principal, task: ReviewTask,
 
 async def _taken(tx: Transaction, task: ReviewTask, reviewer: Reviewer | None) -> TakenTask:
     notice = None
-    if reviewer is not None and reviewer.profile.hours and not at_work(reviewer.profile, await tx.now()):
+    if reviewer is not None and reviewer.profile.calendar is not None and not at_work(reviewer.profile, await tx.now()):
         notice = (
             f"You are outside of your working hours, {told_hours(reviewer.profile)}; the task is yours all the same."
         )

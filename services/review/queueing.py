@@ -14,6 +14,7 @@ from services.rules.rule_set import RoutingRule, RuleSet
 ANNOTATE_QUEUE = "annotate"
 REWORK_QUEUE = "rework"
 _EXPERT_SUFFIX = ".expert"
+_QUEUE_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,23 @@ class Place:
 def expert_queue(queue: str) -> str:
     """Return the name of the queue in which experts decide what came from ``queue``."""
     return queue if queue.endswith(_EXPERT_SUFFIX) else f"{queue}{_EXPERT_SUFFIX}"
+
+
+def queue_of_next_tier(task: ReviewTask, tiers_above_experts: Sequence[str]) -> str | None:
+    """Return the queue of the tier above a task's: a review's experts, then the tiers above them; None at the top.
+
+    Labelling has no tiers: it waits for its annotators.
+    """
+    if task.kind is TaskKind.REVIEW:
+        return expert_queue(task.queue[: _QUEUE_LENGTH - len(_EXPERT_SUFFIX)])
+    if task.kind is not TaskKind.ADJUDICATE:
+        return None
+    base, _, tier = task.queue.rpartition(".")
+    if tier in tiers_above_experts:
+        above = tiers_above_experts[tiers_above_experts.index(tier) + 1 :]
+    else:
+        base, above = task.queue.removesuffix(_EXPERT_SUFFIX), tiers_above_experts
+    return f"{base[: _QUEUE_LENGTH - len(above[0]) - 1]}.{above[0]}" if above else None
 
 
 def facts_of_sample(context: Context, project_domain: str) -> TaskFacts:

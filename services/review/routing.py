@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 
 from services.contracts.findings import SEVERITY_ORDER, Finding
 from services.contracts.manifest import Risk
@@ -45,7 +44,6 @@ def route(
     queues: Sequence[ReviewQueue] = (),
     domain: str = "general",
     folded: Iterable[Finding] = (),
-    due_at: datetime | None = None,
 ) -> tuple[NewTask, ...]:
     """Return the tasks that ask people about findings: one for each queue (and skill, where rules differ).
 
@@ -64,7 +62,6 @@ def route(
         queues: The project's queues.
         domain: The project's domain, for samples that tell none.
         folded: Symptoms that the findings explain; their labels are judged with them.
-        due_at: When the tasks are due.
     """
     sample = facts_of_sample(revision.manifest.context, domain)
     symptoms = {finding.finding_id: finding for finding in folded}
@@ -87,7 +84,6 @@ def route(
             excluded_actors=excluded_actors([finding for finding, _ in members], symptoms, label_sets, decisions),
             reason=_reason_of([finding for finding, _ in members]),
             facts=facts_of_finding(_gravest(finding for finding, _ in members), sample),
-            due_at=due_at,
         )
         for (queue, skill, kind), members in sorted(groups.items())
     )
@@ -164,7 +160,6 @@ def follow_up(
     decisions: Sequence[Decision],
     may_rework: Callable[[str], bool],
     queues: Sequence[ReviewQueue] = (),
-    due_at: datetime | None = None,
 ) -> NewTask:
     """Return the task that follows a decision.
 
@@ -176,9 +171,8 @@ def follow_up(
         folded: Symptoms under them.
         label_sets: All versions of its labels.
         decisions: All decisions on it.
-        may_rework: Whether a person is known, may be given rework, and is at work before it is due.
+        may_rework: Whether a person is known and may be given rework.
         queues: The project's queues.
-        due_at: When the task is due.
     """
     finding_ids = decision.finding_ids or task.finding_ids
     symptoms = {finding.finding_id: finding for finding in folded}
@@ -193,7 +187,6 @@ def follow_up(
         "finding_ids": finding_ids,
         "origin_decision_id": decision.decision_id,
         "facts": task.facts,
-        "due_at": due_at,
     }
     taken = taking_queue(queues, kind, task.risk, task.facts)
     if kind is TaskKind.REWORK:

@@ -7,13 +7,13 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import text
 
-from infra.db.documents import body_of, body_text
+from infra.db.documents import body_of, body_text, model_text
 from infra.db.repositories.base import Repository
-from services.contracts.people import Reviewer, ReviewerProfile, SkillGrant, WorkingHours
+from services.contracts.deadlines import WorkingCalendar
+from services.contracts.people import Reviewer, ReviewerProfile, SkillGrant
 from services.contracts.queues import RequiredSkill
 
 _GRANTS = TypeAdapter(tuple[SkillGrant, ...])
-_HOURS = TypeAdapter(tuple[WorkingHours, ...])
 
 _WITH_SKILLS = """
     reviewer.*, coalesce((
@@ -37,11 +37,11 @@ _GET_PLAIN = text(_GET)
 _GET_LOCKED = text(f"{_GET} FOR NO KEY UPDATE OF reviewer")
 _LIST = text(f"SELECT {_WITH_SKILLS} FROM reviewers AS reviewer WHERE project = :project ORDER BY actor_id")  # noqa: S608
 _PUT = text("""
-    INSERT INTO reviewers (project, actor_id, teams, time_zone, hours, max_claims, max_claims_of_queue)
-    VALUES (:project, :actor_id, CAST(:teams AS text[]), :time_zone, CAST(:hours AS json), :max_claims,
+    INSERT INTO reviewers (project, actor_id, teams, calendar, max_claims, max_claims_of_queue)
+    VALUES (:project, :actor_id, CAST(:teams AS text[]), CAST(:calendar AS json), :max_claims,
             CAST(:max_claims_of_queue AS json))
     ON CONFLICT (project, actor_id) DO UPDATE SET
-        teams = EXCLUDED.teams, time_zone = EXCLUDED.time_zone, hours = EXCLUDED.hours,
+        teams = EXCLUDED.teams, calendar = EXCLUDED.calendar,
         max_claims = EXCLUDED.max_claims, max_claims_of_queue = EXCLUDED.max_claims_of_queue
 """)
 _FORGET_GRANTS = text("""
@@ -69,8 +69,7 @@ def _reviewer_of(row: Any) -> Reviewer:
             RequiredSkill(name=skill.name, level=skill.level) for skill in skills if skill.source == "granted"
         ),
         teams=tuple(row.teams),
-        time_zone=row.time_zone,
-        hours=_HOURS.validate_json(row.hours),
+        calendar=None if row.calendar is None else WorkingCalendar.model_validate_json(row.calendar),
         max_claims=row.max_claims,
         max_claims_of_queue=body_of(row.max_claims_of_queue),
     )
@@ -101,8 +100,7 @@ class PostgresPeople(Repository):
             _PUT,
             **person,
             teams=[*profile.teams],
-            time_zone=profile.time_zone,
-            hours=_HOURS.dump_json(profile.hours).decode(),
+            calendar=None if profile.calendar is None else model_text(profile.calendar),
             max_claims=profile.max_claims,
             max_claims_of_queue=body_text(profile.max_claims_of_queue),
         )

@@ -26,16 +26,15 @@ from services.contracts.review import (
 )
 from services.errors import IntegrityError, TaskFinishedError
 
-_EXPERT_QUEUE = ".expert"
-_EXPERT_PRIORITY = 100
+_TIER_PRIORITY = 100
 
 _OPEN_TASK = text("""
     INSERT INTO review_tasks (task_id, project, sample_id, revision, kind, queue, skill, risk, priority, state,
-                              finding_ids, assignee, excluded_actors, origin_decision_id, reason, fence, due_at,
-                              "check", finding_kind, severity, domain, language, region)
+                              finding_ids, assignee, excluded_actors, origin_decision_id, reason, fence, start_by_at,
+                              due_at, "check", finding_kind, severity, domain, language, region)
     VALUES (:task_id, :project, :sample_id, :revision, :kind, :queue, :skill, :risk, :priority, 'open',
             CAST(:finding_ids AS text[]), :assignee, CAST(:excluded_actors AS text[]), :origin_decision_id, :reason,
-            0, :due_at, :check, :finding_kind, :severity, :domain, :language, :region)
+            0, :start_by_at, :due_at, :check, :finding_kind, :severity, :domain, :language, :region)
     ON CONFLICT (origin_decision_id, kind) WHERE origin_decision_id IS NOT NULL DO NOTHING
     RETURNING *, clock_timestamp() AS now
 """)
@@ -61,12 +60,11 @@ _CLOSE = text("""
     WHERE task_id = :task_id AND state IN ('open', 'claimed')
 """)
 _STATE = text("SELECT state FROM review_tasks WHERE task_id = :task_id")
-_MOVE_TO_EXPERTS = text(f"""
+_MOVE_TO_TIER = text(f"""
     UPDATE review_tasks
-    SET kind = 'adjudicate', queue = left(queue, {200 - len(_EXPERT_QUEUE)}) || '{_EXPERT_QUEUE}',
-        priority = priority + {_EXPERT_PRIORITY}, reason = :reason,
+    SET kind = 'adjudicate', queue = :queue, priority = priority + {_TIER_PRIORITY}, reason = :reason,
         state = 'open', held_by = NULL, lease_expires_at = NULL
-    WHERE task_id = :task_id AND kind = 'review' AND {_IN_STATE[TaskState.OPEN]}
+    WHERE task_id = :task_id AND kind IN ('review', 'adjudicate') AND {_IN_STATE[TaskState.OPEN]}
 """)  # noqa: S608
 _EXCLUDE = text("""
     UPDATE review_tasks
@@ -84,7 +82,8 @@ _QUEUES = text(f"""
            count(*) FILTER (WHERE {_IN_STATE[TaskState.OPEN]}) AS open,
            count(*) FILTER (WHERE {_IN_STATE[TaskState.CLAIMED]}) AS claimed,
            min(created_at) FILTER (WHERE {_IN_STATE[TaskState.OPEN]}) AS oldest_created_at,
-           count(*) FILTER (WHERE state IN ('open', 'claimed') AND due_at < statement_timestamp()) AS overdue
+           count(*) FILTER (WHERE state IN ('open', 'claimed') AND (due_at < statement_timestamp()
+                                OR fence = 0 AND start_by_at < statement_timestamp())) AS overdue
     FROM review_tasks
     WHERE CAST(:projects AS text[]) IS NULL OR project = ANY (CAST(:projects AS text[]))
     GROUP BY project, queue, kind ORDER BY project, queue, kind
@@ -122,6 +121,7 @@ def task_of(row: Any) -> ReviewTask:
         fence=row.fence,
         lease_expires_at=None if over else row.lease_expires_at,
         created_at=row.created_at,
+        start_by_at=row.start_by_at,
         due_at=row.due_at,
         completed_at=row.completed_at,
     )
@@ -150,6 +150,7 @@ class PostgresReview(PostgresVerdicts):
             excluded_actors=[*task.excluded_actors],
             origin_decision_id=task.origin_decision_id,
             reason=task.reason,
+            start_by_at=task.start_by_at,
             due_at=task.due_at,
             **task.facts.model_dump(),
         )
@@ -259,12 +260,12 @@ class PostgresReview(PostgresVerdicts):
         if row is None or row.state != state:
             raise TaskFinishedError(f"task {task_id} is {'unknown' if row is None else row.state}, not {state}")
 
-    async def move_to_experts(self, task_id: UUID, reason: str) -> None:
-        """Turn an open review task into an adjudication at a higher priority, with the reason.
+    async def move_to_tier(self, task_id: UUID, queue: str, reason: str) -> None:
+        """Make an open review or adjudication an adjudication of ``queue``, at a higher priority, with the reason.
 
-        It goes to the queue's expert queue. A task that somebody holds, or that is no review, stays as it is.
+        A task that somebody holds, or that asks for labels, stays as it is.
         """
-        await self._count(_MOVE_TO_EXPERTS, task_id=task_id, reason=reason)
+        await self._count(_MOVE_TO_TIER, task_id=task_id, queue=queue, reason=reason)
 
     async def exclude_actor(self, task_id: UUID, actor_id: str) -> None:
         """Add a person to those who may not take a task, and end their hold on it; again changes nothing."""

@@ -27,8 +27,7 @@ class ReviewerRow(Table, table=True):
     project: str = text_column(primary_key=True, foreign_key="projects.id")
     actor_id: str = text_column(primary_key=True)
     teams: list[str] = texts_column()
-    time_zone: str = text_column()
-    hours: str = document_column()
+    calendar: str | None = document_column(default=None, nullable=True)
     max_claims: int | None = integer_column(default=None, nullable=True)
     max_claims_of_queue: str = document_column()
 
