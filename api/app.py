@@ -11,7 +11,21 @@ from api.middleware import BodyCap, RequestFrame
 from api.openapi import build_openapi
 from api.policies import policies_of
 from api.problems import register_problem_handlers
-from api.routers import access, audit, dead_letters, events, operations, projects, report, review, samples, schemas
+from api.routers import (
+    access,
+    audit,
+    dead_letters,
+    events,
+    operations,
+    people,
+    projects,
+    queues,
+    report,
+    review,
+    samples,
+    schemas,
+    task_operations,
+)
 from api.services import ApiServices
 
 API_VERSION = "1"
@@ -23,6 +37,9 @@ _ROUTERS = (
     report.router,
     audit.router,
     review.router,
+    queues.router,
+    task_operations.router,
+    people.router,
     access.router,
     schemas.router,
     operations.router,

@@ -68,6 +68,14 @@ class QueueKey(NamedTuple):
     kind: Name
 
 
+class ListedQueueKey(NamedTuple):
+    """Key of a list of a project's queues."""
+
+    source: Annotated[int, Field(ge=0, le=1)]
+    position: _Revision
+    name: Name
+
+
 class NameKey(NamedTuple):
     """Key of a list by id."""
 

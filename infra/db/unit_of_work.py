@@ -18,6 +18,7 @@ from infra.db.repositories.projects import PostgresProjects
 from infra.db.repositories.queues import PostgresQueues
 from infra.db.repositories.review import PostgresReview
 from infra.db.repositories.samples import PostgresSamples
+from infra.db.repositories.task_operations import PostgresTaskOperations
 from services.ports.database import (
     AccessRepository,
     IdempotencyRepository,
@@ -29,6 +30,7 @@ from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.queues import PeopleRepository, QueueRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
+from services.ports.task_operations import TaskOperationRepository
 
 _NOW = text("SELECT clock_timestamp()")
 
@@ -43,6 +45,7 @@ class PostgresTransaction:
     review: ReviewRepository
     queues: QueueRepository
     people: PeopleRepository
+    operations: TaskOperationRepository
     ground_truth: GroundTruthRepository
     audit: AuditRepository
     outbox: OutboxRepository
@@ -57,6 +60,7 @@ class PostgresTransaction:
         self.review = PostgresReview(session)
         self.queues = PostgresQueues(session)
         self.people = PostgresPeople(session)
+        self.operations = PostgresTaskOperations(session)
         self.ground_truth = PostgresGroundTruth(session)
         self.idempotency = PostgresIdempotency(session)
         self.outbox = self._outbox = PostgresOutbox(session)

@@ -27,6 +27,8 @@ class Permission(StrEnum):
     AUDIT_VERIFY = "audit.verify"
     TASKS_READ = "tasks.read"
     TASKS_WORK = "tasks.work"  # claim, draft, decide
+    QUEUES_MANAGE = "queues.manage"  # set queues up, move tasks by the thousand
+    PEOPLE_MANAGE = "people.manage"  # skills, teams, hours and caps of reviewers
     KEYS_MANAGE = "keys.manage"
 
 
@@ -38,7 +40,13 @@ _HISTORY = frozenset({Permission.HISTORY_READ, Permission.GROUND_TRUTH_READ})
 # look would not be blind if the first verdict could be read one address further.
 _AT_WORK = _EVERYBODY | {Permission.TASKS_READ, Permission.TASKS_WORK, Permission.GROUND_TRUTH_READ}
 _VIEWER = _EVERYBODY | _HISTORY | {Permission.TASKS_READ, Permission.AUDIT_READ}
-_OPERATIONS = _VIEWER | {Permission.DEAD_LETTERS_READ, Permission.DEAD_LETTERS_REPLAY, Permission.AUDIT_VERIFY}
+_OPERATIONS = _VIEWER | {
+    Permission.DEAD_LETTERS_READ,
+    Permission.DEAD_LETTERS_REPLAY,
+    Permission.AUDIT_VERIFY,
+    Permission.QUEUES_MANAGE,
+    Permission.PEOPLE_MANAGE,
+}
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: _OPERATIONS

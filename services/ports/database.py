@@ -26,6 +26,7 @@ from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.queues import PeopleRepository, QueueRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
+from services.ports.task_operations import TaskOperationRepository
 from services.rules.rule_set import RuleSet
 
 
@@ -171,6 +172,7 @@ class Transaction(Protocol):
     review: ReviewRepository
     queues: QueueRepository
     people: PeopleRepository
+    operations: TaskOperationRepository
     ground_truth: GroundTruthRepository
     audit: AuditRepository
     outbox: OutboxRepository

@@ -61,9 +61,27 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
         (method, f"{base}{part}", f"/v1/projects/{{project}}{part}")
         for method, part in (
             ("GET", ""), ("PUT", ""), ("GET", "/samples"), ("GET", "/report"), ("GET", "/ground-truth"),
-            ("GET", "/audit"), ("POST", "/verify"),
+            ("GET", "/audit"), ("POST", "/verify"), ("GET", "/queues"), ("POST", "/routing-preview"),
+            ("GET", "/task-operations"), ("POST", "/task-operations"), ("POST", "/task-operations/preview"),
+            ("GET", "/reviewers"),
         )
     ]  # fmt: skip
+    of_queue = [
+        (method, f"{base}/queues/spatial{part}", f"/v1/projects/{{project}}/queues/{{queue}}{part}")
+        for method, part in (("GET", ""), ("PUT", ""), ("POST", "/pause"), ("POST", "/resume"), ("DELETE", ""))
+    ]
+    of_operation = [
+        (
+            method,
+            f"{base}/task-operations/{uuid4()}{part}",
+            f"/v1/projects/{{project}}/task-operations/{{operation_id}}{part}",
+        )
+        for method, part in (("GET", ""), ("GET", "/items"), ("POST", "/undo"))
+    ]
+    of_person = [
+        (method, f"{base}/reviewers/rita", "/v1/projects/{project}/reviewers/{actor_id}")
+        for method in ("PUT", "GET", "DELETE")
+    ]
     of_task = [
         (method, f"/v1/tasks/{task}{part}", f"/v1/tasks/{{task_id}}{part}")
         for method, part in (
@@ -71,13 +89,21 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
             ("POST", "/decide"), ("POST", "/escalate"),
         )
     ]  # fmt: skip
-    return [*of_sample, *of_project, *of_task]
+    return [*of_sample, *of_project, *of_queue, *of_operation, *of_person, *of_task]
 
 
 def _body(method: str, template: str, project: str) -> dict[str, object] | None:
     if method == "PUT" and template == "/v1/projects/{project}":
         return {"id": project, "name": "renamed"}
+    if method == "PUT" and template.endswith("/queues/{queue}"):
+        return {"name": "spatial"}
+    if method == "PUT" and template.endswith("/reviewers/{actor_id}"):
+        return {"actor_id": "rita"}
+    change: dict[str, object] = {"filter": {}, "change": {"action": "hold", "reason": "why"}}
     bodies: dict[str, dict[str, object]] = {
+        "/routing-preview": {"queues": []},
+        "/task-operations": change,
+        "/preview": change,
         "/draft": {"fence": 1, "body": {}},
         "/decide": {"fence": 1, "verdict": "approve"},
         "/escalate": {"fence": 1, "note": "why"},

@@ -19,6 +19,7 @@ from infra.db.tables.samples import (
     SampleRow,
     StageChangeRow,
 )
+from infra.db.tables.task_operations import TaskOperationItemRow, TaskOperationRow
 
 METADATA = Table.metadata
 
@@ -49,4 +50,6 @@ __all__ = [
     "SampleRow",
     "StageChangeRow",
     "Table",
+    "TaskOperationItemRow",
+    "TaskOperationRow",
 ]
