@@ -88,6 +88,15 @@ class StageChanged(Contract):
     content_sha256: Sha256 | None = Field(default=None, description="Of the ground truth, when committed.")
 
 
+def stage_event_id(project: str, sample_id: str, sequence: int) -> str:
+    """Return the id of the event that says a sample reached its stage number ``sequence``."""
+    return f"{project}/{sample_id}/{sequence}"
+
+
 def stage_event_type(stage: Stage) -> str:
     """Return the CloudEvents type of the event that says a sample reached ``stage``."""
     return f"concord.sample.{stage.value}.v1"
+
+
+OUTGOING_EVENT_TYPES = tuple(stage_event_type(stage) for stage in Stage)
+"""Every type of event that the product sends."""
