@@ -129,6 +129,7 @@ class OutboxRepository(Protocol):
         *,
         sequence: int | None = None,
         event_type: str | None = None,
+        event_id: str | None = None,
     ) -> None:
         """Keep a message and wake the relay when the transaction commits.
 
@@ -138,6 +139,7 @@ class OutboxRepository(Protocol):
             body: What is said.
             sequence: Of events, the number in the sample's sequence.
             event_type: Of events, the CloudEvents type; every webhook of the project that wants it gets a delivery.
+            event_id: Of events, the CloudEvents id.
         """
         ...
 

@@ -10,7 +10,6 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from infra.db.documents import body_of, body_text, storable
 from infra.db.listen import OUTBOX_CHANNEL
 from infra.db.repositories.base import Repository
-from services.contracts.events import stage_event_id
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.records import OutboxMessage
 
@@ -87,13 +86,13 @@ class PostgresOutbox(Repository):
         *,
         sequence: int | None = None,
         event_type: str | None = None,
+        event_id: str | None = None,
     ) -> None:
         """Keep a message, with a delivery for each webhook that wants it, and wake the relay at the commit."""
         values = {"topic": topic, **ref.model_dump(), "sequence": sequence, "body": body_text(body)}
-        if event_type is None or sequence is None:
+        if event_type is None or event_id is None:
             await self._count(_ADD, **values)
         else:
-            event_id = stage_event_id(ref.project, ref.sample_id, sequence)
             await self._count(_ADD_EVENT, **values, event_type=event_type, event_id=event_id)
         self._added = True
 
