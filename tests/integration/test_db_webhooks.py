@@ -380,7 +380,7 @@ async def test_claim_reads_only_what_waits_among_a_hundred_thousand_told_deliver
         if node.get("Relation Name") == "webhook_deliveries" and node["Node Type"] != "ModifyTable"
     ]
     assert used
-    assert set(used) <= {*(f"ix_webhook_deliveries_{name}" for name in ("due", "order", "leased")), KEY}, plan
+    assert set(used) <= {*(f"ix_webhook_deliveries_{name}" for name in ("due", "order", "leased", "state")), KEY}, plan
     assert told(await claim(database)) == [("s1", 1)]
 
 
