@@ -93,9 +93,8 @@ def dawid_skene(
         raise ValueError("there must be at least one class")
     given = np.stack([codes == value for value in range(categories)], axis=2).astype(np.float64)
     if raters is not None:
-        columns = given
-        given = np.zeros((len(codes), int(raters.max(initial=-1)) + 1, categories))
-        np.add.at(given, (slice(None), raters), columns)
+        own = np.eye(int(raters.max(initial=-1)) + 1)[raters]
+        given = np.einsum("ukv,kr->urv", given, own)
     counts = counts_of(codes, categories)
     voted = counts.sum(axis=1)
     posteriors = np.full((len(codes), categories), 1.0 / categories)
