@@ -19,6 +19,7 @@ from infra.db.repositories.queues import PostgresQueues
 from infra.db.repositories.review import PostgresReview
 from infra.db.repositories.samples import PostgresSamples
 from infra.db.repositories.task_operations import PostgresTaskOperations
+from infra.db.repositories.webhooks import PostgresWebhooks
 from services.ports.database import (
     AccessRepository,
     IdempotencyRepository,
@@ -31,6 +32,7 @@ from services.ports.queues import PeopleRepository, QueueRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
 from services.ports.task_operations import TaskOperationRepository
+from services.ports.webhooks import WebhookRepository
 
 _NOW = text("SELECT clock_timestamp()")
 
@@ -50,6 +52,7 @@ class PostgresTransaction:
     audit: AuditRepository
     outbox: OutboxRepository
     idempotency: IdempotencyRepository
+    webhooks: WebhookRepository
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -63,6 +66,7 @@ class PostgresTransaction:
         self.operations = PostgresTaskOperations(session)
         self.ground_truth = PostgresGroundTruth(session)
         self.idempotency = PostgresIdempotency(session)
+        self.webhooks = PostgresWebhooks(session)
         self.outbox = self._outbox = PostgresOutbox(session)
         self.audit = self._audit = PostgresAudit(session)
 

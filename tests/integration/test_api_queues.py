@@ -178,11 +178,12 @@ async def test_level_and_team_decide_who_takes_from_a_queue(world: ApiWorld) -> 
     task = await a_task(world, "s1")
     await put_queue(world, "spatial", skills=[{"name": "spatial", "level": 3}], teams=["night"])
     assert await claimed_queue(world, "rita") is None, "a skill of the key counts as level 1"
-    for profile, expected in (
+    attempts: tuple[tuple[dict[str, Any], str], ...] = (
         ({"skills": [{"name": "spatial", "level": 3}]}, "is for the teams night"),
         ({"skills": [{"name": "spatial", "level": 2}], "teams": ["night"]}, "at level 3"),
-    ):
-        await world.call("olga", "PUT", f"{BASE}/reviewers/rita", {"actor_id": "rita", **profile})
+    )
+    for settings, expected in attempts:
+        await world.call("olga", "PUT", f"{BASE}/reviewers/rita", {"actor_id": "rita", **settings})
         direct = await world.call("rita", "POST", f"/v1/tasks/{task.task_id}/claim", {})
         assert (direct.status_code, problem_code(direct)) == (403, "forbidden")
         assert expected in direct.json()["detail"]

@@ -20,6 +20,7 @@ from infra.db.tables.samples import (
     StageChangeRow,
 )
 from infra.db.tables.task_operations import TaskOperationItemRow, TaskOperationRow
+from infra.db.tables.webhooks import WebhookAttemptRow, WebhookDeliveryRow, WebhookEndpointRow
 
 METADATA = Table.metadata
 
@@ -52,4 +53,7 @@ __all__ = [
     "Table",
     "TaskOperationItemRow",
     "TaskOperationRow",
+    "WebhookAttemptRow",
+    "WebhookDeliveryRow",
+    "WebhookEndpointRow",
 ]
