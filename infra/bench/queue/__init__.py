@@ -1,0 +1,1 @@
+"""Latency of the review queue, beside a bare statement in the same run."""

@@ -1,0 +1,89 @@
+"""``concord bench queue`` and its tables."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infra.bench.queue.latency import MOST_GROWTH, MOST_OF_BARE, QueueBenchmark, QueueConfig, measure_queue
+from infra.cli.console import EXIT_FOUND, JsonOption, messages, plain, print_facts, print_json, print_table
+from infra.stack.events import ignore_event
+from infra.stack.signals import run_until_signal
+from infra.telemetry.logging import configure_logging
+from services.errors import InvalidInputError
+
+EXIT_STOPPED = 130
+
+
+def bench_queue(
+    tasks: Annotated[
+        list[int] | None, typer.Option(min=1_000, max=10_000_000, help="Numbers of open tasks; may be repeated.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=20, max=100_000, help="Claims and decisions at each number.")] = 300,
+    queues: Annotated[int, typer.Option(min=1, max=1_000, help="Over how many queues the tasks are spread.")] = 20,
+    *,
+    fast_disk: Annotated[
+        bool, typer.Option("--no-durable", help="Let the server skip writing through to the disk.")
+    ] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Latency of claim and decide among 10 thousand and a million open tasks, beside a bare SKIP LOCKED statement.
+
+    Exit code 1 if the median claim takes more than 3 times as long as the bare statement, grows by more than 1.3
+    from the fewest to the most tasks, or reads or sorts tasks that it does not claim.
+    """
+    configure_logging(level="ERROR", form="console")
+    console = messages()
+    sizes = tuple(sorted(set(tasks or (10_000, 1_000_000))))
+    if len(sizes) < 2:
+        raise InvalidInputError("growth needs two numbers of open tasks: give --tasks twice, or not at all")
+    measured: list[QueueBenchmark] = []
+    with tempfile.TemporaryDirectory(prefix="concord-bench-") as folder:
+        config = QueueConfig(
+            data_dir=Path(folder) / "data", sizes=sizes, rounds=rounds, queues=queues, durable=not fast_disk
+        )
+
+        async def work() -> None:
+            measured.append(
+                await measure_queue(config, ignore_event, lambda what: console.print(plain(what), style="dim"))
+            )
+
+        asyncio.run(run_until_signal(work()))
+    if not measured:
+        raise typer.Exit(EXIT_STOPPED)
+    if json_output:
+        print_json(measured[0])
+    else:
+        _print(measured[0])
+    if not measured[0].holds:
+        raise typer.Exit(EXIT_FOUND)
+
+
+def _print(result: QueueBenchmark) -> None:
+    print_table(
+        ("open tasks", "what", "p50 ms", "p99 ms", "p50 / bare", "p99 / bare"),
+        [
+            (one.open_tasks, one.what, one.p50_ms, one.p99_ms, one.of_bare_p50, one.of_bare_p99)
+            for one in result.latencies
+        ],
+    )
+    print_table(("growth of", "p50", "p99"), [(one.what, one.p50, one.p99) for one in result.growth])
+    print_table(
+        ("open tasks", "lanes", "index", "scans all", "most read of a lane", "most sorted"),
+        [
+            (plan.open_tasks, plan.lanes, ", ".join(plan.indexes), plan.scans_all, plan.most_read_of_a_lane,
+             plan.most_sorted)
+            for plan in result.plans
+        ],
+    )  # fmt: skip
+    print_facts(
+        [
+            ("claim, in bare statements", f"{result.claim_of_bare} (limit {MOST_OF_BARE})"),
+            ("growth of a claim", f"{result.claim_growth} (limit {MOST_GROWTH})"),
+            ("holds", "yes" if result.holds else "NO"),
+        ]
+    )
