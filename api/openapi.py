@@ -31,6 +31,7 @@ TAGS = (
     ("samples", "Where a sample is, what was found, what was decided."),
     ("ground truth", "Committed records and why they are believed."),
     ("report", "Nine numbers on a project, each with the list behind it."),
+    ("agreement", "How far people agree, by class, person, team and time."),
     ("review", "Queues, tasks, leases and decisions."),
     ("queues", "What goes into the queues of a project, and what other queues would do."),
     ("task operations", "Many tasks at once: re-route, re-prioritise, hold, release, assign, take back."),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import Any, Generic, Literal, TypeVar
-from urllib.parse import quote
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
-from infra.api_calls import ApiCaller, ApiProblem
+from infra.api_calls import ApiProblem
+from infra.api_pages import Answer, Page, path_part
+from infra.client_queues import QueueCalls
 from services.contracts.access import ApiKeyInfo, Principal, Role
+from services.contracts.agreement import AgreementReport
 from services.contracts.dataset_report import DatasetReport
 from services.contracts.findings import RuleReference
 from services.contracts.lifecycle import Stage
@@ -44,11 +46,7 @@ VERIFY_WITHIN_S = 3_600.0
 __all__ = ["ApiProblem", "ClaimedTask", "ConcordClient", "CreatedKey", "EventResult", "Page", "cloud_event"]
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class EventResult(_Answer):
+class EventResult(Answer):
     """What became of one event of a batch."""
 
     source: str = ""
@@ -60,25 +58,19 @@ class EventResult(_Answer):
     problem: dict[str, Any] | None = None
 
 
-class ClaimedTask(_Answer):
+class ClaimedTask(Answer):
     """A task and the right to work on it."""
 
     task: ReviewTask
     lease: Lease
+    notice: str | None = None
 
 
-class CreatedKey(_Answer):
+class CreatedKey(Answer):
     """A new key; its secret is told this once."""
 
     key: ApiKeyInfo
     secret: str
-
-
-class Page(_Answer, Generic[Item]):
-    """A part of a list, and where the next part begins."""
-
-    items: tuple[Item, ...]
-    next_cursor: str | None = None
 
 
 def cloud_event(kind: str, source: str, event_id: str, data: Any, *, subject: str | None = None) -> dict[str, Any]:
@@ -94,7 +86,7 @@ def cloud_event(kind: str, source: str, event_id: str, data: Any, *, subject: st
     return event | ({"subject": subject} if subject is not None else {})
 
 
-class ConcordClient(ApiCaller):
+class ConcordClient(QueueCalls):
     """The API of one Concord, with one key; an async context manager, see :class:`infra.api_calls.ApiCaller`."""
 
     # Events in
@@ -117,7 +109,7 @@ class ConcordClient(ApiCaller):
 
     async def replay_dead_letter(self, dead_letter_id: UUID | str) -> dict[str, Any]:
         """Handle a dead letter once more; the answer says what became of it."""
-        return await self._object("POST", f"/v1/dead-letters/{_part(dead_letter_id)}/replay", {})
+        return await self._object("POST", f"/v1/dead-letters/{path_part(dead_letter_id)}/replay", {})
 
     # Projects and rule sets
 
@@ -131,11 +123,11 @@ class ConcordClient(ApiCaller):
 
     async def project(self, project: str) -> Project:
         """Return a project."""
-        return Project.model_validate(await self.call("GET", f"/v1/projects/{_part(project)}"))
+        return Project.model_validate(await self.call("GET", f"/v1/projects/{path_part(project)}"))
 
     async def update_project(self, project: Project) -> Project:
         """Replace a project's name, purpose, domain and configuration."""
-        return Project.model_validate(await self.call("PUT", f"/v1/projects/{_part(project.id)}", project))
+        return Project.model_validate(await self.call("PUT", f"/v1/projects/{path_part(project.id)}", project))
 
     async def push_rule_set(self, rules: RuleSet) -> RuleReference:
         """Keep a rule set version."""
@@ -148,7 +140,7 @@ class ConcordClient(ApiCaller):
 
     async def rule_set(self, rule_set_id: str, version: int) -> RuleSet:
         """Return a rule set version."""
-        return RuleSet.model_validate(await self.call("GET", f"/v1/rule-sets/{_part(rule_set_id)}/{version}"))
+        return RuleSet.model_validate(await self.call("GET", f"/v1/rule-sets/{path_part(rule_set_id)}/{version}"))
 
     # Samples
 
@@ -156,7 +148,7 @@ class ConcordClient(ApiCaller):
         self, project: str, *, stage: Stage | None = None, cursor: str | None = None, limit: int | None = None
     ) -> Page[SampleSummary]:
         """Return a page of sample revisions, newest first."""
-        path = f"/v1/projects/{_part(project)}/samples"
+        path = f"/v1/projects/{path_part(project)}/samples"
         return await self._page(SampleSummary, path, stage=stage, cursor=cursor, limit=limit)
 
     async def sample(self, project: str, sample_id: str, *, revision: int | None = None) -> SampleRevision:
@@ -191,21 +183,31 @@ class ConcordClient(ApiCaller):
         self, project: str, *, cursor: str | None = None, limit: int | None = None
     ) -> Page[GroundTruth]:
         """Return a page of committed records."""
-        return await self._page(GroundTruth, f"/v1/projects/{_part(project)}/ground-truth", cursor=cursor, limit=limit)
+        return await self._page(
+            GroundTruth, f"/v1/projects/{path_part(project)}/ground-truth", cursor=cursor, limit=limit
+        )
 
     async def report(self, project: str, *, samples: int | None = None, listed: int | None = None) -> DatasetReport:
         """Return how the project does on the nine ways in which large datasets fail."""
-        path = f"/v1/projects/{_part(project)}/report"
+        path = f"/v1/projects/{path_part(project)}/report"
         answer = await self.call("GET", path, query={"samples": samples, "listed": listed}, timeout_s=VERIFY_WITHIN_S)
         return DatasetReport.model_validate(answer)
 
+    async def agreement(
+        self, project: str, *, samples: int | None = None, listed: int | None = None, window_days: int | None = None
+    ) -> AgreementReport:
+        """Return how far those agree who labelled the same samples of the project."""
+        query = {"samples": samples, "listed": listed, "window_days": window_days}
+        path = f"/v1/projects/{path_part(project)}/agreement"
+        return AgreementReport.model_validate(await self.call("GET", path, query=query, timeout_s=VERIFY_WITHIN_S))
+
     async def audit(self, project: str, *, after: int | None = None, limit: int | None = None) -> Page[AuditEntry]:
         """Return a page of the project's audit chain."""
-        return await self._page(AuditEntry, f"/v1/projects/{_part(project)}/audit", after=after, limit=limit)
+        return await self._page(AuditEntry, f"/v1/projects/{path_part(project)}/audit", after=after, limit=limit)
 
     async def verify(self, project: str, *, anchor: tuple[int, str] | None = None) -> VerificationReport:
         """Verify the project's audit chain and ground truth; ``anchor`` is (sequence, sha256) noted earlier."""
-        path = f"/v1/projects/{_part(project)}/verify"
+        path = f"/v1/projects/{path_part(project)}/verify"
         body = {} if anchor is None else {"anchor": {"sequence": anchor[0], "sha256": anchor[1]}}
         answer = await self.call("POST", path, body, timeout_s=VERIFY_WITHIN_S)
         return VerificationReport.model_validate(answer)
@@ -293,7 +295,7 @@ class ConcordClient(ApiCaller):
 
     async def revoke_key(self, key_id: str) -> None:
         """Revoke a key."""
-        await self.call("DELETE", f"/v1/keys/{_part(key_id)}")
+        await self.call("DELETE", f"/v1/keys/{path_part(key_id)}")
 
     async def whoami(self) -> Principal:
         """Return who the key belongs to and what it allows."""
@@ -301,7 +303,7 @@ class ConcordClient(ApiCaller):
 
     async def schema(self, name: str) -> dict[str, Any]:
         """Return a published JSON Schema."""
-        return await self._object("GET", f"/v1/schemas/{_part(name)}")
+        return await self._object("GET", f"/v1/schemas/{path_part(name)}")
 
     async def ready(self) -> dict[str, Any]:
         """Return what the service says about itself; raises ApiProblem while it is not ready."""
@@ -309,44 +311,13 @@ class ConcordClient(ApiCaller):
 
     # How calls are made
 
-    async def each(self, page: Callable[[str | None], Awaitable[Page[Item]]]) -> AsyncIterator[Item]:
-        """Yield every item of a list: ``client.each(lambda cursor: client.samples("p", cursor=cursor))``."""
-        cursor: str | None = None
-        while True:
-            part = await page(cursor)
-            for item in part.items:
-                yield item
-            cursor = part.next_cursor
-            if cursor is None:
-                return
-
     async def _of_sample(self, project: str, sample_id: str, part: str, **query: int | None) -> Any:
         return await self.call("GET", f"{_sample_path(project, sample_id)}{part}", query=query)
 
-    async def _object(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        answer: dict[str, Any] = await self.call(method, path, body)
-        return answer
-
-    async def _page(self, kind: type[Item], path: str, **query: Any) -> Page[Item]:
-        answer = await self.call("GET", path, query=query)
-        items = TypeAdapter(tuple[kind, ...]).validate_python(answer["items"])  # type: ignore[valid-type]
-        cursor = answer.get("next_cursor")
-        return Page(items=items, next_cursor=None if cursor is None else str(cursor))
-
-    async def _all(self, kind: type[Item], path: str, **query: Any) -> tuple[Item, ...]:
-        async def part(cursor: str | None) -> Page[Item]:
-            return await self._page(kind, path, cursor=cursor, **query)
-
-        return tuple([item async for item in self.each(part)])
-
-
-def _part(value: object) -> str:
-    return quote(str(value), safe="")
-
 
 def _sample_path(project: str, sample_id: str) -> str:
-    return f"/v1/projects/{_part(project)}/samples/{_part(sample_id)}"
+    return f"/v1/projects/{path_part(project)}/samples/{path_part(sample_id)}"
 
 
 def _task_path(task_id: UUID | str) -> str:
-    return f"/v1/tasks/{_part(task_id)}"
+    return f"/v1/tasks/{path_part(task_id)}"

@@ -1,15 +1,14 @@
-"""``concord queue``, ``claim`` and ``decide``: review from the shell."""
+"""``concord claim`` and ``decide``: review from the shell."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from infra.cli.connection import KeyOption, UrlOption, with_client
-from infra.cli.console import JsonOption, age, output, plain, print_facts, print_json, print_table
+from infra.cli.console import JsonOption, messages, output, plain, print_facts, print_json
 from infra.cli.documents import read_document
 from infra.client import ApiProblem, ClaimedTask, ConcordClient
 from services.contracts.annotations import Annotations
@@ -18,31 +17,6 @@ from services.contracts.review import Decision, DecisionInput, Evidence, TaskKin
 from services.review.judges import FINISHED_STATES
 
 EXIT_NOTHING = 1
-
-
-def queue(
-    project: Annotated[str | None, typer.Option(help="Only queues of this project.")] = None,
-    json_output: JsonOption = False,
-    url: UrlOption = None,
-    key: KeyOption = None,
-) -> None:
-    """Show the backlog of every queue: open, claimed and overdue tasks, and the oldest."""
-
-    async def work(client: ConcordClient) -> Any:
-        return await client.queues()
-
-    rows = [row for row in with_client(url, key, work) if project is None or row.project == project]
-    if json_output:
-        print_json({"items": rows})
-        return
-    now = datetime.now(UTC)
-    print_table(
-        ("project", "queue", "kind", "open", "claimed", "overdue", "oldest"),
-        [
-            (row.project, row.queue, row.kind, row.open, row.claimed, row.overdue, age(row.oldest_created_at, now))
-            for row in rows
-        ],
-    )
 
 
 def claim(
@@ -72,8 +46,10 @@ def claim(
         raise typer.Exit(EXIT_NOTHING)
     claimed, evidence = found
     if json_output:
-        print_json({"task": claimed.task, "lease": claimed.lease, "evidence": evidence})
+        print_json({"task": claimed.task, "lease": claimed.lease, "notice": claimed.notice, "evidence": evidence})
         return
+    if claimed.notice is not None:
+        messages().print(plain(claimed.notice), style="yellow")
     _print_evidence(claimed, evidence)
 
 

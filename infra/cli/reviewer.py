@@ -1,0 +1,91 @@
+"""``concord reviewer``: what a project knows of its reviewers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infra.cli.connection import KeyOption, UrlOption, with_client
+from infra.cli.console import JsonOption, output, plain, print_json, print_table
+from infra.cli.documents import read_document
+from infra.client import ConcordClient
+from services.contracts.people import Reviewer, ReviewerProfile
+from services.review.hours import told_hours
+
+app = typer.Typer(
+    help="Skills, teams, working hours and caps of reviewers.", no_args_is_help=True, add_completion=False
+)
+Project = Annotated[str, typer.Argument(help="The project.")]
+Person = Annotated[str, typer.Argument(help="The person's actor id.")]
+
+
+@app.command("list")
+def list_reviewers(
+    project: Project, json_output: JsonOption = False, url: UrlOption = None, key: KeyOption = None
+) -> None:
+    """List the people that a project knows."""
+
+    async def work(client: ConcordClient) -> tuple[Reviewer, ...]:
+        return await client.reviewers(project)
+
+    found = with_client(url, key, work)
+    if json_output:
+        print_json({"items": found})
+        return
+    print_table(
+        ("person", "skills", "teams", "hours", "holds at most"),
+        [
+            (
+                one.profile.actor_id,
+                ", ".join(f"{name} {level}" for name, level in sorted(one.levels.items())),
+                ", ".join(one.profile.teams),
+                told_hours(one.profile),
+                "" if one.profile.max_claims is None else str(one.profile.max_claims),
+            )
+            for one in found
+        ],
+    )
+
+
+@app.command("show")
+def show_reviewer(project: Project, person: Person, url: UrlOption = None, key: KeyOption = None) -> None:
+    """Print a person's profile as JSON; change it and hand it to `concord reviewer put`."""
+
+    async def work(client: ConcordClient) -> Reviewer:
+        return await client.reviewer(project, person)
+
+    print_json(with_client(url, key, work).profile)
+
+
+@app.command("put")
+def put_reviewer(
+    project: Project,
+    file: Annotated[Path, typer.Argument(help="The profile as JSON.")],
+    json_output: JsonOption = False,
+    url: UrlOption = None,
+    key: KeyOption = None,
+) -> None:
+    """Set what a project knows of a person."""
+    profile = read_document(ReviewerProfile, file, what="profile")
+
+    async def work(client: ConcordClient) -> Reviewer:
+        return await client.put_reviewer(project, profile)
+
+    stored = with_client(url, key, work)
+    if json_output:
+        print_json(stored)
+    else:
+        output().print(plain(f"put reviewer {stored.profile.actor_id}"))
+
+
+@app.command("delete")
+def delete_reviewer(project: Project, person: Person, url: UrlOption = None, key: KeyOption = None) -> None:
+    """Forget what a project knows of a person; keys and decisions stay."""
+
+    async def work(client: ConcordClient) -> None:
+        await client.delete_reviewer(project, person)
+
+    with_client(url, key, work)
+    output().print(plain(f"deleted reviewer {person}"))
