@@ -12,7 +12,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from infra.messaging.relay import outgoing
-from services.contracts.events import EventType, StageChanged, stage_event_type
+from services.contracts.events import TASK_OVERDUE, TASK_REMINDED, EventType, StageChanged, stage_event_type
 from services.contracts.lifecycle import Stage
 from services.contracts.manifest import SampleManifest
 from services.contracts.records import OutboxMessage
@@ -62,7 +62,7 @@ def test_the_event_out_is_the_one_that_the_relay_publishes() -> None:
 
 def test_the_asyncapi_document_names_every_event() -> None:
     messages = set(asyncapi_document()["components"]["messages"])
-    assert messages == {*EventType, *(stage_event_type(stage) for stage in Stage)}
+    assert messages == {*EventType, *(stage_event_type(stage) for stage in Stage), TASK_REMINDED, TASK_OVERDUE}
     assert set(DATA_MODELS) == set(EventType)
 
 
