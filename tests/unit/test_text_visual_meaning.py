@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +31,7 @@ NEAR = NearWords(
 )  # fmt: skip
 
 
-def mapped(text: str, labels: list[Annotation], near: NearWords = NEAR, **fields: Any) -> CheckOutcome:
+def mapped(text: str, labels: Sequence[Annotation], near: NearWords = NEAR, **fields: Any) -> CheckOutcome:
     """Run the check with a model of meaning."""
     given = replace(sample(text, labels), text_encoder=near)
     return check_text_visual(given, rules(**{"meaning": PhraseMeaningRules(**fields.pop("meaning", {})), **fields}))
@@ -73,7 +74,7 @@ def test_the_message_quotes_the_phrase_and_says_how_near_it_is() -> None:
 
 
 def test_the_rule_bounds_the_severity_whatever_else_it_says() -> None:
-    grave = {"severities": {"mentioned_not_seen": "critical"}}
+    grave: dict[str, Any] = {"severities": {"mentioned_not_seen": "critical"}}
     assert kinds(mapped("A coach.", boxes(dog=1), **grave)) == {"mentioned_not_seen": "minor"}
     assert kinds(mapped("A coach.", boxes(dog=1), meaning={"max_severity": "major"}, **grave)) == {
         "mentioned_not_seen": "major"
