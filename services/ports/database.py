@@ -23,6 +23,7 @@ from services.contracts.records import (
     StoredEvent,
 )
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
+from services.ports.operations import OperationsRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
 from services.rules.rule_set import RuleSet
@@ -172,6 +173,7 @@ class Transaction(Protocol):
     audit: AuditRepository
     outbox: OutboxRepository
     idempotency: IdempotencyRepository
+    operations: OperationsRepository
 
     async def now(self) -> datetime:
         """Return the database's clock, which all leases and deadlines go by."""
