@@ -17,6 +17,7 @@ from infra.db.repositories.outbox import PostgresOutbox
 from infra.db.repositories.projects import PostgresProjects
 from infra.db.repositories.review import PostgresReview
 from infra.db.repositories.samples import PostgresSamples
+from infra.db.repositories.webhooks import PostgresWebhooks
 from services.ports.database import (
     AccessRepository,
     IdempotencyRepository,
@@ -28,6 +29,7 @@ from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.operations import OperationsRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
+from services.ports.webhooks import WebhookRepository
 
 _NOW = text("SELECT clock_timestamp()")
 
@@ -45,6 +47,7 @@ class PostgresTransaction:
     outbox: OutboxRepository
     idempotency: IdempotencyRepository
     operations: OperationsRepository
+    webhooks: WebhookRepository
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -56,6 +59,7 @@ class PostgresTransaction:
         self.ground_truth = PostgresGroundTruth(session)
         self.idempotency = PostgresIdempotency(session)
         self.operations = PostgresOperations(session)
+        self.webhooks = PostgresWebhooks(session)
         self.outbox = self._outbox = PostgresOutbox(session)
         self.audit = self._audit = PostgresAudit(session)
 

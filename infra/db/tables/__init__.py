@@ -17,6 +17,7 @@ from infra.db.tables.samples import (
     SampleRow,
     StageChangeRow,
 )
+from infra.db.tables.webhooks import WebhookAttemptRow, WebhookDeliveryRow, WebhookEndpointRow
 
 METADATA = Table.metadata
 
@@ -44,4 +45,7 @@ __all__ = [
     "StageChangeRow",
     "Table",
     "TaskActivityRow",
+    "WebhookAttemptRow",
+    "WebhookDeliveryRow",
+    "WebhookEndpointRow",
 ]
