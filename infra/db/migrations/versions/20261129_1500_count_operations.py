@@ -20,9 +20,7 @@ def upgrade() -> None:
         sa.Column("active_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("active_s >= 0", name=op.f("ck_task_activity_active_s")),
-        sa.ForeignKeyConstraint(
-            ["task_id"], ["review_tasks.task_id"], name=op.f("fk_task_activity_task_id_review_tasks")
-        ),
+        sa.ForeignKeyConstraint(["task_id"], ["review_tasks.task_id"], name=op.f("fk_task_activity_review_tasks")),
         sa.PrimaryKeyConstraint("task_id", "actor_id", name=op.f("pk_task_activity")),
     )
     op.create_index("ix_review_tasks_arrived", "review_tasks", ["project", "created_at", "task_id"])
