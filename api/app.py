@@ -13,6 +13,7 @@ from api.policies import policies_of
 from api.problems import register_problem_handlers
 from api.routers import (
     access,
+    agreement,
     audit,
     dead_letters,
     events,
@@ -33,6 +34,7 @@ _ROUTERS = (
     projects.router,
     samples.router,
     report.router,
+    agreement.router,
     audit.router,
     review.router,
     access.router,
