@@ -64,7 +64,7 @@ def labels() -> tuple[Annotation, ...]:
         stream = _STREAM_OF.get(example["type"], "cam")
         for turn in range(2):
             timed = {"start_s": 1.5 + turn, "end_s": 2.25 + turn} if "start_s" in example else {}
-            words = {"words": []} if "words" in example and turn else {}
+            words: dict[str, Any] = {"words": []} if "words" in example and turn else {}
             found.append({**example, "id": f"a{number}-{turn}", "stream": stream, "frame": 4 + turn, **timed, **words})
     for label in found:
         if label["type"] == "cuboid":
