@@ -17,6 +17,7 @@ from api.routers import (
     audit,
     dead_letters,
     events,
+    health,
     operations,
     people,
     projects,
@@ -45,6 +46,7 @@ _ROUTERS = (
     access.router,
     schemas.router,
     operations.router,
+    health.router,
 )
 
 

@@ -72,7 +72,7 @@ class QueueCalls(PagedCaller):
         path = f"{_base(project)}/task-operations/{path_part(operation_id)}/undo"
         return TaskOperation.model_validate(await self.call("POST", path, {}))
 
-    async def operations(
+    async def task_operations(
         self, project: str, *, cursor: str | None = None, limit: int | None = None
     ) -> Page[TaskOperation]:
         """Return a page of a project's operations, oldest first."""

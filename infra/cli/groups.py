@@ -23,6 +23,7 @@ FEATURES: dict[str, tuple[str, str]] = {
     "convert": ("infra.cli.convert", "convert"),
     "ingest": ("infra.cli.ingest", "ingest"),
     "samples": ("infra.cli.samples", "samples"),
+    "top": ("infra.cli.top", "top"),
     "queue": ("infra.cli.queue", "app"),
     "tasks": ("infra.cli.tasks", "app"),
     "reviewer": ("infra.cli.reviewer", "app"),

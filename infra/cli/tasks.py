@@ -205,7 +205,7 @@ def operations(project: Project, json_output: JsonOption = False, url: UrlOption
     """List the operations of a project, oldest first."""
 
     async def work(client: ConcordClient) -> list[TaskOperation]:
-        return [one async for one in client.each(lambda cursor: client.operations(project, cursor=cursor))]
+        return [one async for one in client.each(lambda cursor: client.task_operations(project, cursor=cursor))]
 
     found = with_client(url, key, work)
     if json_output:

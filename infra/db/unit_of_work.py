@@ -12,6 +12,7 @@ from infra.db.repositories.audit import PostgresAudit
 from infra.db.repositories.ground_truth import PostgresGroundTruth
 from infra.db.repositories.idempotency import PostgresIdempotency
 from infra.db.repositories.inbox import PostgresInbox
+from infra.db.repositories.operations import PostgresOperations
 from infra.db.repositories.outbox import PostgresOutbox
 from infra.db.repositories.people import PostgresPeople
 from infra.db.repositories.projects import PostgresProjects
@@ -28,6 +29,7 @@ from services.ports.database import (
     ProjectRepository,
 )
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
+from services.ports.operations import OperationsRepository
 from services.ports.queues import PeopleRepository, QueueRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
@@ -47,11 +49,12 @@ class PostgresTransaction:
     review: ReviewRepository
     queues: QueueRepository
     people: PeopleRepository
-    operations: TaskOperationRepository
+    task_operations: TaskOperationRepository
     ground_truth: GroundTruthRepository
     audit: AuditRepository
     outbox: OutboxRepository
     idempotency: IdempotencyRepository
+    operations: OperationsRepository
     webhooks: WebhookRepository
 
     def __init__(self, session: AsyncSession) -> None:
@@ -63,9 +66,10 @@ class PostgresTransaction:
         self.review = PostgresReview(session)
         self.queues = PostgresQueues(session)
         self.people = PostgresPeople(session)
-        self.operations = PostgresTaskOperations(session)
+        self.task_operations = PostgresTaskOperations(session)
         self.ground_truth = PostgresGroundTruth(session)
         self.idempotency = PostgresIdempotency(session)
+        self.operations = PostgresOperations(session)
         self.webhooks = PostgresWebhooks(session)
         self.outbox = self._outbox = PostgresOutbox(session)
         self.audit = self._audit = PostgresAudit(session)

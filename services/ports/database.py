@@ -23,6 +23,7 @@ from services.contracts.records import (
     StoredEvent,
 )
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
+from services.ports.operations import OperationsRepository
 from services.ports.queues import PeopleRepository, QueueRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
@@ -184,11 +185,12 @@ class Transaction(Protocol):
     review: ReviewRepository
     queues: QueueRepository
     people: PeopleRepository
-    operations: TaskOperationRepository
+    task_operations: TaskOperationRepository
     ground_truth: GroundTruthRepository
     audit: AuditRepository
     outbox: OutboxRepository
     idempotency: IdempotencyRepository
+    operations: OperationsRepository
     webhooks: WebhookRepository
 
     async def now(self) -> datetime:

@@ -27,6 +27,7 @@ from services.errors import (
     TaskOnHoldError,
 )
 from services.ports.database import Transaction
+from services.review.active_time import IDLE_AFTER
 from services.review.fitting import cap_reached, is_full, skills_asked, why_not
 from services.review.hours import at_work, told_hours
 from services.review.judges import (
@@ -36,6 +37,7 @@ from services.review.judges import (
     ensure_unfinished,
     seen_task,
 )
+from services.review.signs import note_sign
 
 _DEFAULT_LEASE_S = ProjectConfig().lease_s
 _REASONS_TOLD = 3
@@ -84,7 +86,7 @@ async def claim_next(tx: Transaction, principal: Principal, wish: ClaimWish) -> 
             raise NoTaskAvailableError(" ".join(["No open task fits you now; try again later.", *offer.told]))
         lane = next(lane for lane in offer.lanes if _is_of(task, lane))
         if not await _is_over_capacity(tx, lane):
-            return await _taken(tx, task, reviewers.get(task.ref.project))
+            return await _taken(tx, principal, task, reviewers.get(task.ref.project))
         # Somebody took the last free place of the queue meanwhile.
         await tx.review.release(task.task_id, task.fence)
         offer = offer.without(lane)
@@ -112,7 +114,7 @@ async def claim(tx: Transaction, principal: Principal, task_id: UUID) -> TakenTa
     claimed = await tx.review.claim(task_id, principal.actor_id, await _lease_of(tx, task))
     if claimed is None:
         raise TaskHeldError(_HELD)
-    return await _taken(tx, claimed, reviewer)
+    return await _taken(tx, principal, claimed, reviewer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,17 +186,34 @@ async def _ensure_given(tx: Transaction, principal: Principal, task: ReviewTask,
         raise TaskOnHoldError(reason) if lane.paused else CapReachedError(reason)
 
 
-async def _taken(tx: Transaction, task: ReviewTask, reviewer: Reviewer | None) -> TakenTask:
+async def _taken(tx: Transaction, principal: Principal, task: ReviewTask, reviewer: Reviewer | None) -> TakenTask:
     notice = None
     if reviewer is not None and reviewer.profile.calendar is not None and not at_work(reviewer.profile, await tx.now()):
         notice = (
             f"You are outside of your working hours, {told_hours(reviewer.profile)}; the task is yours all the same."
         )
+    await tx.operations.begin_activity(task.task_id, principal.actor_id, IDLE_AFTER)
     return TakenTask(**dict(task), notice=notice)
 
 
-async def renew(tx: Transaction, principal: Principal, task_id: UUID, fence: int) -> Lease:
-    """Extend a live lease.
+async def renew(
+    tx: Transaction,
+    principal: Principal,
+    task_id: UUID,
+    fence: int,
+    *,
+    visible: bool = True,
+    idle: timedelta = timedelta(0),
+) -> Lease:
+    """Extend a live lease, and count the sign of life.
+
+    Args:
+        tx: The transaction.
+        principal: The holder.
+        task_id: The task.
+        fence: Of their claim.
+        visible: Whether the task is on their screen.
+        idle: How long ago they last did something.
 
     Raises:
         NotFoundError, TaskFinishedError, StaleFenceError: There is no such lease any more.
@@ -205,6 +224,7 @@ async def renew(tx: Transaction, principal: Principal, task_id: UUID, fence: int
     lease = await tx.review.renew(task_id, fence, await _lease_of(tx, task))
     if lease is None:
         raise StaleFenceError(f"The lease of fence {fence} has run out; claim the task again.")
+    await note_sign(tx, task_id, principal.actor_id, visible=visible, idle=idle)
     return lease
 
 
@@ -234,6 +254,7 @@ async def save_draft(tx: Transaction, principal: Principal, task_id: UUID, fence
     await ensure_may_take(tx, principal, task)
     ensure_unfinished(task)
     await ensure_lease(tx, principal, task, fence)
+    await note_sign(tx, task_id, principal.actor_id)
     return await tx.review.save_draft(task_id, principal.actor_id, body)
 
 

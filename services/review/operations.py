@@ -53,7 +53,7 @@ class TaskOperations:
         ensure_sees(principal, project)
         async with self._database.transaction() as tx:
             place = await _place(tx, project, request.change)
-            outcomes = await tx.operations.change(None, project, request.filter, place, most=MAX_TASKS)
+            outcomes = await tx.task_operations.change(None, project, request.filter, place, most=MAX_TASKS)
         return OperationPreview(outcomes=outcomes)
 
     async def run(self, principal: Principal, project: str, request: OperationRequest) -> TaskOperation:
@@ -67,7 +67,7 @@ class TaskOperations:
         async with self._database.transaction() as tx:
             place = await _place(tx, project, request.change)
             operation_id = uuid4()
-            outcomes = await tx.operations.change(operation_id, project, request.filter, place, most=MAX_TASKS)
+            outcomes = await tx.task_operations.change(operation_id, project, request.filter, place, most=MAX_TASKS)
             operation = TaskOperation(
                 operation_id=operation_id,
                 project=project,
@@ -78,7 +78,7 @@ class TaskOperations:
                 outcomes=outcomes,
                 created_at=await tx.now(),
             )
-            await tx.operations.add(operation)
+            await tx.task_operations.add(operation)
             _note(tx, operation)
         return operation
 
@@ -108,9 +108,9 @@ class TaskOperations:
                 undoes=operation_id,
                 created_at=await tx.now(),
             )
-            outcomes = await tx.operations.take_back(operation.operation_id, operation_id)
+            outcomes = await tx.task_operations.take_back(operation.operation_id, operation_id)
             operation = operation.model_copy(update={"outcomes": outcomes})
-            await tx.operations.add(operation)
+            await tx.task_operations.add(operation)
             _note(tx, operation)
         return operation
 
@@ -136,7 +136,7 @@ class TaskOperations:
         async with self._database.transaction() as tx:
             if await tx.projects.get(project) is None:
                 raise project_not_found(project)
-            return await tx.operations.list(project, after=after, limit=limit)
+            return await tx.task_operations.list(project, after=after, limit=limit)
 
     async def items(
         self,
@@ -156,11 +156,11 @@ class TaskOperations:
         ensure_sees(principal, project)
         async with self._database.transaction() as tx:
             await _known(tx, project, operation_id)
-            return await tx.operations.items(operation_id, outcomes=outcomes, after=after, limit=limit)
+            return await tx.task_operations.items(operation_id, outcomes=outcomes, after=after, limit=limit)
 
 
 async def _known(tx: Transaction, project: str, operation_id: UUID, *, lock: bool = False) -> TaskOperation:
-    operation = await tx.operations.get(project, operation_id, lock=lock)
+    operation = await tx.task_operations.get(project, operation_id, lock=lock)
     if operation is None:
         raise NotFoundError(f"There is no operation {operation_id} in project {project!r}.")
     return operation
@@ -173,7 +173,7 @@ async def _place(tx: Transaction, project: str, change: TaskChange) -> NewPlace:
         case Reroute(queue=None):
             queues = await tx.queues.list(project)
             groups = []
-            for group in await tx.operations.groups(project):
+            for group in await tx.task_operations.groups(project):
                 place = place_of(group.kind, group.risk, group.facts, rules, queues)
                 groups.append(GroupPlace(group.kind, group.risk, group.facts, place.queue, place.skill))
             return NewPlace(groups=tuple(dict.fromkeys(groups)))

@@ -146,7 +146,7 @@ class QueueRegistry:
         async with self._database.transaction() as tx:
             rules = await rules_of(tx, project)
             pairs: Counter[tuple[str, str]] = Counter()
-            for group in await tx.operations.groups(project):
+            for group in await tx.task_operations.groups(project):
                 place = place_of(group.kind, group.risk, group.facts, rules, wanted.queues)
                 pairs[group.queue, place.queue] += group.tasks
             items, following = await _routed(tx, project, rules, wanted, after, limit)
@@ -174,7 +174,7 @@ async def _routed(
     items: list[RoutedTask] = []
     scanned = 0
     while True:
-        found = await tx.operations.unfinished(project, after=after, limit=limit + 1)
+        found = await tx.task_operations.unfinished(project, after=after, limit=limit + 1)
         for task in found[:limit]:
             item = _routed_task(task, rules, wanted)
             after = (task.created_at, task.task_id)

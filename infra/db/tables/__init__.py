@@ -10,7 +10,7 @@ from infra.db.tables.outbox import OutboxRow
 from infra.db.tables.people import ReviewerRow, ReviewerSkillRow
 from infra.db.tables.projects import ProjectRow, RuleSetRow
 from infra.db.tables.queues import ReviewLaneRow, ReviewQueueRow
-from infra.db.tables.review import DecisionRow, DraftRow, FindingRow, ReviewTaskRow
+from infra.db.tables.review import DecisionRow, DraftRow, FindingRow, ReviewTaskRow, TaskActivityRow
 from infra.db.tables.samples import (
     AssetRow,
     CheckRunRow,
@@ -51,6 +51,7 @@ __all__ = [
     "SampleRow",
     "StageChangeRow",
     "Table",
+    "TaskActivityRow",
     "TaskOperationItemRow",
     "TaskOperationRow",
     "WebhookAttemptRow",

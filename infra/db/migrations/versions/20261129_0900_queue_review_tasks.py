@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261129_0900"
-down_revision = "20261129_1005"
+down_revision = "20261129_1500"
 branch_labels = None
 depends_on = None
 
