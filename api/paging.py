@@ -72,7 +72,7 @@ class QueueKey(NamedTuple):
 class ListedQueueKey(NamedTuple):
     """Key of a list of a project's queues."""
 
-    source: Annotated[int, Field(ge=0, le=1)]
+    source: Annotated[int, Field(ge=0, le=2)]
     position: _Revision
     name: Name
 

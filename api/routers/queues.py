@@ -53,14 +53,17 @@ MayManage = Annotated[Principal, Depends(requires(Permission.QUEUES_MANAGE))]
 async def list_project_queues(
     principal: MayRead, services: Services, project: ProjectPath, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
 ) -> Response:
-    """List the queues of a project in the order in which they are asked, then those that its rule set names."""
+    """List the queues of a project in the order in which they are asked, then all others."""
     listed = await QueueRegistry(services.database).list(principal, project)
     ordered = sorted(listed, key=_key)
     return page_reply(*slice_page(ordered, "project-queues", _key, cursor=cursor, kind=ListedQueueKey, limit=limit))
 
 
+_SOURCES = ("project", "rule_set", "tasks")
+
+
 def _key(listed: ListedQueue) -> tuple[int, int, str]:
-    return (0 if listed.source == "project" else 1), listed.queue.position, listed.queue.name
+    return _SOURCES.index(listed.source), listed.queue.position, listed.queue.name
 
 
 @router.get("/queues/{queue}", response_model=ReviewQueue)

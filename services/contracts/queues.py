@@ -86,8 +86,9 @@ class ListedQueue(Contract):
     """A queue with where it comes from."""
 
     queue: ReviewQueue
-    source: Literal["project", "rule_set"] = Field(
-        description="rule_set: follows from the project's rule set; put a queue of this name to change it."
+    source: Literal["project", "rule_set", "tasks"] = Field(
+        description="rule_set: follows from the project's rule set; tasks: tasks were sent there by name, by an "
+        "escalation or by hand. Put a queue of this name to change it."
     )
 
 

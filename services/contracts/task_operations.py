@@ -80,7 +80,7 @@ class Assign(Contract):
     """Ask one person, or anybody again. Tasks that somebody holds stay with them."""
 
     action: Literal["assign"]
-    assignee: Identifier | None = Field(description="The person; null: anybody.")
+    assignee: Identifier | None = Field(default=None, description="The person; anybody, if left out.")
 
 
 TaskChange = Annotated[Reroute | Reprioritise | Hold | Release | Assign, Field(discriminator="action")]

@@ -16,6 +16,10 @@ class QueueRepository(Protocol):
         """Return a project's queues in the order in which they are asked."""
         ...
 
+    async def used(self, project: str) -> tuple[str, ...]:
+        """Return the names of all queues in which tasks are or were, in order."""
+        ...
+
     async def get(self, project: str, name: str, *, lock: bool = False) -> ReviewQueue | None:
         """Return a queue; with ``lock`` no other transaction changes it until this one ends."""
         ...

@@ -140,11 +140,20 @@ def default_queues(rules: RuleSet) -> tuple[ReviewQueue, ...]:
     return tuple(ReviewQueue(name=name) for name in dict.fromkeys(names))
 
 
-def listed_queues(rules: RuleSet, queues: Iterable[ReviewQueue]) -> tuple[ListedQueue, ...]:
-    """Return a project's own queues, then those of its rule set that it says nothing about."""
+def listed_queues(rules: RuleSet, queues: Iterable[ReviewQueue], used: Iterable[str] = ()) -> tuple[ListedQueue, ...]:
+    """Return a project's own queues, then those of its rule set, then those that tasks are in without either.
+
+    Args:
+        rules: The rule set.
+        queues: The project's queues.
+        used: Names of queues in which tasks are or were.
+    """
     own = sorted(queues, key=lambda queue: (queue.position, queue.name))
     known = {queue.name for queue in own}
+    by_rules = [queue for queue in default_queues(rules) if queue.name not in known]
+    known.update(queue.name for queue in by_rules)
     return (
         *(ListedQueue(queue=queue, source="project") for queue in own),
-        *(ListedQueue(queue=queue, source="rule_set") for queue in default_queues(rules) if queue.name not in known),
+        *(ListedQueue(queue=queue, source="rule_set") for queue in by_rules),
+        *(ListedQueue(queue=ReviewQueue(name=name), source="tasks") for name in sorted(set(used) - known)),
     )

@@ -39,14 +39,14 @@ class QueueRegistry:
         self._database = database
 
     async def list(self, principal: Principal, project: str) -> tuple[ListedQueue, ...]:
-        """Return a project's queues in the order in which they are asked, then those of its rule set.
+        """Return a project's queues in the order in which they are asked, then all others that there are.
 
         Raises:
             NotFoundError: There is no such project that the key sees.
         """
         ensure_sees(principal, project)
         async with self._database.transaction() as tx:
-            return listed_queues(await rules_of(tx, project), await tx.queues.list(project))
+            return await _listed(tx, project)
 
     async def get(self, principal: Principal, project: str, name: str) -> ReviewQueue:
         """Return a queue, of the project or of its rule set.
@@ -201,8 +201,13 @@ def _routed_task(task: ReviewTask, rules: RuleSet, wanted: PreviewRequest) -> Ro
     )
 
 
+async def _listed(tx: Transaction, project: str) -> tuple[ListedQueue, ...]:
+    queues, used = await tx.queues.list(project), await tx.queues.used(project)
+    return listed_queues(await rules_of(tx, project), queues, used)
+
+
 async def _known(tx: Transaction, project: str, name: str) -> ReviewQueue:
-    for listed in listed_queues(await rules_of(tx, project), await tx.queues.list(project)):
+    for listed in await _listed(tx, project):
         if listed.queue.name == name:
             return listed.queue
     raise NotFoundError(f"There is no queue {name!r} in project {project!r}.")

@@ -16,6 +16,7 @@ _SKILLS = TypeAdapter(tuple[RequiredSkill, ...])
 _DEFAULT_LEASE_S = 900
 
 _QUEUES = text("SELECT * FROM review_queues WHERE project = :project ORDER BY position, name")
+_USED = text("SELECT DISTINCT queue FROM review_lanes WHERE project = :project ORDER BY queue")
 _QUEUE = "SELECT * FROM review_queues WHERE project = :project AND name = :name"
 _QUEUE_PLAIN = text(_QUEUE)
 _QUEUE_LOCKED = text(f"{_QUEUE} FOR NO KEY UPDATE")
@@ -105,6 +106,10 @@ class PostgresQueues(Repository):
     async def list(self, project: str) -> tuple[ReviewQueue, ...]:
         """Return a project's queues in the order in which they are asked."""
         return tuple(_queue_of(row) for row in await self._run(_QUEUES, project=project))
+
+    async def used(self, project: str) -> tuple[str, ...]:
+        """Return the names of all queues in which tasks are or were, in order."""
+        return tuple(row.queue for row in await self._run(_USED, project=project))
 
     async def get(self, project: str, name: str, *, lock: bool = False) -> ReviewQueue | None:
         """Return a queue; with ``lock`` no other transaction changes it until this one ends."""

@@ -185,7 +185,7 @@ _MOVES = "(task.queue, task.skill) IS DISTINCT FROM (<after>)"
 _ASSIGNABLE = [
     "WHEN CAST(:assignee AS text) = ANY (task.excluded_actors) THEN 'excluded'",
     """WHEN NOT task.kind = ANY (CAST(:assignee_kinds AS text[]))
-       OR NOT coalesce(task.skill = ANY (CAST(:assignee_skills AS text[])), true) THEN 'unfit'""",
+       OR (task.skill IS NOT NULL AND NOT task.skill = ANY (CAST(:assignee_skills AS text[]))) THEN 'unfit'""",
     "WHEN task.due_at <= CAST(:assignee_from AS timestamptz) THEN 'away'",
 ]
 
