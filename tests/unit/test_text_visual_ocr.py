@@ -17,6 +17,7 @@ from infra.checks import region_reader
 from infra.checks.child import check_sample
 from infra.checks.process import ReaderConfig
 from infra.checks.region_reader import RegionTexts
+from infra.pre_label.text_in_images import TextReader
 from services.alignment.region_ocr import another_text, regions_to_read
 from services.alignment.sample import CheckOutcome, CheckSample, ReadText
 from services.alignment.text_visual import check_text_visual
@@ -131,7 +132,7 @@ def looked(content: bytes, labels: Sequence[Annotation], asked: RuleSet) -> Chec
 
 def test_a_missing_package_is_told_with_the_extra_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rapidocr", None)
-    monkeypatch.setattr(region_reader, "_reader", region_reader.TextReader)
+    monkeypatch.setattr(region_reader, "_reader", TextReader)
     (reason,) = looked(b"", [region("a", "TOTAL")], rules()).not_applicable
     assert "the extra 'ocr'" in reason.reason
 
