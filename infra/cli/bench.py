@@ -17,7 +17,7 @@ from infra.bench.detection.score import score
 from infra.bench.kill import KillReport, kill_campaign
 from infra.bench.pipeline import PipelineBenchmark, PipelineConfig, measure_pipeline
 from infra.cli.bench_checks import print_checks, print_memory
-from infra.cli.bench_queue import bench_queue
+from infra.cli.bench_queue import bench_crowd, bench_queue
 from infra.cli.bench_votes import bench_votes
 from infra.cli.console import EXIT_FOUND, JsonOption, messages, plain, print_facts, print_json, print_table
 from infra.stack.events import EventKind, ProcessEvent
@@ -239,6 +239,7 @@ def bench_kill(
 
 
 app.command("queue")(bench_queue)
+app.command("crowd")(bench_crowd)
 app.command("votes")(bench_votes)
 
 

@@ -1,22 +1,29 @@
-"""``concord bench queue`` and its tables."""
+"""``concord bench queue`` and ``concord bench crowd``, and their tables."""
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from infra.bench.queue.crowd import CrowdReport, run_crowd
+from infra.bench.queue.fill import fill
 from infra.bench.queue.latency import MOST_GROWTH, MOST_OF_BARE, QueueBenchmark, QueueConfig, measure_queue
+from infra.bench.queue.server import bench_postgres, migrated_database
 from infra.cli.console import EXIT_FOUND, JsonOption, messages, plain, print_facts, print_json, print_table
+from infra.db.connect import create_engine
+from infra.db.engine import open_database
 from infra.stack.events import ignore_event
 from infra.stack.signals import run_until_signal
 from infra.telemetry.logging import configure_logging
 from services.errors import InvalidInputError
 
 EXIT_STOPPED = 130
+ANSWERS = 2
 
 
 def bench_queue(
@@ -60,6 +67,60 @@ def bench_queue(
     else:
         _print(measured[0])
     if not measured[0].holds:
+        raise typer.Exit(EXIT_FOUND)
+
+
+def bench_crowd(
+    people: Annotated[int, typer.Option(min=2, max=500, help="So many claim at once.")] = 64,
+    tasks: Annotated[int, typer.Option(min=8, max=1_000_000, help="Open tasks; a multiple of 4.")] = 5_000,
+    lease_s: Annotated[int, typer.Option(min=1, max=3_600, help="Length of a lease, seconds.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed lays other tasks aside.")] = 1,
+    *,
+    fast_disk: Annotated[
+        bool, typer.Option("--no-durable", help="Let the server skip writing through to the disk.")
+    ] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Many people at one queue with short leases: nothing held twice, answered twice, self-reviewed or starved.
+
+    Exit code 1 if a promise is broken.
+    """
+    configure_logging(level="ERROR", form="console")
+    console = messages()
+    reports: list[CrowdReport] = []
+
+    def tell(what: str) -> None:
+        console.print(plain(what), style="dim")
+
+    async def work(folder: Path) -> None:
+        async with AsyncExitStack() as stack:
+            server = await stack.enter_async_context(
+                bench_postgres(folder / "data", durable=not fast_disk, on_event=ignore_event)
+            )
+            url = await migrated_database(server, "bench_crowd")
+            whole = tasks - tasks % 4
+            tell(f"making {whole:,} open tasks")
+            await fill(url, tasks=whole, people=people, answers=ANSWERS, some_held=False, lease_s=lease_s)
+            database = await stack.enter_async_context(open_database(url, pool_size=20))
+            engine = create_engine(url, statement_timeout_s=60, pool_size=1)
+            stack.push_async_callback(engine.dispose)
+            reports.append(
+                await run_crowd(
+                    database, engine, people=people, tasks=whole, answers=ANSWERS, lease_s=lease_s, seed=seed,
+                    progress=tell,
+                )
+            )  # fmt: skip
+
+    with tempfile.TemporaryDirectory(prefix="concord-bench-") as folder:
+        asyncio.run(run_until_signal(work(Path(folder))))
+    if not reports:
+        raise typer.Exit(EXIT_STOPPED)
+    if json_output:
+        print_json(reports[0])
+    else:
+        print_facts([(name.replace("_", " "), value) for name, value in reports[0].model_dump().items()])
+        print_facts([("holds", "yes" if reports[0].holds else "NO")])
+    if not reports[0].holds:
         raise typer.Exit(EXIT_FOUND)
 
 

@@ -13,7 +13,7 @@ from services.contracts.label_base import Author
 from services.contracts.labels_visual import Box
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.manifest import SampleManifest
-from services.contracts.records import Project
+from services.contracts.records import Project, ProjectConfig
 from services.contracts.review import FindingState, StoredFinding
 from services.lifecycle.journal import move, record_stage
 from services.ports.database import Transaction
@@ -46,9 +46,10 @@ _COPIES = (
     """
     INSERT INTO findings
     SELECT (jsonb_populate_record(template, jsonb_build_object(
-        'sample_id', 's' || 1 + n / {tasks_a_sample}, 'finding_id', 'f-' || n % {tasks_a_sample},
-        'finding', replace(template.finding::text, 'f-template', 'f-' || n % {tasks_a_sample})::jsonb))).*
+        'sample_id', 's' || 1 + n / {tasks_a_sample}, 'finding_id', 'f-' || n % {tasks_a_sample} / {answers},
+        'finding', replace(template.finding::text, 'f-template', 'f-' || n % {tasks_a_sample} / {answers})::jsonb))).*
     FROM findings AS template, generate_series(0, {tasks} - 1) AS n
+    WHERE n % {tasks_a_sample} % {answers} = 0
     """,
     """
     INSERT INTO review_lanes (project, queue, kind, skill, ageing_per_hour)
@@ -60,10 +61,9 @@ _COPIES = (
     INSERT INTO review_tasks (task_id, project, sample_id, revision, kind, queue, skill, risk, priority, state,
                               finding_ids, excluded_actors, fence, created_at, held_by, lease_expires_at, lane_id, rank)
     SELECT gen_random_uuid(), lane.project, 's' || 1 + n / {tasks_a_sample}, 1, lane.kind, lane.queue,
-           nullif(lane.skill, ''), 'low', n * 7 % 300, CASE WHEN n % 100 = 7 THEN 'claimed' ELSE 'open' END,
-           ARRAY['f-' || n % {tasks_a_sample}], ARRAY['author'], 1, made.at,
-           CASE WHEN n % 100 = 7 THEN 'holder-' || n % 997 END,
-           CASE WHEN n % 100 = 7 THEN now() + interval '1 day' END,
+           nullif(lane.skill, ''), 'low', n * 7 % 300, CASE WHEN {held} THEN 'claimed' ELSE 'open' END,
+           ARRAY['f-' || n % {tasks_a_sample} / {answers}], ARRAY['author', 'person-' || n % {people}], 1, made.at,
+           CASE WHEN {held} THEN 'holder-' || n % 997 END, CASE WHEN {held} THEN now() + interval '1 day' END,
            lane.lane_id, concord_rank(lane.ageing_per_hour, made.at, (n * 7 % 300)::integer)
     FROM generate_series(0, {tasks} - 1) AS n
     JOIN review_lanes AS lane ON lane.queue = 'q' || n * 31 % {queues}
@@ -83,22 +83,38 @@ _BARE = (
 )
 
 
-async def fill(url: str, *, tasks: int, queues: int = 20) -> None:
+async def fill(
+    url: str,
+    *,
+    tasks: int,
+    queues: int = 20,
+    people: int = 1_000,
+    answers: int = 1,
+    some_held: bool = True,
+    lease_s: int = 900,
+) -> None:
     """Put open tasks into a migrated, empty database, and as many rows into a bare table beside them.
 
     Args:
         url: The database.
         tasks: How many; four to a sample, each with a finding of its own.
         queues: Over how many queues they are spread; every fourth asks for a skill, two of three age.
+        people: ``person-0`` and so on; each is excluded from every so many-th task.
+        answers: How many tasks, 1, 2 or 4, ask about the same finding, for as many different people.
+        some_held: Whether one in a hundred is in somebody's hands.
+        lease_s: Length of a lease in the project, seconds.
     """
     async with open_database(url, pool_size=1) as database, database.transaction() as tx:
-        await _put_template(tx)
+        await _put_template(tx, lease_s)
     values = {
         "tasks": tasks,
         "samples": -(-tasks // TASKS_A_SAMPLE),
         "tasks_a_sample": TASKS_A_SAMPLE,
         "queues": queues,
         "project": PROJECT,
+        "people": people,
+        "answers": answers,
+        "held": "n % 100 = 7" if some_held else "false",
     }
     connection = await asyncpg.connect(url, server_settings={"session_replication_role": "replica", "jit": "off"})
     try:
@@ -111,10 +127,10 @@ async def fill(url: str, *, tasks: int, queues: int = 20) -> None:
         await connection.close()
 
 
-async def _put_template(tx: Transaction) -> None:
+async def _put_template(tx: Transaction, lease_s: int) -> None:
     """Store one sample under review with its labels and a finding, the way the product does; no task is open."""
     await tx.projects.add_rule_set(DEFAULT_RULE_SET)
-    await tx.projects.add(Project(id=PROJECT, name="Benchmark", purpose="Measure the queue."))
+    await tx.projects.add(Project(id=PROJECT, name="Benchmark", config=ProjectConfig(lease_s=lease_s)))
     manifest = SampleManifest.model_validate(
         {
             "format": "concord.sample/1",
