@@ -31,6 +31,7 @@ TAGS = (
     ("samples", "Where a sample is, what was found, what was decided."),
     ("ground truth", "Committed records and why they are believed."),
     ("report", "Nine numbers on a project, each with the list behind it."),
+    ("agreement", "How far people agree, by class, person, team and time."),
     ("review", "Queues, tasks, leases and decisions."),
     ("audit", "The append-only trail and its proof."),
     ("access", "Keys and roles."),

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from infra.api_calls import ApiCaller, ApiProblem
 from services.contracts.access import ApiKeyInfo, Principal, Role
+from services.contracts.agreement import AgreementReport
 from services.contracts.dataset_report import DatasetReport
 from services.contracts.findings import RuleReference
 from services.contracts.lifecycle import Stage
@@ -198,6 +199,14 @@ class ConcordClient(ApiCaller):
         path = f"/v1/projects/{_part(project)}/report"
         answer = await self.call("GET", path, query={"samples": samples, "listed": listed}, timeout_s=VERIFY_WITHIN_S)
         return DatasetReport.model_validate(answer)
+
+    async def agreement(
+        self, project: str, *, samples: int | None = None, listed: int | None = None, window_days: int | None = None
+    ) -> AgreementReport:
+        """Return how far those agree who labelled the same samples of the project."""
+        query = {"samples": samples, "listed": listed, "window_days": window_days}
+        path = f"/v1/projects/{_part(project)}/agreement"
+        return AgreementReport.model_validate(await self.call("GET", path, query=query, timeout_s=VERIFY_WITHIN_S))
 
     async def audit(self, project: str, *, after: int | None = None, limit: int | None = None) -> Page[AuditEntry]:
         """Return a page of the project's audit chain."""

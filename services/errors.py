@@ -221,6 +221,21 @@ class DecisionInvalidError(ConcordError):
     title = "The decision does not fit the task"
 
 
+class CorrectionUnfitError(ConcordError):
+    """The correction of an incident has nothing to change in a sample."""
+
+    code = "correction-unfit"
+    title = "The correction does not fit this sample"
+
+
+class IncidentConflictError(ConcordError):
+    """The incident's state does not allow this."""
+
+    code = "incident-conflict"
+    title = "The incident is not in a state that allows this"
+    category = Category.CONFLICT
+
+
 class StageConflictError(ConcordError):
     """The sample's stage does not allow this."""
 

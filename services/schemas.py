@@ -8,13 +8,18 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from services.contracts.agreement import AgreementReport
+from services.contracts.consensus import Consensus
 from services.contracts.dataset_report import DatasetReport
 from services.contracts.events import (
     INCOMING_SUBJECT_PREFIX,
     OUTGOING_SUBJECT_PREFIX,
+    TASK_OVERDUE,
+    TASK_REMINDED,
     LabelsSubmitted,
     SampleWithdrawn,
     StageChanged,
+    TaskDeadline,
     stage_event_type,
 )
 from services.contracts.findings import CheckReport, Finding, LabelPatch
@@ -43,9 +48,12 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "ground-truth": GroundTruth,
     "verification": VerificationReport,
     "dataset-report": DatasetReport,
+    "agreement": AgreementReport,
+    "consensus": Consensus,
     "sample-withdrawn": SampleWithdrawn,
     "labels-submitted": LabelsSubmitted,
     "stage-changed": StageChanged,
+    "task-deadline": TaskDeadline,
 }
 SCHEMAS = frozenset({*_MODELS, ASYNCAPI})
 """Names of all published documents."""
@@ -67,7 +75,11 @@ def published_schema(name: str) -> dict[str, Any]:
 
 def asyncapi_document() -> dict[str, Any]:
     """Return the AsyncAPI 3.0 document of all events, in and out."""
-    outgoing: dict[str, type[BaseModel]] = {stage_event_type(stage): StageChanged for stage in Stage}
+    outgoing: dict[str, type[BaseModel]] = {
+        **{stage_event_type(stage): StageChanged for stage in Stage},
+        TASK_REMINDED: TaskDeadline,
+        TASK_OVERDUE: TaskDeadline,
+    }
     incoming: dict[str, type[BaseModel]] = {kind.value: model for kind, model in DATA_MODELS.items()}
     models = {*incoming.values(), *outgoing.values()}
     _, definitions = models_json_schema(
@@ -82,8 +94,8 @@ def asyncapi_document() -> dict[str, Any]:
             "version": "1",
             "description": (
                 "CloudEvents 1.0 in structured or binary mode over NATS JetStream. Events in are accepted over HTTP "
-                "(POST /v1/events) alike. The pair (source, id) is the dedupe key for ever. Events out carry a "
-                "sequence without gaps per sample and may be told more than once."
+                "(POST /v1/events) alike. The pair (source, id) is the dedupe key for ever. Stage changes carry "
+                "a sequence without gaps per sample. Events out may be told more than once."
             ),
         },
         "defaultContentType": "application/cloudevents+json",
@@ -96,7 +108,7 @@ def asyncapi_document() -> dict[str, Any]:
             },
             "events": {
                 "address": f"{OUTGOING_SUBJECT_PREFIX}.{{project}}.{{type}}",
-                "description": "One event per stage change, in order per sample.",
+                "description": "Stage changes and deadlines of tasks, in order per sample.",
                 "parameters": {
                     "project": {"description": "The project's id."},
                     "type": {"description": "The event's type, dots included."},

@@ -19,6 +19,7 @@ FEATURES: dict[str, tuple[str, str]] = {
     "demo": ("infra.cli.demo", "demo"),
     "check": ("infra.cli.check", "check"),
     "report": ("infra.cli.report", "report"),
+    "agreement": ("infra.cli.agreement", "agreement"),
     "convert": ("infra.cli.convert", "convert"),
     "ingest": ("infra.cli.ingest", "ingest"),
     "samples": ("infra.cli.samples", "samples"),

@@ -14,6 +14,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from infra.pre_label.local_model import LocalPreLabeler, ModelThread, require
+from infra.storage.resample import resampled
 from services.contracts.annotations import Annotation
 from services.contracts.label_base import Author
 from services.contracts.labels_language import SoundEvent
@@ -74,13 +75,7 @@ def _samples(content: bytes, stream: str) -> NDArray[np.float32]:
     except (soundfile.LibsndfileError, ValueError, TypeError) as error:
         raise PreLabelError(f"The recording {stream} can not be decoded: {str(error)[:200]}") from None
     samples = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
-    if rate == _RATE_HZ:
-        return samples.astype(np.float32)
-    divisor = int(np.gcd(rate, _RATE_HZ))
-    from scipy.signal import resample_poly  # noqa: PLC0415 - a second to import, for the few workers that need it
-
-    resampled: NDArray[np.float32] = resample_poly(samples, _RATE_HZ // divisor, rate // divisor)
-    return resampled.astype(np.float32)
+    return resampled(samples, rate, _RATE_HZ)
 
 
 def _windows(samples: NDArray[np.float32], window: int) -> Iterator[NDArray[np.float32]]:

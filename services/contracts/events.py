@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import Field
 
@@ -88,6 +89,49 @@ class StageChanged(Contract):
     content_sha256: Sha256 | None = Field(default=None, description="Of the ground truth, when committed.")
 
 
+class TaskDeadline(Contract):
+    """Data of an outgoing event: a task that is still open is due soon, or too late."""
+
+    project: ProjectId
+    sample_id: Identifier
+    revision: Annotated[int, Field(ge=1)]
+    task_id: UUID
+    kind: Literal["annotate", "review", "adjudicate", "rework"]
+    queue: Identifier
+    moment: Literal["reminder", "start", "finish"] = Field(
+        description="Due soon; not claimed in time; not decided in time."
+    )
+    number: Annotated[int, Field(ge=1)] = Field(description="Which finish deadline, from 1.")
+    deadline_at: UtcDatetime
+    at: UtcDatetime
+    person: Identifier | None = Field(default=None, description="Who holds it, or is the only one asked.")
+    moved_to: Identifier | None = Field(default=None, description="The queue of the next tier.")
+    moment_key: Name = Field(description="The same however often this is told.")
+
+
+TASK_REMINDED = "concord.task.reminded.v1"
+TASK_OVERDUE = "concord.task.overdue.v1"
+
+
+def task_event_id(told: TaskDeadline) -> str:
+    """Return the id of the event that tells of a deadline."""
+    return f"{told.project}/{told.sample_id}/{told.moment_key}"
+
+
+def task_event_type(told: TaskDeadline) -> str:
+    """Return the CloudEvents type of the event that tells of a deadline."""
+    return TASK_REMINDED if told.moment == "reminder" else TASK_OVERDUE
+
+
 def stage_event_type(stage: Stage) -> str:
     """Return the CloudEvents type of the event that says a sample reached ``stage``."""
     return f"concord.sample.{stage.value}.v1"
+
+
+def stage_event_id(change: StageChanged) -> str:
+    """Return the id of the event that says a sample reached a stage."""
+    return f"{change.project}/{change.sample_id}/{change.sequence}"
+
+
+OUTGOING_EVENT_TYPES = (*(stage_event_type(stage) for stage in Stage), TASK_REMINDED, TASK_OVERDUE)
+"""Every type of event that the product sends."""

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from services.contracts.annotations import Annotations
 from services.contracts.base import Contract, Identifier, Name, ProjectId, Sha256, Text, UtcDatetime
+from services.contracts.deadlines import DeadlinePolicy
 from services.contracts.events import IncomingEvent
 from services.contracts.findings import CheckReport, RuleReference
 from services.contracts.label_base import Author
@@ -28,6 +29,9 @@ class ProjectConfig(Contract):
     pre_label: PreLabelSources = ()
     annotate_within_s: Annotated[int, Field(ge=1, le=31_536_000)] = 7 * 86_400
     review_within_s: Annotated[int, Field(ge=1, le=31_536_000)] = 2 * 86_400
+    deadlines: DeadlinePolicy | None = Field(
+        default=None, description="Limits by kind, queue and risk, in working time, with reminders."
+    )
     lease_s: Annotated[int, Field(ge=1, le=86_400)] = Field(default=900, description="Lease of a claim.")
     max_review_rounds: Annotated[int, Field(ge=1, le=20)] = Field(
         default=3, description="After so many reviews of one finding an expert decides."

@@ -81,6 +81,7 @@ class ReviewTask(Contract):
     fence: Annotated[int, Field(ge=0)] = Field(default=0, description="Rises with every claim.")
     lease_expires_at: UtcDatetime | None = None
     created_at: UtcDatetime
+    start_by_at: UtcDatetime | None = Field(default=None, description="When somebody should have claimed it.")
     due_at: UtcDatetime | None = None
     completed_at: UtcDatetime | None = None
 
@@ -99,6 +100,7 @@ class NewTask(Contract):
     excluded_actors: tuple[Identifier, ...] = ()
     origin_decision_id: UUID | None = None
     reason: Text | None = None
+    start_by_at: UtcDatetime | None = None
     due_at: UtcDatetime | None = None
 
 

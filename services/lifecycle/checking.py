@@ -24,7 +24,7 @@ from services.lifecycle.steps import (
     read_project_rules,
     read_revision,
 )
-from services.lifecycle.windows import window_of
+from services.lifecycle.windows import limits_of_task
 from services.ports.checks import CheckRunner
 from services.ports.database import Database, Transaction
 from services.review.routing import route
@@ -184,9 +184,9 @@ async def _ask(
             decisions,
             folded=checked.report.folded,
             max_review_rounds=project.config.max_review_rounds,
-            due_at=await tx.now() + window_of(TaskKind.REVIEW, project.config),
         )
+        now = await tx.now()
         for task in tasks:
-            await open_task(tx, task)
+            await open_task(tx, limits_of_task(task, project.config).open(task, now))
             kinds.add(task.kind)
     return frozenset(kinds)

@@ -1,4 +1,4 @@
-"""Deadlines of open tasks: when the next one is, and what happens when one has passed."""
+"""Deadlines of open tasks: what happens when one comes near, and when one has passed."""
 
 from __future__ import annotations
 
@@ -6,27 +6,33 @@ from datetime import datetime, timedelta
 
 from services.contracts.access import SYSTEM_ACTOR
 from services.contracts.canonical import content_sha256
+from services.contracts.deadlines import DeadlinePolicy
+from services.contracts.events import TaskDeadline, task_event_id, task_event_type
 from services.contracts.lifecycle import FINAL_STAGES, RevisionRef, StepResult
 from services.contracts.records import ProjectConfig
 from services.contracts.review import ReviewTask, TaskKind
 from services.lifecycle.journal import subject_of
 from services.lifecycle.settle import settle
 from services.lifecycle.steps import is_live, lock_revision, read_project_rules
-from services.lifecycle.windows import deadline_key, is_held, missed_deadline, window_of
+from services.lifecycle.windows import Moment, MomentKind, is_held, limits_of_task, missed
 from services.ports.database import Database, Transaction
+from services.review.routing import queue_of_next_tier
 
 OVERDUE_PRIORITY = 50
 
+_TOO_LATE = {MomentKind.START: "started", MomentKind.FINISH: "decided"}
+
 
 async def escalate_overdue(database: Database, ref: RevisionRef, deadline_round: int) -> StepResult:
-    """Move a sample's overdue work on, and return what the workflow does next.
+    """Remind of what is due soon, move overdue work on, and return what the workflow does next.
 
-    A review that nobody holds goes to the experts; other overdue tasks rise in priority. A task that somebody holds
-    under a live lease is left to them.
+    What nobody holds when it should have been started or finished goes to the next tier: a review to the experts, what
+    is with the experts to the tiers above them where the project has any. Other overdue tasks rise in priority. A task
+    that somebody holds under a live lease is left to them; reminders are sent all the same.
 
-    Idempotent: each deadline of a task has a number that follows from its due time and the database's clock, and
-    each number is acted on once, in the transaction that keeps a note of it. A second call for the same deadline,
-    a clock of the workflow that runs ahead, or a workflow that was started again therefore changes nothing.
+    Idempotent: each moment of a task has a name that follows from its deadlines and the database's clock, and is
+    acted on once, in the transaction that keeps a note of it. A second call for the same moment, a clock of the
+    workflow that runs ahead, or a workflow that was started again therefore changes nothing.
 
     Args:
         database: The store of record.
@@ -44,31 +50,86 @@ async def escalate_overdue(database: Database, ref: RevisionRef, deadline_round:
             for seen in await tx.review.tasks_of(ref):
                 # Locked, so that nobody claims it between this look and what follows from it.
                 task = await tx.review.task(seen.task_id, lock=True) if is_live(seen) else None
-                if task is not None and not is_held(task, now):
-                    await _escalate(tx, task, config, now, deadline_round)
+                if task is not None:
+                    await _look_at(tx, task, config, now, deadline_round)
         return await settle(tx, revision)
 
 
-async def _escalate(
+async def _look_at(
     tx: Transaction, task: ReviewTask, config: ProjectConfig, now: datetime, deadline_round: int
 ) -> None:
-    number = await missed_deadline(tx, task, window_of(task.kind, config), now)
-    if number is None or task.due_at is None:
-        return
-    to_experts = task.kind is TaskKind.REVIEW
-    if to_experts:
-        reason = f"Nobody decided this review before {task.due_at:%Y-%m-%d %H:%M} UTC, so it went to the experts."
-        await tx.review.move_to_experts(task.task_id, reason)
-    else:
+    moved = False
+    for moment in await missed(tx, task, limits_of_task(task, config), now):
+        if moment.kind is MomentKind.REMINDER:
+            await _tell(tx, task, moment, now, deadline_round)
+        elif not is_held(task, now):
+            # Too late in both ways is one step up, not two.
+            queue = None if moved else await _escalate(tx, task, moment, config)
+            moved = True
+            await _tell(tx, task, moment, now, deadline_round, queue)
+
+
+async def _escalate(tx: Transaction, task: ReviewTask, moment: Moment, config: ProjectConfig) -> str | None:
+    """Move a task to the next tier and return its new queue, or raise its priority where there is none."""
+    tiers = (config.deadlines or DeadlinePolicy()).tiers_above_experts
+    queue = queue_of_next_tier(task, tiers)
+    if queue is None:
         await tx.review.raise_priority(task.task_id, OVERDUE_PRIORITY)
+        return None
+    to = "the experts" if task.kind is TaskKind.REVIEW else f"queue {queue}"
+    done = _TOO_LATE[moment.kind]
+    reason = f"Nobody {done} this {_NOUN[task.kind]} before {moment.at:%Y-%m-%d %H:%M} UTC, so it went to {to}."
+    await tx.review.move_to_tier(task.task_id, queue, reason)
+    return queue
+
+
+_NOUN = {
+    TaskKind.ANNOTATE: "annotation",
+    TaskKind.REVIEW: "review",
+    TaskKind.ADJUDICATE: "adjudication",
+    TaskKind.REWORK: "rework",
+}
+
+
+async def _tell(
+    tx: Transaction,
+    task: ReviewTask,
+    moment: Moment,
+    now: datetime,
+    deadline_round: int,
+    moved_to: str | None = None,
+) -> None:
+    """Tell the audit trail and the outside about a moment, and note that it was acted on."""
     body = {
         "task_id": str(task.task_id),
-        "deadline": number,
+        "moment": moment.kind.value,
+        "deadline": moment.number,
         "deadline_round": deadline_round,
-        "to_experts": to_experts,
-        "overdue_s": round((now - task.due_at) / timedelta(seconds=1), 3),
+        "moved_to": moved_to,
+        "late_s": round((now - moment.at) / timedelta(seconds=1), 3),
     }
-    tx.audit.append(
-        task.ref.project, actor=SYSTEM_ACTOR, action="task.overdue", subject=subject_of(task.ref), body=body
+    action = "task.reminded" if moment.kind is MomentKind.REMINDER else "task.overdue"
+    tx.audit.append(task.ref.project, actor=SYSTEM_ACTOR, action=action, subject=subject_of(task.ref), body=body)
+    event = TaskDeadline(
+        project=task.ref.project,
+        sample_id=task.ref.sample_id,
+        revision=task.ref.revision,
+        task_id=task.task_id,
+        kind=task.kind.value,
+        queue=task.queue,
+        moment=moment.kind.value,
+        number=moment.number,
+        deadline_at=moment.at if task.due_at is None or moment.kind is not MomentKind.REMINDER else task.due_at,
+        at=now,
+        person=task.held_by if is_held(task, now) else task.assignee,
+        moved_to=moved_to,
+        moment_key=moment.key,
     )
-    await tx.idempotency.add(SYSTEM_ACTOR, deadline_key(task, number), content_sha256(body), 200, b"{}")
+    await tx.outbox.add(
+        "event",
+        task.ref,
+        event.model_dump(mode="json", exclude_none=True),
+        event_type=task_event_type(event),
+        event_id=task_event_id(event),
+    )
+    await tx.idempotency.add(SYSTEM_ACTOR, moment.key, content_sha256(body), 200, b"{}")

@@ -17,7 +17,7 @@ from services.lifecycle.journal import move, subject_of
 from services.lifecycle.settle import settle, step_result
 from services.lifecycle.shares import ProjectShares
 from services.lifecycle.steps import ProjectRules, lock_revision, open_task, read_project_rules
-from services.lifecycle.windows import window_of
+from services.lifecycle.windows import limits_of_task
 from services.ports.assets import AssetReader
 from services.ports.database import Database, Transaction
 from services.review.routing import ANNOTATE_QUEUE
@@ -137,16 +137,8 @@ def _needs_annotator(project: ProjectRules, newest: LabelSet | None) -> bool:
 
 
 async def _ask_annotator(tx: Transaction, revision: SampleRevision, project: ProjectRules) -> None:
-    await open_task(
-        tx,
-        NewTask(
-            ref=revision.ref,
-            kind=TaskKind.ANNOTATE,
-            queue=ANNOTATE_QUEUE,
-            risk=revision.risk,
-            due_at=await tx.now() + window_of(TaskKind.ANNOTATE, project.config),
-        ),
-    )
+    task = NewTask(ref=revision.ref, kind=TaskKind.ANNOTATE, queue=ANNOTATE_QUEUE, risk=revision.risk)
+    await open_task(tx, limits_of_task(task, project.config).open(task, await tx.now()))
 
 
 async def _promote_predictions(tx: Transaction, revision: SampleRevision, gathered: Gathered) -> None:

@@ -18,7 +18,7 @@ from services.lifecycle.steps import (
     open_task,
     read_project_rules,
 )
-from services.lifecycle.windows import until_next_deadline, window_of
+from services.lifecycle.windows import limits_of_task, until_next_deadline
 from services.ports.database import Database, Transaction
 from services.review.routing import follow_up
 
@@ -111,9 +111,8 @@ async def _open_follow_ups(
             label_sets=label_sets,
             decisions=decisions,
             may_rework=workers.may_rework,
-            due_at=now + window_of(item.kind, project.config),
         )
-        await open_task(tx, task)
+        await open_task(tx, limits_of_task(task, project.config).open(task, now))
 
 
 @dataclass(frozen=True, slots=True)

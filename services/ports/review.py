@@ -95,8 +95,8 @@ class ReviewRepository(Protocol):
         """Complete or cancel a task and drop its lease."""
         ...
 
-    async def move_to_experts(self, task_id: UUID, reason: str) -> None:
-        """Turn an open review task into an adjudication at a higher priority, with the reason."""
+    async def move_to_tier(self, task_id: UUID, queue: str, reason: str) -> None:
+        """Make an open review or adjudication an adjudication of ``queue``, at a higher priority, with the reason."""
         ...
 
     async def exclude_actor(self, task_id: UUID, actor_id: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 
 from services.contracts.findings import SEVERITY_ORDER, Finding
 from services.contracts.manifest import Risk
@@ -17,6 +16,7 @@ ANNOTATE_QUEUE = "annotate"
 REWORK_QUEUE = "rework"
 ESCALATION_PRIORITY = 50
 _EXPERT_SUFFIX = ".expert"
+_QUEUE_LENGTH = 200
 _REASON_LENGTH = 2_000
 _JUDGING = frozenset({Verdict.APPROVE, Verdict.FIX, Verdict.ACCEPT_CONFLICT})
 
@@ -24,6 +24,23 @@ _JUDGING = frozenset({Verdict.APPROVE, Verdict.FIX, Verdict.ACCEPT_CONFLICT})
 def expert_queue(queue: str) -> str:
     """Return the name of the queue in which experts decide what came from ``queue``."""
     return queue if queue.endswith(_EXPERT_SUFFIX) else f"{queue}{_EXPERT_SUFFIX}"
+
+
+def queue_of_next_tier(task: ReviewTask, tiers_above_experts: Sequence[str]) -> str | None:
+    """Return the queue of the tier above a task's: a review's experts, then the tiers above them; None at the top.
+
+    Labelling has no tiers: it waits for its annotators.
+    """
+    if task.kind is TaskKind.REVIEW:
+        return expert_queue(task.queue[: _QUEUE_LENGTH - len(_EXPERT_SUFFIX)])
+    if task.kind is not TaskKind.ADJUDICATE:
+        return None
+    base, _, tier = task.queue.rpartition(".")
+    if tier in tiers_above_experts:
+        above = tiers_above_experts[tiers_above_experts.index(tier) + 1 :]
+    else:
+        base, above = task.queue.removesuffix(_EXPERT_SUFFIX), tiers_above_experts
+    return f"{base[: _QUEUE_LENGTH - len(above[0]) - 1]}.{above[0]}" if above else None
 
 
 def matching_rule(finding: Finding, risk: Risk, rules: RuleSet) -> RoutingRule:
@@ -54,7 +71,6 @@ def route(
     *,
     max_review_rounds: int,
     folded: Iterable[Finding] = (),
-    due_at: datetime | None = None,
 ) -> tuple[NewTask, ...]:
     """Return the tasks that ask people about findings: one for each queue (and skill, where rules differ).
 
@@ -69,7 +85,6 @@ def route(
         decisions: All decisions on it.
         max_review_rounds: Reviews of one finding before an expert decides.
         folded: Symptoms that the findings explain; their labels are judged with them.
-        due_at: When the tasks are due.
     """
     symptoms = {finding.finding_id: finding for finding in folded}
     groups: dict[tuple[str, str, TaskKind], list[tuple[Finding, RoutingRule]]] = defaultdict(list)
@@ -91,7 +106,6 @@ def route(
             finding_ids=tuple(sorted(finding.finding_id for finding, _ in members)),
             excluded_actors=excluded_actors([finding for finding, _ in members], symptoms, label_sets, decisions),
             reason=_reason_of([finding for finding, _ in members]),
-            due_at=due_at,
         )
         for (queue, skill, kind), members in sorted(groups.items())
     )
@@ -164,7 +178,6 @@ def follow_up(
     label_sets: Sequence[LabelSet],
     decisions: Sequence[Decision],
     may_rework: Callable[[str], bool],
-    due_at: datetime | None = None,
 ) -> NewTask:
     """Return the task that follows a decision.
 
@@ -177,7 +190,6 @@ def follow_up(
         label_sets: All versions of its labels.
         decisions: All decisions on it.
         may_rework: Whether a person is known and may be given rework.
-        due_at: When the task is due.
     """
     finding_ids = decision.finding_ids or task.finding_ids
     symptoms = {finding.finding_id: finding for finding in folded}
@@ -191,7 +203,6 @@ def follow_up(
         "risk": task.risk,
         "finding_ids": finding_ids,
         "origin_decision_id": decision.decision_id,
-        "due_at": due_at,
     }
     if kind is TaskKind.REWORK:
         return NewTask(

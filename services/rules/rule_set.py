@@ -13,10 +13,12 @@ from services.contracts.manifest import Risk
 from services.rules.affect_agreement import AffectAgreementRules
 from services.rules.audio_transcript import AudioTranscriptRules
 from services.rules.clock import ClockRules
+from services.rules.consensus import ConsensusRules
 from services.rules.context_gate import ContextGateRules
 from services.rules.coverage import CoverageRules
 from services.rules.definition_drift import DefinitionDriftRules
 from services.rules.event_structure import EventStructureRules
+from services.rules.incidents import IncidentRules
 from services.rules.lidar_camera import LidarCameraRules
 from services.rules.metadata_source import MetadataSourceRules
 from services.rules.record_agreement import RecordAgreementRules
@@ -90,8 +92,14 @@ class RuleSet(Contract):
     coverage: CoverageRules | None = Field(
         default=None, description="Streams, labels and scenarios that must be there; none: not asked for."
     )
+    consensus: ConsensusRules | None = Field(
+        default=None, description="When several people's labels agree; none: the defaults of its table."
+    )
     report: ReportRules | None = Field(
         default=None, description="What the report of a dataset asks for; none: the defaults of its table."
+    )
+    incidents: IncidentRules | None = Field(
+        default=None, description="When findings of several samples are one incident; none: the defaults of its table."
     )
     plug_ins: Annotated[dict[Name, Attributes], Field(max_length=100)] | None = Field(
         default=None, description="Values of plug-ins by their check's id; enabled: false turns one off."
@@ -108,6 +116,11 @@ class RuleSet(Contract):
     def sha256(self) -> str:
         """Hash of the whole rule set in canonical form."""
         return content_sha256(self)
+
+    @property
+    def shared_causes(self) -> IncidentRules:
+        """When findings of several samples are one incident."""
+        return self.incidents or IncidentRules()
 
     def blocks(self, finding: Finding) -> bool:
         """Whether ``finding`` needs a decision before ground truth may be committed."""

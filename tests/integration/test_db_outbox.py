@@ -168,7 +168,7 @@ async def test_sequence_of_a_sample_is_told_once(
             await tx.outbox.add("event", refs[0], {}, sequence=1)
     with pytest.raises(IntegrityError, match="ck_outbox_sequence"):
         async with database.transaction() as tx:
-            await tx.outbox.add("event", refs[0], {})
+            await tx.outbox.add("workflow_start", refs[0], {}, sequence=2)
 
 
 async def test_message_about_an_unknown_revision_does_not_commit(database: PostgresDatabase) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +12,6 @@ from services.contracts.manifest import Risk
 from services.contracts.review import VERDICTS_OF, ReviewTask, TaskKind, TaskState, Verdict
 from services.lifecycle.plan import ReviewFacts, ReviewPlan, plan_review
 from services.lifecycle.steps import is_live
-from services.lifecycle.windows import deadline_number
 from services.rules.rule_set import DEFAULT_RULE_SET
 from tests.review_cases import a_decision, a_revision, a_task
 
@@ -108,13 +106,3 @@ def test_accepted_labels_are_committed_only_if_they_are_those_that_were_checked(
     revision = a_revision(Stage.ACCEPTED, label_version=label_version)
     plan = plan_review(ReviewFacts(revision, DEFAULT_RULE_SET, (), (), checked_version))
     assert plan.next_step is (NextStep.COMMIT if label_version == checked_version else NextStep.CHECK)
-
-
-@given(st.timedeltas(timedelta(seconds=1), timedelta(days=400)), st.timedeltas(timedelta(days=-9), timedelta(days=900)))
-def test_deadlines_are_a_window_apart_and_never_counted_early(window: timedelta, after: timedelta) -> None:
-    due_at = datetime(2026, 6, 1, tzinfo=UTC)
-    now = due_at + after
-    number = deadline_number(due_at, window, now)
-    assert (number == 0) == (now < due_at)
-    if number:
-        assert due_at + (number - 1) * window <= now < due_at + number * window

@@ -1,4 +1,4 @@
-"""Findings with their state, review tasks, drafts and decisions."""
+"""Review tasks: opened, found by their people, closed."""
 
 from __future__ import annotations
 
@@ -8,50 +8,31 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Row, text
 
-from infra.db.documents import body_of, body_text, model_text
 from infra.db.repositories import claims
-from infra.db.repositories.base import OF_REVISION, Repository
+from infra.db.repositories.base import OF_REVISION
 from infra.db.repositories.samples import ref_of
+from infra.db.repositories.verdicts import PostgresVerdicts
 from services.contracts.access import Principal
-from services.contracts.findings import Finding
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.review import (
-    Decision,
-    Draft,
-    FindingState,
     Lease,
     NewTask,
     QueueSummary,
     ReviewTask,
-    StoredFinding,
     TaskKind,
     TaskState,
-    Verdict,
 )
 from services.errors import IntegrityError, TaskFinishedError
 
-_EXPERT_QUEUE = ".expert"
-_EXPERT_PRIORITY = 100
+_TIER_PRIORITY = 100
 
-_FINDINGS = text(f"SELECT * FROM findings WHERE {OF_REVISION} ORDER BY finding_id")  # noqa: S608 - a constant
-_PUT_FINDING = text("""
-    INSERT INTO findings (project, sample_id, revision, finding_id, "check", kind, severity, finding, state, blocking,
-                          labels_sha256, label_version, decision_id, fixed_by_label_version, found_at, updated_at)
-    VALUES (:project, :sample_id, :revision, :finding_id, :check, :kind, :severity, :finding, :state, :blocking,
-            :labels_sha256, :label_version, :decision_id, :fixed_by_label_version, :found_at, :updated_at)
-    ON CONFLICT (project, sample_id, revision, finding_id) DO UPDATE SET
-        "check" = EXCLUDED."check", kind = EXCLUDED.kind, severity = EXCLUDED.severity, finding = EXCLUDED.finding,
-        state = EXCLUDED.state, blocking = EXCLUDED.blocking, labels_sha256 = EXCLUDED.labels_sha256,
-        label_version = EXCLUDED.label_version, decision_id = EXCLUDED.decision_id,
-        fixed_by_label_version = EXCLUDED.fixed_by_label_version, found_at = EXCLUDED.found_at,
-        updated_at = EXCLUDED.updated_at
-""")
 _OPEN_TASK = text("""
     INSERT INTO review_tasks (task_id, project, sample_id, revision, kind, queue, skill, risk, priority, state,
-                              finding_ids, assignee, excluded_actors, origin_decision_id, reason, fence, due_at)
+                              finding_ids, assignee, excluded_actors, origin_decision_id, reason, fence, start_by_at,
+                              due_at)
     VALUES (:task_id, :project, :sample_id, :revision, :kind, :queue, :skill, :risk, :priority, 'open',
             CAST(:finding_ids AS text[]), :assignee, CAST(:excluded_actors AS text[]), :origin_decision_id, :reason,
-            0, :due_at)
+            0, :start_by_at, :due_at)
     ON CONFLICT (origin_decision_id, kind) WHERE origin_decision_id IS NOT NULL DO NOTHING
     RETURNING *, clock_timestamp() AS now
 """)
@@ -77,12 +58,11 @@ _CLOSE = text("""
     WHERE task_id = :task_id AND state IN ('open', 'claimed')
 """)
 _STATE = text("SELECT state FROM review_tasks WHERE task_id = :task_id")
-_MOVE_TO_EXPERTS = text(f"""
+_MOVE_TO_TIER = text(f"""
     UPDATE review_tasks
-    SET kind = 'adjudicate', queue = left(queue, {200 - len(_EXPERT_QUEUE)}) || '{_EXPERT_QUEUE}',
-        priority = priority + {_EXPERT_PRIORITY}, reason = :reason,
+    SET kind = 'adjudicate', queue = :queue, priority = priority + {_TIER_PRIORITY}, reason = :reason,
         state = 'open', held_by = NULL, lease_expires_at = NULL
-    WHERE task_id = :task_id AND kind = 'review' AND {_IN_STATE[TaskState.OPEN]}
+    WHERE task_id = :task_id AND kind IN ('review', 'adjudicate') AND {_IN_STATE[TaskState.OPEN]}
 """)  # noqa: S608
 _EXCLUDE = text("""
     UPDATE review_tasks
@@ -95,30 +75,13 @@ _EXCLUDE = text("""
 _RAISE_PRIORITY = text("""
     UPDATE review_tasks SET priority = priority + :by WHERE task_id = :task_id AND state IN ('open', 'claimed')
 """)
-_SAVE_DRAFT = text("""
-    INSERT INTO drafts (task_id, actor_id, body, saved_at) VALUES (:task_id, :actor_id, :body, clock_timestamp())
-    ON CONFLICT (task_id, actor_id) DO UPDATE SET body = EXCLUDED.body, saved_at = EXCLUDED.saved_at
-    RETURNING *
-""")
-_DRAFT = text("SELECT * FROM drafts WHERE task_id = :task_id AND actor_id = :actor_id")
-_ADD_DECISION = text("""
-    INSERT INTO decisions (decision_id, task_id, project, sample_id, revision, task_kind, actor_id, verdict,
-                           reason_code, note, finding_ids, fence, label_version_before, label_version_after,
-                           content_sha256, body, decided_at)
-    VALUES (:decision_id, :task_id, :project, :sample_id, :revision, :task_kind, :actor_id, :verdict,
-            :reason_code, :note, CAST(:finding_ids AS text[]), :fence, :label_version_before, :label_version_after,
-            :content_sha256, :body, :decided_at)
-    ON CONFLICT (task_id) DO NOTHING
-""")
-_DECISION_OF_TASK = text("SELECT * FROM decisions WHERE task_id = :task_id")
-_DECISIONS = text(f"SELECT * FROM decisions WHERE {OF_REVISION} ORDER BY decided_at, decision_id")  # noqa: S608
-_DECISION_BODIES = text(f"SELECT decision_id, body FROM decisions WHERE {OF_REVISION}")  # noqa: S608
 _QUEUES = text(f"""
     SELECT project, queue, kind,
            count(*) FILTER (WHERE {_IN_STATE[TaskState.OPEN]}) AS open,
            count(*) FILTER (WHERE {_IN_STATE[TaskState.CLAIMED]}) AS claimed,
            min(created_at) FILTER (WHERE {_IN_STATE[TaskState.OPEN]}) AS oldest_created_at,
-           count(*) FILTER (WHERE state IN ('open', 'claimed') AND due_at < statement_timestamp()) AS overdue
+           count(*) FILTER (WHERE state IN ('open', 'claimed') AND (due_at < statement_timestamp()
+                                OR fence = 0 AND start_by_at < statement_timestamp())) AS overdue
     FROM review_tasks
     WHERE CAST(:projects AS text[]) IS NULL OR project = ANY (CAST(:projects AS text[]))
     GROUP BY project, queue, kind ORDER BY project, queue, kind
@@ -146,6 +109,7 @@ def task_of(row: Any) -> ReviewTask:
         fence=row.fence,
         lease_expires_at=None if over else row.lease_expires_at,
         created_at=row.created_at,
+        start_by_at=row.start_by_at,
         due_at=row.due_at,
         completed_at=row.completed_at,
     )
@@ -155,70 +119,8 @@ def _maybe_task(row: Row[Any] | None) -> ReviewTask | None:
     return None if row is None else task_of(row)
 
 
-def _finding_of(row: Any) -> StoredFinding:
-    return StoredFinding(
-        ref=ref_of(row),
-        finding=Finding.model_validate_json(row.finding),
-        state=FindingState(row.state),
-        blocking=row.blocking,
-        labels_sha256=row.labels_sha256,
-        label_version=row.label_version,
-        decision_id=row.decision_id,
-        fixed_by_label_version=row.fixed_by_label_version,
-        found_at=row.found_at,
-        updated_at=row.updated_at,
-    )
-
-
-def _decision_of(row: Any) -> Decision:
-    return Decision(
-        decision_id=row.decision_id,
-        task_id=row.task_id,
-        ref=ref_of(row),
-        task_kind=TaskKind(row.task_kind),
-        actor_id=row.actor_id,
-        verdict=Verdict(row.verdict),
-        reason_code=row.reason_code,
-        note=row.note,
-        finding_ids=tuple(row.finding_ids),
-        fence=row.fence,
-        label_version_before=row.label_version_before,
-        label_version_after=row.label_version_after,
-        content_sha256=row.content_sha256,
-        decided_at=row.decided_at,
-    )
-
-
-def _draft_of(row: Any) -> Draft:
-    return Draft(task_id=row.task_id, actor_id=row.actor_id, body=body_of(row.body), saved_at=row.saved_at)
-
-
-class PostgresReview(Repository):
-    """Implements :class:`services.ports.database.ReviewRepository`."""
-
-    async def findings(self, ref: RevisionRef) -> tuple[StoredFinding, ...]:
-        """Return all findings of a revision, by finding id."""
-        return tuple(_finding_of(row) for row in await self._run(_FINDINGS, **ref.model_dump()))
-
-    async def put_finding(self, finding: StoredFinding) -> None:
-        """Insert or replace a finding by (revision, finding id)."""
-        await self._count(
-            _PUT_FINDING,
-            **finding.ref.model_dump(),
-            finding_id=finding.finding.finding_id,
-            check=finding.finding.check,
-            kind=finding.finding.kind,
-            severity=finding.finding.severity,
-            finding=model_text(finding.finding),
-            state=finding.state.value,
-            blocking=finding.blocking,
-            labels_sha256=finding.labels_sha256,
-            label_version=finding.label_version,
-            decision_id=finding.decision_id,
-            fixed_by_label_version=finding.fixed_by_label_version,
-            found_at=finding.found_at,
-            updated_at=finding.updated_at,
-        )
+class PostgresReview(PostgresVerdicts):
+    """Implements :class:`services.ports.database.ReviewRepository`; see also :class:`PostgresVerdicts`."""
 
     async def open_task(self, task: NewTask) -> ReviewTask:
         """Open a task; one that has the same origin decision and kind is returned instead."""
@@ -236,6 +138,7 @@ class PostgresReview(Repository):
             excluded_actors=[*task.excluded_actors],
             origin_decision_id=task.origin_decision_id,
             reason=task.reason,
+            start_by_at=task.start_by_at,
             due_at=task.due_at,
         )
         if row is None:
@@ -353,12 +256,12 @@ class PostgresReview(Repository):
         if row is None or row.state != state:
             raise TaskFinishedError(f"task {task_id} is {'unknown' if row is None else row.state}, not {state}")
 
-    async def move_to_experts(self, task_id: UUID, reason: str) -> None:
-        """Turn an open review task into an adjudication at a higher priority, with the reason.
+    async def move_to_tier(self, task_id: UUID, queue: str, reason: str) -> None:
+        """Make an open review or adjudication an adjudication of ``queue``, at a higher priority, with the reason.
 
-        It goes to the queue's expert queue. A task that somebody holds, or that is no review, stays as it is.
+        A task that somebody holds, or that asks for labels, stays as it is.
         """
-        await self._count(_MOVE_TO_EXPERTS, task_id=task_id, reason=reason)
+        await self._count(_MOVE_TO_TIER, task_id=task_id, queue=queue, reason=reason)
 
     async def exclude_actor(self, task_id: UUID, actor_id: str) -> None:
         """Add a person to those who may not take a task, and end their hold on it; again changes nothing."""
@@ -367,59 +270,6 @@ class PostgresReview(Repository):
     async def raise_priority(self, task_id: UUID, by: int) -> None:
         """Raise the priority of a task that is not finished."""
         await self._count(_RAISE_PRIORITY, task_id=task_id, by=by)
-
-    async def save_draft(self, task_id: UUID, actor_id: str, body: dict[str, Any]) -> Draft:
-        """Keep the person's draft for a task, one per person and task, whatever the lease."""
-        row = await self._first(_SAVE_DRAFT, task_id=task_id, actor_id=actor_id, body=body_text(body))
-        return _draft_of(row)
-
-    async def draft(self, task_id: UUID, actor_id: str) -> Draft | None:
-        """Return the person's draft."""
-        row = await self._first(_DRAFT, task_id=task_id, actor_id=actor_id)
-        return None if row is None else _draft_of(row)
-
-    async def add_decision(self, decision: Decision, body: dict[str, Any]) -> None:
-        """Keep a decision with its whole input.
-
-        Raises:
-            TaskFinishedError: The task has a decision.
-            SelfReviewError: The task excludes the person (as the transaction ends).
-            StaleFenceError: The task was claimed again since (as the transaction ends).
-        """
-        added = await self._count(
-            _ADD_DECISION,
-            decision_id=decision.decision_id,
-            task_id=decision.task_id,
-            **decision.ref.model_dump(),
-            task_kind=decision.task_kind.value,
-            actor_id=decision.actor_id,
-            verdict=decision.verdict.value,
-            reason_code=decision.reason_code,
-            note=decision.note,
-            finding_ids=[*decision.finding_ids],
-            fence=decision.fence,
-            label_version_before=decision.label_version_before,
-            label_version_after=decision.label_version_after,
-            content_sha256=decision.content_sha256,
-            body=body_text(body),
-            decided_at=decision.decided_at,
-        )
-        if not added:
-            raise TaskFinishedError(f"task {decision.task_id} has its decision already")
-
-    async def decision_of_task(self, task_id: UUID) -> Decision | None:
-        """Return the decision that finished a task."""
-        row = await self._first(_DECISION_OF_TASK, task_id=task_id)
-        return None if row is None else _decision_of(row)
-
-    async def decisions(self, ref: RevisionRef) -> tuple[Decision, ...]:
-        """Return all decisions of a revision, oldest first."""
-        return tuple(_decision_of(row) for row in await self._run(_DECISIONS, **ref.model_dump()))
-
-    async def decision_bodies(self, ref: RevisionRef) -> dict[UUID, dict[str, Any]]:
-        """Return the whole input of each decision of a revision, as :meth:`add_decision` was given it."""
-        rows = await self._run(_DECISION_BODIES, **ref.model_dump())
-        return {row.decision_id: body_of(row.body) for row in rows}
 
     async def queues(self, projects: tuple[str, ...] | None) -> tuple[QueueSummary, ...]:
         """Return the state of every queue that has or had tasks."""

@@ -32,7 +32,7 @@ class OutboxRow(Table, table=True):
     __table_args__ = (
         of_revision(),
         one_of("topic", TOPICS),
-        check("sequence", "(topic = 'event') = (sequence IS NOT NULL)"),
+        check("sequence", "topic = 'event' OR sequence IS NULL"),
         check("attempts", "attempts >= 0"),
         Index(
             "uq_outbox_sequence",

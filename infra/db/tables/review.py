@@ -126,6 +126,7 @@ class ReviewTaskRow(Table, table=True):
     fence: int = bigint_column()
     lease_expires_at: datetime | None = moment_column(default=None, nullable=True)
     created_at: datetime = written_at_column()
+    start_by_at: datetime | None = moment_column(default=None, nullable=True)
     due_at: datetime | None = moment_column(default=None, nullable=True)
     completed_at: datetime | None = moment_column(default=None, nullable=True)
 

@@ -1,0 +1,1 @@
+"""Words in recordings: how they sound, and where they are said."""

@@ -1,0 +1,1 @@
+"""One cause behind findings of many samples is one incident."""

@@ -1,0 +1,211 @@
+"""Deadlines on a real Postgres, without Temporal: each moment of a task is acted on once, and never early."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from infra.db.engine import PostgresDatabase
+from services.contracts.access import Role
+from services.contracts.deadlines import DeadlinePolicy, DeadlineRule, WorkingCalendar, WorkingHours
+from services.contracts.lifecycle import NextStep, RevisionRef, Stage
+from services.contracts.review import ReviewTask, TaskKind
+from services.lifecycle.deadlines import escalate_overdue
+from services.lifecycle.prepare import prepare_sample
+from services.lifecycle.settle import settle_review
+from tests.intake_events import NoAssets
+from tests.integration.lifecycle_world import World, label, no_models, person
+
+BEN, EXA = person("ben"), person("exa", Role.EXPERT)
+
+
+@pytest.fixture
+def world(database: PostgresDatabase) -> World:
+    return World(database)
+
+
+def limits(*rules: dict[str, Any], **policy: Any) -> DeadlinePolicy:
+    return DeadlinePolicy(rules=tuple(DeadlineRule.model_validate(rule) for rule in rules), **policy)
+
+
+async def wait_until(world: World, ref: RevisionRef, seconds: float) -> None:
+    """Wait until the database's clock says that the newest task is so many seconds old."""
+    while True:
+        async with world.database.transaction() as tx:
+            task = (await tx.review.tasks_of(ref))[-1]
+            if await tx.now() >= task.created_at + timedelta(seconds=seconds):
+                return
+
+
+async def told(world: World) -> list[dict[str, Any]]:
+    """Return what the outside is told about deadlines, in order."""
+    async with world.database.transaction() as tx:
+        waiting = await tx.outbox.pending(("event",), limit=100)
+    return [message.body for message in waiting if "moment" in message.body]
+
+
+async def due_now(world: World, ref: RevisionRef) -> None:
+    """Wait until the database's clock says that the first task is due."""
+    while True:
+        async with world.database.transaction() as tx:
+            task = (await tx.review.tasks_of(ref))[0]
+            if task.due_at is not None and await tx.now() >= task.due_at:
+                return
+
+
+async def test_overdue_review_goes_to_the_experts_once_for_its_deadline(world: World) -> None:
+    await world.open_project(review_within_s=1)
+    ref = await world.checked("s-1", label("a1", "wrong"))
+    await due_now(world, ref)
+    # From here on one deadline after another is an hour apart.
+    await world.configure(review_within_s=3_600)
+    first = await escalate_overdue(world.database, ref, 1)
+    assert (first.stage, first.next_step) == (Stage.ADJUDICATING, NextStep.WAIT)
+    assert first.due_in is not None
+    assert timedelta(minutes=59) < first.due_in <= timedelta(hours=1)
+    task = await world.only_task(ref, TaskKind.ADJUDICATE)
+    assert (task.queue, task.due_at is not None) == ("words.expert", True)
+    await escalate_overdue(world.database, ref, 1)
+    await escalate_overdue(world.database, ref, 2)
+    assert await world.only_task(ref, TaskKind.ADJUDICATE) == task
+    assert (await world.actions()).count("task.overdue") == 1
+
+
+async def test_deadline_that_has_not_passed_changes_nothing(world: World) -> None:
+    await world.open_project()
+    ref = await world.checked("s-1", label("a1", "wrong"))
+    before = await world.only_task(ref, TaskKind.REVIEW)
+    step = await escalate_overdue(world.database, ref, 1)
+    assert step.due_in is not None
+    assert step.due_in > timedelta(days=1)
+    assert await world.only_task(ref, TaskKind.REVIEW) == before
+    assert "task.overdue" not in await world.actions()
+
+
+async def test_missed_deadline_is_due_at_once_until_it_was_acted_on(world: World) -> None:
+    await world.open_project(review_within_s=1)
+    ref = await world.checked("s-1", label("a1", "wrong"))
+    await due_now(world, ref)
+    await world.configure(review_within_s=3_600)
+    assert (await settle_review(world.database, ref)).due_in == timedelta(0)
+    await escalate_overdue(world.database, ref, 1)
+    due_in = (await settle_review(world.database, ref)).due_in
+    assert due_in is not None
+    assert due_in > timedelta(minutes=50)
+
+
+async def test_overdue_review_in_somebodys_hands_stays_with_them(world: World) -> None:
+    await world.open_project(review_within_s=1)
+    ref = await world.checked("s-1", label("a1", "wrong"))
+    await due_now(world, ref)
+    await world.configure(review_within_s=3_600, lease_s=600)
+    task = await world.desk.claim(BEN, (await world.only_task(ref, TaskKind.REVIEW)).task_id)
+    step = await escalate_overdue(world.database, ref, 1)
+    # Looked at again when the lease ends, not a whole window later.
+    assert step.due_in is not None
+    assert timedelta(minutes=9) < step.due_in <= timedelta(minutes=10)
+    assert (await world.only_task(ref, TaskKind.REVIEW)).held_by == "ben"
+    await world.desk.release(BEN, task.task_id, task.fence)
+    await escalate_overdue(world.database, ref, 1)
+    await world.only_task(ref, TaskKind.ADJUDICATE)
+
+
+async def test_overdue_labelling_rises_in_priority(world: World) -> None:
+    await world.open_project(annotate_within_s=1)
+    ref = await world.post()
+    await prepare_sample(world.database, NoAssets(), no_models, ref)
+    await due_now(world, ref)
+    await world.configure(annotate_within_s=3_600)
+    before = (await world.only_task(ref, TaskKind.ANNOTATE)).priority
+    for _ in range(3):
+        assert (await escalate_overdue(world.database, ref, 1)).next_step is NextStep.ANNOTATE
+    assert (await world.only_task(ref, TaskKind.ANNOTATE)).priority == before + 50
+
+
+async def test_review_that_nobody_started_goes_to_the_experts_once(world: World) -> None:
+    await world.open_project(deadlines=limits({"start_within_s": 1, "finish_within_s": 7_200}))
+    ref = await world.checked("s-1", label("a1", "wrong"))
+    await wait_until(world, ref, 1)
+    for _ in range(2):
+        step = await escalate_overdue(world.database, ref, 1)
+        assert step.due_in is not None
+        assert timedelta(minutes=119) < step.due_in < timedelta(hours=2)
+    task = await world.only_task(ref, TaskKind.ADJUDICATE)
+    assert task.reason is not None
+    assert "Nobody started this review before" in task.reason
+    (event,) = await told(world)
+    assert (event["moment"], event["moved_to"]) == ("start", "words.expert")
+
+
+async def test_work_that_was_started_has_no_start_deadline(world: World) -> None:
+    await world.open_project(deadlines=limits({"start_within_s": 1, "finish_within_s": 7_200}))
+    ref = await world.checked("s-1", label("a1", "wrong"))
+    claimed = await world.desk.claim(BEN, (await world.only_task(ref, TaskKind.REVIEW)).task_id)
+    await world.desk.release(BEN, claimed.task_id, claimed.fence)
+    await wait_until(world, ref, 1)
+    await escalate_overdue(world.database, ref, 1)
+    await world.only_task(ref, TaskKind.REVIEW)
+    assert await told(world) == []
+
+
+async def test_reminder_is_sent_once_to_whoever_holds_the_task(world: World) -> None:
+    rule = {"finish_within_s": 3_600, "remind_before_s": [3_599, 60]}
+    await world.open_project(deadlines=limits(rule), lease_s=600)
+    ref = await world.checked("s-1", label("a1", "wrong"))
+    step = await settle_review(world.database, ref)
+    assert step.due_in is not None
+    assert step.due_in <= timedelta(seconds=1)
+    before = await world.desk.claim(BEN, (await world.only_task(ref, TaskKind.REVIEW)).task_id)
+    await wait_until(world, ref, 1)
+    for _ in range(2):
+        # The next moment is the second reminder, a minute before the deadline.
+        due_in = (await escalate_overdue(world.database, ref, 1)).due_in
+        assert due_in is not None
+        assert timedelta(minutes=58) < due_in < timedelta(minutes=59)
+    assert await world.only_task(ref, TaskKind.REVIEW) == before
+    (event,) = await told(world)
+    assert (event["moment"], event["person"]) == ("reminder", "ben")
+    assert before.due_at is not None
+    assert event["deadline_at"] == before.due_at.isoformat().replace("+00:00", "Z")
+    assert (await world.actions()).count("task.reminded") == 1
+
+
+async def test_what_the_experts_leave_overdue_goes_to_the_tiers_above_them(world: World) -> None:
+    rule = {"start_within_s": 1, "finish_within_s": 2}
+    await world.open_project(deadlines=limits(rule, tiers_above_experts=("lead", "owner")))
+    ref = await world.checked("s-1", label("a1", "wrong"))
+    queues = []
+    for seconds in (1, 2, 4, 6):
+        await wait_until(world, ref, seconds)
+        await escalate_overdue(world.database, ref, 1)
+        queues.append((await world.only_task(ref, TaskKind.ADJUDICATE)).queue)
+    assert queues == ["words.expert", "words.lead", "words.owner", "words.owner"]
+
+
+async def test_deadlines_of_a_closed_office_are_in_its_next_hours(world: World) -> None:
+    async with world.database.transaction() as tx:
+        today = await tx.now()
+    day = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")[(today + timedelta(days=3)).weekday()]
+    hours = WorkingHours.model_validate({"day": day, "opens": "09:00", "closes": "17:00"})
+    await world.open_project(deadlines=limits({"finish_within_s": 3_600}, calendar=WorkingCalendar(hours=(hours,))))
+    ref = await world.checked("s-1", label("a1", "wrong"))
+    task: ReviewTask = await world.only_task(ref, TaskKind.REVIEW)
+    due = (today + timedelta(days=3)).replace(hour=10, minute=0, second=0, microsecond=0)
+    assert task.due_at == due
+
+
+async def test_limits_follow_queue_and_risk(world: World) -> None:
+    await world.open_project(
+        deadlines=limits({"risks": ["high"], "finish_within_s": 60}, {"queues": ["words"], "finish_within_s": 600})
+    )
+    took = []
+    for sample, risk in (("s-1", "high"), ("s-2", "low")):
+        ref = await world.checked(sample, label("a1", "wrong"), context={"risk": risk})
+        task = await world.only_task(ref, TaskKind.REVIEW)
+        assert task.due_at is not None
+        took.append(task.due_at - task.created_at)
+    # The deadline counts from a moment before the row is written.
+    assert timedelta(seconds=40) < took[0] <= timedelta(seconds=60)
+    assert timedelta(seconds=580) < took[1] <= timedelta(seconds=600)
