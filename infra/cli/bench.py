@@ -16,6 +16,7 @@ from infra.bench.checks.timings import measure_checks
 from infra.bench.detection.score import score
 from infra.bench.kill import KillReport, kill_campaign
 from infra.bench.pipeline import PipelineBenchmark, PipelineConfig, measure_pipeline
+from infra.cli.bench_beside import bench_beside
 from infra.cli.bench_checks import print_checks, print_memory
 from infra.cli.bench_queue import bench_crowd, bench_queue
 from infra.cli.bench_votes import bench_votes
@@ -28,6 +29,9 @@ from services.errors import InvalidInputError
 EXIT_STOPPED = 130
 
 app = typer.Typer(help="Measure the whole on this machine.", no_args_is_help=True, add_completion=False)
+
+
+app.command("beside")(bench_beside)
 
 
 @app.callback()
