@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from services.contracts.annotations import Annotation
 from services.contracts.findings import Finding, NotApplicable
 from services.contracts.manifest import SampleManifest
+from services.ports.word_aligner import WordAligner
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,8 @@ class CheckSample:
         image_sizes_px: (width, height) by stream id.
         texts: What text assets say, by stream id; text in the manifest itself is not repeated here.
         asset_facts: What the files say about their own origin, by stream id.
+        word_aligner: Finds words in recordings, where the rule set asks for it and it is there.
+        unavailable: Why something that the rule set asks for is not there, by its name, such as ``word_aligner``.
     """
 
     manifest: SampleManifest
@@ -78,6 +81,8 @@ class CheckSample:
     image_sizes_px: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     asset_facts: Mapping[str, AssetFacts] = field(default_factory=dict)
+    word_aligner: WordAligner | None = None
+    unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
