@@ -16,6 +16,7 @@ from infra.db.repositories.outbox import PostgresOutbox
 from infra.db.repositories.projects import PostgresProjects
 from infra.db.repositories.review import PostgresReview
 from infra.db.repositories.samples import PostgresSamples
+from infra.db.repositories.webhooks import PostgresWebhooks
 from services.ports.database import (
     AccessRepository,
     IdempotencyRepository,
@@ -26,6 +27,7 @@ from services.ports.database import (
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
+from services.ports.webhooks import WebhookRepository
 
 _NOW = text("SELECT clock_timestamp()")
 
@@ -42,6 +44,7 @@ class PostgresTransaction:
     audit: AuditRepository
     outbox: OutboxRepository
     idempotency: IdempotencyRepository
+    webhooks: WebhookRepository
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -52,6 +55,7 @@ class PostgresTransaction:
         self.review = PostgresReview(session)
         self.ground_truth = PostgresGroundTruth(session)
         self.idempotency = PostgresIdempotency(session)
+        self.webhooks = PostgresWebhooks(session)
         self.outbox = self._outbox = PostgresOutbox(session)
         self.audit = self._audit = PostgresAudit(session)
 

@@ -14,19 +14,10 @@ from nats.js.errors import APIError, ServerError, ServiceUnavailableError
 from infra.db.engine import PostgresDatabase
 from infra.messaging.cloud_events import CONTENT_TYPE
 from infra.messaging.nats import EVENTS_STREAM, ensure_streams
-from services.contracts.events import (
-    OUTGOING_SOURCE,
-    OUTGOING_SUBJECT_PREFIX,
-    StageChanged,
-    TaskDeadline,
-    stage_event_type,
-    task_event_type,
-)
-from services.contracts.lifecycle import RevisionRef
 from services.contracts.records import OutboxMessage
 from services.errors import UnavailableError
-from services.intake.cloud_events import STRUCTURED_TYPE, structured_event
-from services.lifecycle.journal import subject_of
+from services.intake.cloud_events import STRUCTURED_TYPE
+from services.lifecycle.outgoing import outgoing
 
 TOPIC = "event"
 
@@ -117,9 +108,11 @@ class _Batch:
 
     async def _publish(self, message: OutboxMessage) -> bool:
         try:
-            event_id, subject, body = outgoing(message)
-            headers = {CONTENT_TYPE: STRUCTURED_TYPE, Header.MSG_ID.value: event_id}
-            await self._js.publish(subject, body, timeout=_PUBLISH_WITHIN_S, stream=EVENTS_STREAM, headers=headers)
+            event = outgoing(message)
+            headers = {CONTENT_TYPE: STRUCTURED_TYPE, Header.MSG_ID.value: event.id}
+            await self._js.publish(
+                event.subject, event.body, timeout=_PUBLISH_WITHIN_S, stream=EVENTS_STREAM, headers=headers
+            )
         except (ServerError, ServiceUnavailableError) as error:
             self.unreachable = error
             return False
@@ -137,37 +130,3 @@ class _Batch:
             self.unreachable = error
             return False
         return True
-
-
-def outgoing(message: OutboxMessage) -> tuple[str, str, bytes]:
-    """Return (event id, NATS subject, body) of an outbox message; the same each time it is made."""
-    if "moment_key" in message.body:
-        return _outgoing_deadline(TaskDeadline.model_validate(message.body))
-    change = StageChanged.model_validate(message.body)
-    event_type = stage_event_type(change.stage)
-    event_id = f"{change.project}/{change.sample_id}/{change.sequence}"
-    body = structured_event(
-        event_id=event_id,
-        source=OUTGOING_SOURCE,
-        event_type=event_type,
-        subject=subject_of(RevisionRef(project=change.project, sample_id=change.sample_id, revision=change.revision)),
-        time=change.at,
-        data=change,
-        extensions={"partitionkey": f"{change.project}/{change.sample_id}", "sequence": str(change.sequence)},
-    )
-    return event_id, f"{OUTGOING_SUBJECT_PREFIX}.{change.project}.{event_type}", body
-
-
-def _outgoing_deadline(told: TaskDeadline) -> tuple[str, str, bytes]:
-    event_type = task_event_type(told)
-    event_id = f"{told.project}/{told.sample_id}/{told.moment_key}"
-    body = structured_event(
-        event_id=event_id,
-        source=OUTGOING_SOURCE,
-        event_type=event_type,
-        subject=subject_of(RevisionRef(project=told.project, sample_id=told.sample_id, revision=told.revision)),
-        time=told.at,
-        data=told,
-        extensions={"partitionkey": f"{told.project}/{told.sample_id}"},
-    )
-    return event_id, f"{OUTGOING_SUBJECT_PREFIX}.{told.project}.{event_type}", body

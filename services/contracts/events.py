@@ -113,6 +113,11 @@ TASK_REMINDED = "concord.task.reminded.v1"
 TASK_OVERDUE = "concord.task.overdue.v1"
 
 
+def task_event_id(told: TaskDeadline) -> str:
+    """Return the id of the event that tells of a deadline."""
+    return f"{told.project}/{told.sample_id}/{told.moment_key}"
+
+
 def task_event_type(told: TaskDeadline) -> str:
     """Return the CloudEvents type of the event that tells of a deadline."""
     return TASK_REMINDED if told.moment == "reminder" else TASK_OVERDUE
@@ -121,3 +126,12 @@ def task_event_type(told: TaskDeadline) -> str:
 def stage_event_type(stage: Stage) -> str:
     """Return the CloudEvents type of the event that says a sample reached ``stage``."""
     return f"concord.sample.{stage.value}.v1"
+
+
+def stage_event_id(change: StageChanged) -> str:
+    """Return the id of the event that says a sample reached a stage."""
+    return f"{change.project}/{change.sample_id}/{change.sequence}"
+
+
+OUTGOING_EVENT_TYPES = (*(stage_event_type(stage) for stage in Stage), TASK_REMINDED, TASK_OVERDUE)
+"""Every type of event that the product sends."""

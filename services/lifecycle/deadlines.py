@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from services.contracts.access import SYSTEM_ACTOR
 from services.contracts.canonical import content_sha256
 from services.contracts.deadlines import DeadlinePolicy
-from services.contracts.events import TaskDeadline
+from services.contracts.events import TaskDeadline, task_event_id, task_event_type
 from services.contracts.lifecycle import FINAL_STAGES, RevisionRef, StepResult
 from services.contracts.records import ProjectConfig
 from services.contracts.review import ReviewTask, TaskKind
@@ -125,5 +125,11 @@ async def _tell(
         moved_to=moved_to,
         moment_key=moment.key,
     )
-    await tx.outbox.add("event", task.ref, event.model_dump(mode="json", exclude_none=True))
+    await tx.outbox.add(
+        "event",
+        task.ref,
+        event.model_dump(mode="json", exclude_none=True),
+        event_type=task_event_type(event),
+        event_id=task_event_id(event),
+    )
     await tx.idempotency.add(SYSTEM_ACTOR, moment.key, content_sha256(body), 200, b"{}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.contracts.canonical import time_text
-from services.contracts.events import StageChanged
+from services.contracts.events import StageChanged, stage_event_id, stage_event_type
 from services.contracts.lifecycle import FINAL_STAGES, RevisionRef, Stage, ensure_transition, workflow_id_of
 from services.contracts.records import SampleRevision, StageChange
 from services.contracts.review import Decision
@@ -64,7 +64,14 @@ async def record_stage(
         reason=reason,
         content_sha256=content_sha256,
     )
-    await tx.outbox.add("event", ref, data.model_dump(mode="json", exclude_none=True), sequence=sequence)
+    await tx.outbox.add(
+        "event",
+        ref,
+        data.model_dump(mode="json", exclude_none=True),
+        sequence=sequence,
+        event_type=stage_event_type(after),
+        event_id=stage_event_id(data),
+    )
     tx.audit.append(
         ref.project,
         actor=actor,

@@ -25,6 +25,7 @@ from services.contracts.records import (
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
+from services.ports.webhooks import WebhookRepository
 from services.rules.rule_set import RuleSet
 
 
@@ -127,8 +128,19 @@ class OutboxRepository(Protocol):
         body: dict[str, Any],
         *,
         sequence: int | None = None,
+        event_type: str | None = None,
+        event_id: str | None = None,
     ) -> None:
-        """Keep a message and wake the relay when the transaction commits."""
+        """Keep a message and wake the relay when the transaction commits.
+
+        Args:
+            topic: What is told.
+            ref: About what.
+            body: What is said.
+            sequence: Of events, the number in the sample's sequence.
+            event_type: Of events, the CloudEvents type; every webhook of the project that wants it gets a delivery.
+            event_id: Of events, the CloudEvents id.
+        """
         ...
 
     async def pending(self, topics: tuple[str, ...], *, limit: int) -> tuple[OutboxMessage, ...]:
@@ -172,6 +184,7 @@ class Transaction(Protocol):
     audit: AuditRepository
     outbox: OutboxRepository
     idempotency: IdempotencyRepository
+    webhooks: WebhookRepository
 
     async def now(self) -> datetime:
         """Return the database's clock, which all leases and deadlines go by."""

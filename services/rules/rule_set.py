@@ -13,6 +13,7 @@ from services.contracts.manifest import Risk
 from services.rules.affect_agreement import AffectAgreementRules
 from services.rules.audio_transcript import AudioTranscriptRules
 from services.rules.clock import ClockRules
+from services.rules.consensus import ConsensusRules
 from services.rules.context_gate import ContextGateRules
 from services.rules.coverage import CoverageRules
 from services.rules.definition_drift import DefinitionDriftRules
@@ -90,6 +91,9 @@ class RuleSet(Contract):
     )
     coverage: CoverageRules | None = Field(
         default=None, description="Streams, labels and scenarios that must be there; none: not asked for."
+    )
+    consensus: ConsensusRules | None = Field(
+        default=None, description="When several people's labels agree; none: the defaults of its table."
     )
     report: ReportRules | None = Field(
         default=None, description="What the report of a dataset asks for; none: the defaults of its table."

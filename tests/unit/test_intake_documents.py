@@ -11,13 +11,13 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from infra.messaging.relay import outgoing
 from services.contracts.events import TASK_OVERDUE, TASK_REMINDED, EventType, StageChanged, stage_event_type
 from services.contracts.lifecycle import Stage
 from services.contracts.manifest import SampleManifest
 from services.contracts.records import OutboxMessage
 from services.errors import ConcordError
 from services.intake.cloud_events import DATA_MODELS, STRUCTURED_TYPE, EventMessage, data_of, event_of, read_envelope
+from services.lifecycle.outgoing import outgoing
 from services.schemas import asyncapi_document
 
 EVENTS = (Path(__file__).parents[2] / "docs" / "events.md").read_text(encoding="utf-8")
@@ -53,11 +53,11 @@ def test_the_event_out_is_the_one_that_the_relay_publishes() -> None:
         body=change.model_dump(mode="json", exclude_none=True),
         created_at=AT,
     )
-    event_id, subject, body = outgoing(message)
-    assert json.loads(body) == shown
-    assert event_id == shown["id"]
-    assert subject in EVENTS
-    payload_schema(shown["type"]).validate(json.loads(body))
+    event = outgoing(message)
+    assert json.loads(event.body) == shown
+    assert event.id == shown["id"]
+    assert event.subject in EVENTS
+    payload_schema(shown["type"]).validate(json.loads(event.body))
 
 
 def test_the_asyncapi_document_names_every_event() -> None:

@@ -20,6 +20,21 @@ _ADD = text("""
     INSERT INTO outbox (topic, project, sample_id, revision, sequence, body, attempts)
     VALUES (:topic, :project, :sample_id, :revision, :sequence, :body, 0)
 """)
+# One statement, so that a project without webhooks pays no round trip for them.
+_ADD_EVENT = text("""
+    WITH message AS (
+        INSERT INTO outbox (topic, project, sample_id, revision, sequence, body, attempts)
+        VALUES (:topic, :project, :sample_id, :revision, :sequence, :body, 0)
+        RETURNING message_id
+    )
+    INSERT INTO webhook_deliveries
+        (endpoint_id, message_id, event_type, event_id, sample_id, state, attempts, fence)
+    SELECT endpoint.endpoint_id, message.message_id, :event_type, :event_id, :sample_id, 'waiting', 0, 0
+    FROM message CROSS JOIN webhook_endpoints AS endpoint
+    WHERE endpoint.project = :project AND endpoint.state <> 'disabled'
+      AND (endpoint.event_types = '{}' OR :event_type = ANY (endpoint.event_types))
+    ORDER BY endpoint.created_at, endpoint.endpoint_id
+""")
 _NOTIFY = text("SELECT pg_notify(:channel, '')")
 # One clock for the whole statement: were it read row by row, an earlier message could leave its pause between the
 # look at it and the look at its successor, which would then go first.
@@ -70,9 +85,15 @@ class PostgresOutbox(Repository):
         body: dict[str, Any],
         *,
         sequence: int | None = None,
+        event_type: str | None = None,
+        event_id: str | None = None,
     ) -> None:
-        """Keep a message and wake the relay when the transaction commits."""
-        await self._count(_ADD, topic=topic, **ref.model_dump(), sequence=sequence, body=body_text(body))
+        """Keep a message, with a delivery for each webhook that wants it, and wake the relay at the commit."""
+        values = {"topic": topic, **ref.model_dump(), "sequence": sequence, "body": body_text(body)}
+        if event_type is None or event_id is None:
+            await self._count(_ADD, **values)
+        else:
+            await self._count(_ADD_EVENT, **values, event_type=event_type, event_id=event_id)
         self._added = True
 
     @property

@@ -17,6 +17,7 @@ from infra.db.tables.samples import (
     SampleRow,
     StageChangeRow,
 )
+from infra.db.tables.webhooks import WebhookAttemptRow, WebhookDeliveryRow, WebhookEndpointRow
 
 METADATA = Table.metadata
 
@@ -43,4 +44,7 @@ __all__ = [
     "SampleRow",
     "StageChangeRow",
     "Table",
+    "WebhookAttemptRow",
+    "WebhookDeliveryRow",
+    "WebhookEndpointRow",
 ]

@@ -1,0 +1,1 @@
+"""One label of several people's, with what stands behind it."""

@@ -1,0 +1,1 @@
+"""Outgoing webhooks: who is told, when it is tried again, when it is given up."""
