@@ -194,15 +194,15 @@ class _Run:
         self, track: Track, recording: Recording, fault: TimeFault | None
     ) -> tuple[TimeFault | None, SpokenTrack | None]:
         """Look for the words where the rule set asks for it; an offset comes back measured by them."""
-        rules = self._rules.audio_transcript.words
-        if rules is None:
+        section = self._rules.audio_transcript
+        if section.words is None:
             return fault, None
         aligner = self._sample.word_aligner
         if aligner is None:
             reason = self._sample.unavailable.get("word_aligner", "there is nothing here that can find them")
             self._not_applicable(f"words were not looked for: {reason}", track)
             return fault, None
-        fault, spoken, unjudged = listen(track, recording, fault, aligner, rules)
+        fault, spoken, unjudged = listen(track, recording, fault, aligner, section)
         if unjudged:
             self._not_applicable(unjudged, track)
         return fault, spoken

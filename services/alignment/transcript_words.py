@@ -8,18 +8,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from services.alignment.speech_activity import HOP_S, Span, frame_of
-from services.alignment.time_alignment import Correction, TimeFault
+from services.alignment.time_alignment import Correction, Evidence, TimeFault
 from services.alignment.transcript_sound import Recording
-from services.alignment.transcript_track import FindingMaker, Track, merged, shared_seconds
+from services.alignment.transcript_track import FindingMaker, Track, claimed_spans, merged, shared_seconds
 from services.alignment.word_stretches import SpokenSegment, SpokenTrack, align_track, near
 from services.contracts.findings import Finding, LabelPatch, Measured, Suggestion
 from services.contracts.labels_language import Word
 from services.ports.word_aligner import AlignedWord, WordAligner
+from services.rules.audio_transcript import AudioTranscriptRules
 from services.rules.word_alignment import WordAlignmentRules
 
 _EDGE_S = 0.3  # so much of the words at an edge must fit for the edge to be judged: a syllable or two
+_OTHERS_S = 0.2  # less speech than this between an edge and the words may be their own rest
 _SURE_S = 0.02  # no offset is known better than two frames
 _COVERED = 0.6
+_ALIKE = 0.8  # so many of the segments must be beside their words by the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class _Edge:
 
 
 def listen(
-    track: Track, recording: Recording, fault: TimeFault | None, aligner: WordAligner, rules: WordAlignmentRules
+    track: Track, recording: Recording, fault: TimeFault | None, aligner: WordAligner, section: AudioTranscriptRules
 ) -> tuple[TimeFault | None, SpokenTrack, str]:
     """Look for the words of a transcript.
 
@@ -41,13 +44,19 @@ def listen(
         recording: Its sound.
         fault: What moves the transcript as a whole; words are looked for where it puts them.
         aligner: Finds them.
-        rules: How.
+        section: How.
 
     Returns:
-        The fault, an offset measured by the words; the words; and which segments could not be judged, and why.
+        The fault, an offset measured by the words, or one that only they show; the words; and which segments could not
+        be judged, and why.
     """
+    rules = section.words or WordAlignmentRules()
     move = fault.correction if fault else Correction()
     spoken = align_track(track.segments, move, recording.audio, aligner, rules)
+    if fault is None:
+        fault = offset_by_words(spoken, recording, claimed_spans(track.segments), section)
+        if fault is not None:
+            spoken = align_track(track.segments, fault.correction, recording.audio, aligner, rules)
     reasons = dict(spoken.left_out)
     misfits = sum(item.misfit_nats > rules.max_misfit_nats for item in spoken.segments)
     if misfits:
@@ -148,18 +157,22 @@ def _edges_off(
     if item.misfit_nats > rules.max_misfit_nats:
         return
     tolerance_s = rules.boundary_tolerance_s
+    first_s, last_s = item.found[0].start_s, item.found[-1].end_s
+    late_s, long_s = item.span[0] - first_s, item.span[1] - last_s
+    if max(first_s - item.span[1], item.span[0] - last_s) > rules.search_s:
+        return  # farther than its words were looked for: these are the same words, said elsewhere
     if _judged(item.words, rules) and not near(unheard, item.span[0], rules.search_s):
-        off_s = item.span[0] - item.found[0].start_s
-        if off_s > tolerance_s:
-            yield _Edge("start_s", off_s, f"begins {off_s:.2f} s after its first word")
-        elif _speech_s(recording, item.span[0], item.found[0].start_s) > tolerance_s:
-            yield _Edge("start_s", off_s, f"begins {-off_s:.2f} s before its first word, in speech that is not its own")
+        if late_s > tolerance_s:
+            yield _Edge("start_s", late_s, f"begins {late_s:.2f} s after its first word")
+        elif -late_s > tolerance_s and _speech_s(recording, item.span[0], first_s) > _OTHERS_S:
+            yield _Edge(
+                "start_s", late_s, f"begins {-late_s:.2f} s before its first word, in speech that is not its own"
+            )
     if _judged(item.words[::-1], rules) and not near(unheard, item.span[1], rules.search_s):
-        off_s = item.span[1] - item.found[-1].end_s
-        if -off_s > tolerance_s:
-            yield _Edge("end_s", off_s, f"ends {-off_s:.2f} s before its last word does")
-        elif _speech_s(recording, item.found[-1].end_s, item.span[1]) > tolerance_s:
-            yield _Edge("end_s", off_s, f"ends {off_s:.2f} s after its last word, in speech that is not its own")
+        if -long_s > tolerance_s:
+            yield _Edge("end_s", long_s, f"ends {-long_s:.2f} s before its last word does")
+        elif long_s > tolerance_s and _speech_s(recording, last_s, item.span[1]) > _OTHERS_S:
+            yield _Edge("end_s", long_s, f"ends {long_s:.2f} s after its last word, in speech that is not its own")
 
 
 def _judged(words: Sequence[AlignedWord | None], rules: WordAlignmentRules) -> bool:
@@ -172,7 +185,7 @@ def _judged(words: Sequence[AlignedWord | None], rules: WordAlignmentRules) -> b
         length_s += word.end_s - word.start_s
         if length_s >= _EDGE_S:
             break
-    return length_s > 0 and misfit / length_s <= rules.max_misfit_nats
+    return length_s > 0 and misfit / length_s <= rules.max_edge_misfit_nats
 
 
 def _speech_s(recording: Recording, start_s: float, end_s: float) -> float:
@@ -246,6 +259,51 @@ def _words_set(item: SpokenSegment, wrong: Sequence[int]) -> Suggestion:
             )
     label = item.segment.model_copy(update={"words": tuple(words)})
     return Suggestion(summary=f"Move {len(wrong)} words to where they are said", patch=LabelPatch(upsert=(label,)))
+
+
+def offset_by_words(
+    track: SpokenTrack, recording: Recording, spans: Sequence[Span], section: AudioTranscriptRules
+) -> TimeFault | None:
+    """Return the offset of a transcript whose segments all lie beside their words by the same time, or none.
+
+    Speech and pauses alone often leave it open which of two shifts it is; words do not. Both edges of a segment must
+    lie on one side of its words: edges that are wide, or linger after the last word, are no offset.
+
+    Args:
+        track: Where the words lie; the transcript was not moved.
+        recording: What is heard, for the agreement before and after.
+        spans: What the transcript claims as speech, seconds.
+        section: Thresholds.
+    """
+    rules = section.words or WordAlignmentRules()
+    beside_s = np.array([_beside_s(item) for item in track.segments if item.misfit_nats <= rules.max_misfit_nats])
+    if len(beside_s) < rules.min_offset_segments:
+        return None
+    median_s = float(np.median(beside_s))
+    alike = float(np.mean(np.abs(beside_s - median_s) <= rules.word_tolerance_s))
+    if abs(median_s) < section.alignment.min_offset_s or alike < _ALIKE:
+        return None
+    evidence = Evidence(recording.activity, spans, section.alignment)
+    if evidence.claimed_s == 0:
+        return None
+    before_s, after_s = evidence.score(np.ones(2), np.array([0.0, median_s])).tolist()
+    correction = Correction(round(median_s, 4))
+    return TimeFault(
+        "offset",
+        correction,
+        -correction.offset_s,
+        0.0,
+        rules.word_tolerance_s,
+        0.0,
+        after_s - before_s,
+        after_s / evidence.claimed_s,
+    )
+
+
+def _beside_s(item: SpokenSegment) -> float:
+    """Return how far a segment's words lie beside it, seconds later; 0 if one edge is before and one after them."""
+    start_s, end_s = item.found[0].start_s - item.span[0], item.found[-1].end_s - item.span[1]
+    return min(start_s, end_s, key=abs) if start_s * end_s > 0 else 0.0
 
 
 def refined(fault: TimeFault, track: SpokenTrack, rules: WordAlignmentRules) -> tuple[TimeFault, float]:

@@ -25,7 +25,7 @@ from services.rules.word_alignment import WordAlignmentRules
 _MARK = re.compile(r"\[[^\]]*\]|<[^>]*>|\{[^}]*\}")
 _LONGEST_S = 60.0
 """The longest segment that is aligned: more at once takes more memory than a check may have."""
-_AT_ONCE = 0.5
+_AT_ONCE = 0.7
 """With this share of the shorter of two segments in both, their words can not be put in one order."""
 
 

@@ -10,10 +10,7 @@ from services.contracts.base import Contract, Name
 
 
 class WordAlignmentRules(Contract):
-    """When the place of words in the sound contradicts a transcript; needs the extra ``words``.
-
-    The defaults were chosen on one half of the recordings and scored on the other: ``concord bench detection``.
-    """
+    """When the place of words in the sound contradicts a transcript; needs the extra ``words``."""
 
     language: Name = Field(default="en", description="BCP 47 tag that is assumed where a segment states none.")
     search_s: Annotated[float, Field(ge=0.2, le=10)] = Field(
@@ -29,6 +26,11 @@ class WordAlignmentRules(Contract):
     max_misfit_nats: Annotated[float, Field(gt=0, le=50)] = Field(
         default=6.5,
         description="Words that fit the sound worse were not said there, and their places mean nothing; nats a frame.",
+    )
+    max_edge_misfit_nats: Annotated[float, Field(gt=0, le=50)] = Field(
+        default=8.5,
+        description="The same for the words next to an edge, in a segment that fits; short ones fit worse. Above it "
+        "the edge is not judged.",
     )
     boundary_tolerance_s: Annotated[float, Field(ge=0.05, le=10)] = Field(
         default=0.35, description="How far a segment's edge may lie from its own words, seconds."

@@ -8,9 +8,12 @@ import pytest
 
 from services.alignment.audio_transcript import check_audio_transcript
 from services.alignment.sample import AudioData, CheckOutcome
-from services.alignment.speech_activity import Span
+from services.alignment.speech_activity import Span, detect_speech
 from services.alignment.suggestions import apply_suggestion
-from services.alignment.time_alignment import Correction
+from services.alignment.time_alignment import Correction, TimeFault
+from services.alignment.transcript_sound import Recording
+from services.alignment.transcript_track import tracks_of
+from services.alignment.transcript_words import listen
 from services.alignment.word_stretches import align_track, tokens_of
 from services.contracts.annotations import Annotation
 from services.contracts.findings import Finding
@@ -146,6 +149,32 @@ def test_an_offset_is_measured_by_the_words(
     assert uncertainty_s < before_s
     assert finding.suggestion is not None
     assert checked(call, apply_suggestion(late, finding.suggestion), said).findings == ()
+
+
+def heard(call: Call, labels: Sequence[TranscriptSegment], said: dict[str, Span]) -> TimeFault | None:
+    """What the words alone say about the whole transcript."""
+    section = RULES.audio_transcript
+    recording = Recording(call.audio, detect_speech(call.audio, section.speech))
+    (track,) = tracks_of(call.sample(labels))
+    return listen(track, recording, None, KnowingAligner(call.audio, said), section)[0]
+
+
+@pytest.mark.parametrize("offset_s", [0.4, -0.7])
+def test_words_alone_show_an_offset_that_speech_and_pauses_left_open(
+    call: Call, segments: list[TranscriptSegment], said: dict[str, Span], offset_s: float
+) -> None:
+    fault = heard(call, moved(segments, offset_s), said)
+    assert fault is not None
+    assert (fault.kind, fault.offset_s) == ("offset", pytest.approx(offset_s, abs=0.03))
+
+
+def test_ends_that_linger_and_single_segments_that_are_late_are_no_offset(
+    call: Call, segments: list[TranscriptSegment], said: dict[str, Span]
+) -> None:
+    lingering = [item.model_copy(update={"end_s": item.end_s + 0.8}) for item in segments]
+    assert heard(call, lingering, said) is None
+    assert heard(call, [*moved(segments[:6], 0.6), *segments[6:]], said) is None
+    assert heard(call, segments[:4], said) is None
 
 
 def test_an_edge_off_beside_an_offset_is_told_without_a_fix_of_its_own(

@@ -77,17 +77,23 @@ class DetectionReport(Contract):
 @dataclass(frozen=True, slots=True)
 class _Benchmark:
     check: str
+    part: str
     faults: Sequence[LabelFault]
     clean_samples: CleanSamples
     rules_of: RulesOf | None = None
 
 
 def benchmarks() -> Iterator[_Benchmark]:
-    """Yield what each module of this package that is named after a check brings."""
+    """Yield what each module of this package that is named after a check brings.
+
+    A name such as ``check__words`` is that of a further benchmark of a check, with rules and recordings of its own.
+    """
     for module in sorted(pkgutil.iter_modules(infra.bench.detection.__path__), key=lambda one: one.name):
-        if module.name in CHECKS:
+        check, _, part = module.name.partition("__")
+        if check in CHECKS:
             found = importlib.import_module(f"{infra.bench.detection.__name__}.{module.name}")
-            yield _Benchmark(module.name, found.FAULTS, found.clean_samples, getattr(found, "rules_of", None))
+            rules_of = getattr(found, "rules_of", None)
+            yield _Benchmark(check, part, found.FAULTS, found.clean_samples, rules_of)
 
 
 def half_of(group: str) -> str:
@@ -120,14 +126,16 @@ def score(
             continue
         samples = list(benchmark.clean_samples(data))
         if not samples:
-            left_out.append(f"{benchmark.check}: the folder has no recordings for it")
+            what = f"{benchmark.check}, {benchmark.part}" if benchmark.part else benchmark.check
+            left_out.append(f"{what}: the folder has no recordings for it, or an extra is not installed")
             continue
         own = benchmark.rules_of(data, rules) if benchmark.rules_of is not None else rules
         for half in ("tune", "test"):
             group = [sample for name, sample in samples if half_of(name) == half]
-            tell(f"{benchmark.check}: {len(group)} samples of the half {half}")
+            tell(f"{benchmark.check} {benchmark.part}: {len(group)} samples of the half {half}".replace(" :", ":"))
             for control, change in _CONTROLS.items():
-                controls.append(_score_clean(benchmark.check, half, control, [change(one) for one in group], own))
+                name = f"{control}, {benchmark.part}" if benchmark.part else control
+                controls.append(_score_clean(benchmark.check, half, name, [change(one) for one in group], own))
             faults.extend(_score_fault(fault, half, group, own, seeds) for fault in benchmark.faults)
     tell("disagreements that the recordings hold as they are")
     known = known_disagreements(data, rules, checks)
