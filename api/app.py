@@ -11,7 +11,20 @@ from api.middleware import BodyCap, RequestFrame
 from api.openapi import build_openapi
 from api.policies import policies_of
 from api.problems import register_problem_handlers
-from api.routers import access, audit, dead_letters, events, operations, projects, report, review, samples, schemas
+from api.routers import (
+    access,
+    agreement,
+    audit,
+    dead_letters,
+    events,
+    health,
+    operations,
+    projects,
+    report,
+    review,
+    samples,
+    schemas,
+)
 from api.services import ApiServices
 
 API_VERSION = "1"
@@ -21,11 +34,13 @@ _ROUTERS = (
     projects.router,
     samples.router,
     report.router,
+    agreement.router,
     audit.router,
     review.router,
     access.router,
     schemas.router,
     operations.router,
+    health.router,
 )
 
 

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from infra.checks.plug_ins import installed_checks
 from infra.checks.process import ReaderConfig
+from infra.semantic.sentence_encoder import installed_encoder
 from infra.storage.asset_reader import open_asset_reader
 from infra.storage.decode import decode_stream, decode_text, read_facts
 from infra.words.pocketsphinx_aligner import installed_aligner
@@ -99,6 +100,20 @@ async def read_sample(
 
 def with_models(sample: CheckSample, rules: RuleSet) -> CheckSample:
     """Return the sample with the optional models that the rule set asks for, or with why they are not there."""
+    return _with_aligner(_with_encoder(sample, rules), rules)
+
+
+def _with_encoder(sample: CheckSample, rules: RuleSet) -> CheckSample:
+    asking = (rules.text_visual, rules.taxonomy_conformance)
+    if not any(section is not None and section.enabled and section.meaning is not None for section in asking):
+        return sample
+    try:
+        return replace(sample, text_encoder=installed_encoder())
+    except UnavailableError as error:
+        return replace(sample, unavailable={**sample.unavailable, "text_encoder": error.detail})
+
+
+def _with_aligner(sample: CheckSample, rules: RuleSet) -> CheckSample:
     section = rules.audio_transcript
     if not section.enabled or section.words is None:
         return sample
