@@ -165,7 +165,8 @@ def test_words_alone_show_an_offset_that_speech_and_pauses_left_open(
 ) -> None:
     fault = heard(call, moved(segments, offset_s), said)
     assert fault is not None
-    assert (fault.kind, fault.offset_s) == ("offset", pytest.approx(offset_s, abs=0.03))
+    assert fault.kind == "offset"
+    assert fault.offset_s == pytest.approx(offset_s, abs=0.03)
 
 
 def test_ends_that_linger_and_single_segments_that_are_late_are_no_offset(

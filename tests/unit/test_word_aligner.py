@@ -7,10 +7,16 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from infra.checks.child import with_models
 from infra.storage.resample import resampled
-from infra.words.pocketsphinx_aligner import PocketsphinxAligner
+from infra.words.pocketsphinx_aligner import PocketsphinxAligner, installed_aligner
 from infra.words.pronounce import guessed_sounds, spoken_parts
+from services.alignment.sample import CheckSample
 from services.ports.word_aligner import AlignedWord
+from services.rules.audio_transcript import AudioTranscriptRules
+from services.rules.rule_set import DEFAULT_RULE_SET
+from services.rules.word_alignment import WordAlignmentRules
+from tests.unit.spoken_calls import manifest_of
 
 pytest.importorskip("pocketsphinx", reason="the extra 'words' is not installed")
 
@@ -135,3 +141,16 @@ def test_every_word_has_a_guess_in_the_sounds_that_the_model_knows(aligner: Pock
     decoder = aligner._models[0]._ready()
     for letters in ("abcdefghijklm", "nopqrstuvwxyz", "eighoughtiondgesch", "q", "e"):
         decoder.add_word(f"guess{letters}", guessed_sounds(letters), False)  # raises where a sound is not known
+
+
+def test_rules_that_ask_for_words_get_the_aligner_or_the_reason_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = CheckSample(manifest_of(), ())
+    asking = DEFAULT_RULE_SET.model_copy(update={"audio_transcript": AudioTranscriptRules(words=WordAlignmentRules())})
+    assert with_models(sample, DEFAULT_RULE_SET).word_aligner is None
+    assert with_models(sample, asking).word_aligner is installed_aligner()
+    installed_aligner.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr("importlib.util.find_spec", lambda name: None)
+        told = with_models(sample, asking)
+    assert told.word_aligner is None
+    assert "pip install -e '.[words]'" in told.unavailable["word_aligner"]
