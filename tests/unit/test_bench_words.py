@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from infra.bench.detection.audio_transcript__words import FAULTS
+from infra.bench.detection.audio_transcript_words import FAULTS
 from infra.bench.detection.fault import LabelFault
 from infra.bench.detection.remembered_words import RememberedWords
 from infra.bench.detection.score import benchmarks
@@ -35,8 +35,9 @@ class CountingAligner:
 
 
 def test_words_are_a_further_benchmark_of_their_check() -> None:
-    found = {(one.check, one.part) for one in benchmarks()}
-    assert {("audio_transcript", ""), ("audio_transcript", "words")} <= found
+    found = {(one.name, one.check) for one in benchmarks()}
+    names = ("audio_transcript", "audio_transcript_words")
+    assert {(name, "audio_transcript") for name in names} <= found
 
 
 def test_the_same_words_over_the_same_sound_are_aligned_once() -> None:

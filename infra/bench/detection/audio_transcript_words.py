@@ -18,7 +18,6 @@ from infra.demo import faults
 from infra.words.pocketsphinx_aligner import installed_aligner
 from services.alignment.sample import CheckSample
 from services.contracts.labels_language import TranscriptSegment
-from services.errors import UnavailableError
 from services.rules.rule_set import RuleSet
 from services.rules.word_alignment import WordAlignmentRules
 
@@ -30,11 +29,12 @@ _LEFT_S = 0.3
 
 
 def clean_samples(data: Path) -> Iterator[tuple[str, CheckSample]]:
-    """Yield recorded calls and sayings, each a group, and readings, each speaker a group."""
-    try:
-        aligner = RememberedWords(installed_aligner())
-    except UnavailableError:
-        return
+    """Yield recorded calls and sayings, each a group, and readings, each speaker a group.
+
+    Raises:
+        UnavailableError: The extra ``words`` is not installed.
+    """
+    aligner = RememberedWords(installed_aligner())
     for group, sample in (*calls(data), *readings(data, _ROUNDS), *sayings(data, _SAYING_ROUNDS)):
         yield group, replace(sample, word_aligner=aligner)
 
