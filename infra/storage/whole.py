@@ -12,8 +12,11 @@ import re
 import struct
 import zlib
 
-_MOST_PARTS = 1_000_000
-"""Chunks, pages or segments that are followed; more are in no file that a device wrote, and take long."""
+_MOST_PARTS = 100_000
+"""Chunks or segments that are followed; more are in no file that a device wrote, and take long."""
+
+_MOST_PAGES = 2_000_000
+"""Pages of some kilobytes each: days of sound."""
 
 _OPEN_END = 0x7FFF_F000
 """Programs that write into a pipe do not know the length, and put in the largest that their type holds."""
@@ -68,7 +71,7 @@ def _riff(data: bytes) -> str | None:
 def _ogg(data: bytes) -> str | None:
     at, ended = 0, False
     pages: dict[bytes, int] = {}
-    for _ in range(_MOST_PARTS):
+    for _ in range(_MOST_PAGES):
         if at >= len(data) or (ended and data[at : at + 4] != b"OggS"):
             return None if ended else "the page that ends it is missing"
         head = data[at : at + _OGG_PAGE_HEADER]
