@@ -17,6 +17,7 @@ from api.routers import (
     audit,
     dead_letters,
     events,
+    health,
     operations,
     projects,
     report,
@@ -39,6 +40,7 @@ _ROUTERS = (
     access.router,
     schemas.router,
     operations.router,
+    health.router,
 )
 
 

@@ -36,7 +36,8 @@ TAGS = (
     ("audit", "The append-only trail and its proof."),
     ("access", "Keys and roles."),
     ("contract", "Published schemas."),
-    ("operations", "Health, readiness and metrics."),
+    ("operations", "Throughput, backlog and load of a project, with the list behind every number."),
+    ("health", "Health, readiness and metrics."),
 )
 _PREFIX = "#/components/schemas/"
 _ALWAYS = {"500": "A fault of the service.", "503": "A part does not answer; try again."}
