@@ -13,15 +13,14 @@ from pydantic import TypeAdapter
 from infra.checks.plug_ins import installed_checks
 from infra.checks.process import ReaderConfig
 from infra.semantic.sentence_encoder import installed_encoder
-from infra.storage.asset_reader import open_asset_reader
-from infra.storage.decode import MAX_TEXT_BYTES, decode_stream, decode_text, read_facts
+from infra.storage.asset_reader import BoundedAssetReader, open_asset_reader
+from infra.storage.decode import MAX_FILE_BYTES, MAX_TEXT_BYTES, decode_stream, decode_text, read_facts
 from services.alignment.engine import run_checks
 from services.alignment.sample import AssetFacts, AudioData, CheckSample
 from services.contracts.annotations import Annotations
 from services.contracts.findings import CheckReport, Finding, NotApplicable, finding_id
 from services.contracts.manifest import SampleManifest, Stream
 from services.errors import AssetError, AssetHashMismatchError, AssetMissingError, UnavailableError
-from services.ports.assets import AssetReader
 from services.rules.rule_set import RuleSet
 
 SOURCE_CHECK = "metadata_source"
@@ -62,7 +61,7 @@ def check_sample(config: ReaderConfig, manifest_json: bytes, annotations_json: b
 
 
 async def read_sample(
-    manifest: SampleManifest, annotations: Annotations, reader: AssetReader, rules: RuleSet
+    manifest: SampleManifest, annotations: Annotations, reader: BoundedAssetReader, rules: RuleSet
 ) -> tuple[CheckSample, list[Finding], list[NotApplicable]]:
     """Return the sample with its decoded assets, a finding for each that can not be read, and what is not read."""
     audio: dict[str, AudioData] = {}
@@ -76,7 +75,11 @@ async def read_sample(
         if stream.uri is None:
             continue
         try:
-            content = await reader.read(stream.uri, sha256=stream.sha256)
+            most = MAX_FILE_BYTES.get(stream.modality)
+            if most is None:  # nothing is decoded, so that its hash is all that is used
+                facts[stream.id] = AssetFacts(sha256=await reader.digest(stream.uri, sha256=stream.sha256))
+                continue
+            content = await reader.read(stream.uri, sha256=stream.sha256, max_bytes=most)
             decoded = decode_stream(stream, content.data)
             why = _why_not_read(stream, len(content.data))
             if why is not None:

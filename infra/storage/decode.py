@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
+from types import MappingProxyType
 
 import numpy as np
 import soundfile
@@ -24,6 +25,12 @@ MAX_AUDIO_BYTES = 512 * 1024 * 1024
 MAX_IMAGE_PIXELS = 250_000_000
 MAX_POINTS = 20_000_000
 MAX_TEXT_BYTES = 2 * 1024 * 1024
+
+MAX_FILE_BYTES: Mapping[str, int] = MappingProxyType(
+    {"audio": 2 * MAX_AUDIO_BYTES, "image": 512 * 1024**2, "lidar": 512 * 1024**2, "radar": 512 * 1024**2,
+     "text": 512 * 1024**2}
+)  # fmt: skip
+"""By modality the largest file that could be decoded within the other limits; files of other modalities are not."""
 
 _AUDIO_BEGINNINGS = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS")
 _AUDIO_FORMATS = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "OGG"})
