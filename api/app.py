@@ -11,7 +11,19 @@ from api.middleware import BodyCap, RequestFrame
 from api.openapi import build_openapi
 from api.policies import policies_of
 from api.problems import register_problem_handlers
-from api.routers import access, audit, dead_letters, events, operations, projects, report, review, samples, schemas
+from api.routers import (
+    access,
+    audit,
+    dead_letters,
+    events,
+    operations,
+    projects,
+    report,
+    review,
+    samples,
+    schemas,
+    webhooks,
+)
 from api.services import ApiServices
 
 API_VERSION = "1"
@@ -24,6 +36,7 @@ _ROUTERS = (
     audit.router,
     review.router,
     access.router,
+    webhooks.router,
     schemas.router,
     operations.router,
 )

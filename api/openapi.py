@@ -33,6 +33,7 @@ TAGS = (
     ("report", "Nine numbers on a project, each with the list behind it."),
     ("review", "Queues, tasks, leases and decisions."),
     ("audit", "The append-only trail and its proof."),
+    ("webhooks", "Who is told of events over HTTP, and how each delivery went."),
     ("access", "Keys and roles."),
     ("contract", "Published schemas."),
     ("operations", "Health, readiness and metrics."),

@@ -37,6 +37,7 @@ from services.contracts.review import (
     TaskState,
 )
 from services.contracts.verification import VerificationReport
+from services.contracts.webhooks import WebhookEndpoint
 from services.rules.rule_set import RuleSet
 
 Item = TypeVar("Item")
@@ -71,6 +72,13 @@ class CreatedKey(_Answer):
     """A new key; its secret is told this once."""
 
     key: ApiKeyInfo
+    secret: str
+
+
+class WebhookWithSecret(_Answer):
+    """A webhook with its new secret, which is told this once."""
+
+    webhook: WebhookEndpoint
     secret: str
 
 
@@ -113,7 +121,7 @@ class ConcordClient(ApiCaller):
 
     async def dead_letters(self, *, cursor: str | None = None, limit: int | None = None) -> Page[DeadLetter]:
         """Return events that could not be handled, newest first."""
-        return await self._page(DeadLetter, "/v1/dead-letters", cursor=cursor, limit=limit)
+        return await self.page_of(DeadLetter, "/v1/dead-letters", cursor=cursor, limit=limit)
 
     async def replay_dead_letter(self, dead_letter_id: UUID | str) -> dict[str, Any]:
         """Handle a dead letter once more; the answer says what became of it."""
@@ -127,7 +135,7 @@ class ConcordClient(ApiCaller):
 
     async def projects(self) -> tuple[Project, ...]:
         """Return the projects the key sees."""
-        return await self._all(Project, "/v1/projects")
+        return await self.all_of(Project, "/v1/projects")
 
     async def project(self, project: str) -> Project:
         """Return a project."""
@@ -144,7 +152,7 @@ class ConcordClient(ApiCaller):
 
     async def rule_sets(self) -> tuple[RuleReference, ...]:
         """Return all rule set versions."""
-        return await self._all(RuleReference, "/v1/rule-sets")
+        return await self.all_of(RuleReference, "/v1/rule-sets")
 
     async def rule_set(self, rule_set_id: str, version: int) -> RuleSet:
         """Return a rule set version."""
@@ -157,7 +165,7 @@ class ConcordClient(ApiCaller):
     ) -> Page[SampleSummary]:
         """Return a page of sample revisions, newest first."""
         path = f"/v1/projects/{_part(project)}/samples"
-        return await self._page(SampleSummary, path, stage=stage, cursor=cursor, limit=limit)
+        return await self.page_of(SampleSummary, path, stage=stage, cursor=cursor, limit=limit)
 
     async def sample(self, project: str, sample_id: str, *, revision: int | None = None) -> SampleRevision:
         """Return a revision of a sample, the newest by default."""
@@ -165,7 +173,7 @@ class ConcordClient(ApiCaller):
 
     async def timeline(self, project: str, sample_id: str) -> tuple[StageChange, ...]:
         """Return every stage change of a sample, in order."""
-        return await self._all(StageChange, f"{_sample_path(project, sample_id)}/timeline")
+        return await self.all_of(StageChange, f"{_sample_path(project, sample_id)}/timeline")
 
     async def labels(
         self, project: str, sample_id: str, *, revision: int | None = None, version: int | None = None
@@ -176,7 +184,7 @@ class ConcordClient(ApiCaller):
 
     async def findings(self, project: str, sample_id: str, *, revision: int | None = None) -> tuple[StoredFinding, ...]:
         """Return the findings of a revision with what became of them."""
-        return await self._all(StoredFinding, f"{_sample_path(project, sample_id)}/findings", revision=revision)
+        return await self.all_of(StoredFinding, f"{_sample_path(project, sample_id)}/findings", revision=revision)
 
     async def lineage(self, project: str, sample_id: str, *, revision: int | None = None) -> dict[str, Any]:
         """Return why a committed record is believed."""
@@ -191,7 +199,9 @@ class ConcordClient(ApiCaller):
         self, project: str, *, cursor: str | None = None, limit: int | None = None
     ) -> Page[GroundTruth]:
         """Return a page of committed records."""
-        return await self._page(GroundTruth, f"/v1/projects/{_part(project)}/ground-truth", cursor=cursor, limit=limit)
+        return await self.page_of(
+            GroundTruth, f"/v1/projects/{_part(project)}/ground-truth", cursor=cursor, limit=limit
+        )
 
     async def report(self, project: str, *, samples: int | None = None, listed: int | None = None) -> DatasetReport:
         """Return how the project does on the nine ways in which large datasets fail."""
@@ -201,7 +211,7 @@ class ConcordClient(ApiCaller):
 
     async def audit(self, project: str, *, after: int | None = None, limit: int | None = None) -> Page[AuditEntry]:
         """Return a page of the project's audit chain."""
-        return await self._page(AuditEntry, f"/v1/projects/{_part(project)}/audit", after=after, limit=limit)
+        return await self.page_of(AuditEntry, f"/v1/projects/{_part(project)}/audit", after=after, limit=limit)
 
     async def verify(self, project: str, *, anchor: tuple[int, str] | None = None) -> VerificationReport:
         """Verify the project's audit chain and ground truth; ``anchor`` is (sequence, sha256) noted earlier."""
@@ -214,7 +224,7 @@ class ConcordClient(ApiCaller):
 
     async def queues(self) -> tuple[QueueSummary, ...]:
         """Return the state of every queue."""
-        return await self._all(QueueSummary, "/v1/queues")
+        return await self.all_of(QueueSummary, "/v1/queues")
 
     async def tasks(
         self,
@@ -225,7 +235,7 @@ class ConcordClient(ApiCaller):
         limit: int | None = None,
     ) -> Page[ReviewTask]:
         """Return a page of tasks, oldest first."""
-        return await self._page(ReviewTask, "/v1/tasks", queue=queue, state=state, cursor=cursor, limit=limit)
+        return await self.page_of(ReviewTask, "/v1/tasks", queue=queue, state=state, cursor=cursor, limit=limit)
 
     async def claim_next(
         self, *, queue: str | None = None, project: str | None = None, kinds: tuple[TaskKind, ...] = ()
@@ -289,7 +299,7 @@ class ConcordClient(ApiCaller):
 
     async def keys(self) -> tuple[ApiKeyInfo, ...]:
         """Return all keys, never their secrets."""
-        return await self._all(ApiKeyInfo, "/v1/keys")
+        return await self.all_of(ApiKeyInfo, "/v1/keys")
 
     async def revoke_key(self, key_id: str) -> None:
         """Revoke a key."""
@@ -327,15 +337,18 @@ class ConcordClient(ApiCaller):
         answer: dict[str, Any] = await self.call(method, path, body)
         return answer
 
-    async def _page(self, kind: type[Item], path: str, **query: Any) -> Page[Item]:
+    async def page_of(self, kind: type[Item], path: str, **query: Any) -> Page[Item]:
+        """Return a page of a list."""
         answer = await self.call("GET", path, query=query)
         items = TypeAdapter(tuple[kind, ...]).validate_python(answer["items"])  # type: ignore[valid-type]
         cursor = answer.get("next_cursor")
         return Page(items=items, next_cursor=None if cursor is None else str(cursor))
 
-    async def _all(self, kind: type[Item], path: str, **query: Any) -> tuple[Item, ...]:
+    async def all_of(self, kind: type[Item], path: str, **query: Any) -> tuple[Item, ...]:
+        """Return every item of a list."""
+
         async def part(cursor: str | None) -> Page[Item]:
-            return await self._page(kind, path, cursor=cursor, **query)
+            return await self.page_of(kind, path, cursor=cursor, **query)
 
         return tuple([item async for item in self.each(part)])
 

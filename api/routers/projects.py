@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Path
+from fastapi import APIRouter, Depends, Path
 from starlette.responses import Response
 
 from api.auth import Services
 from api.bodies import json_body, page_reply, reply
+from api.etags import IfMatch, expected_of
 from api.idempotency import Idempotent
 from api.paging import DEFAULT_LIMIT, Cursor, Limit, NameKey, RevisionKey, slice_page
 from api.policies import requires
@@ -18,7 +19,7 @@ from services.contracts.access import Principal
 from services.contracts.base import Identifier
 from services.contracts.findings import RuleReference
 from services.contracts.records import Project
-from services.errors import ChangedMeanwhileError, InvalidInputError
+from services.errors import InvalidInputError
 from services.ports.database import Database
 from services.projects.registry import ProjectRegistry, version_of
 from services.rules.rule_set import RuleSet
@@ -89,9 +90,7 @@ async def update_project(
     project: ProjectPath,
     content: Annotated[Project, Depends(json_body(Project, what="project", example=_PROJECT))],
     once: Idempotent,
-    if_match: Annotated[
-        str | None, Header(max_length=500, description="ETag of what the change was made from; refused if it changed.")
-    ] = None,
+    if_match: IfMatch = None,
 ) -> Response:
     """Replace a project's name, purpose, domain and configuration."""
     if content.id != project:
@@ -99,21 +98,11 @@ async def update_project(
         raise InvalidInputError(f"The project is not valid: /id {sentence}", places=(("/id", sentence),))
 
     async def call(database: Database) -> Response:
-        expected = _expected(if_match)
+        expected = expected_of(if_match, "this project")
         updated = await ProjectRegistry(database).update(principal, content, expected=expected)
         return reply(updated, headers={"ETag": etag_of(updated)})
 
     return await once.run(principal, call)
-
-
-def _expected(if_match: str | None) -> str | None:
-    if if_match is None or if_match.strip() == "*":
-        return None
-    tag = if_match.strip()
-    if len(tag) < 2 or tag[0] != '"' or tag[-1] != '"':
-        # A weak or foreign tag never matches (RFC 9110, 13.1.1).
-        raise ChangedMeanwhileError("If-Match holds no ETag of this project; read it again.")
-    return tag[1:-1]
 
 
 @router.post("/rule-sets", status_code=201, response_model=RuleSet, tags=["rule sets"])

@@ -28,6 +28,9 @@ class Permission(StrEnum):
     TASKS_READ = "tasks.read"
     TASKS_WORK = "tasks.work"  # claim, draft, decide
     KEYS_MANAGE = "keys.manage"
+    WEBHOOKS_READ = "webhooks.read"
+    WEBHOOKS_WRITE = "webhooks.write"
+    WEBHOOKS_SEND = "webhooks.send"  # test an endpoint, send events again
 
 
 _EVERYBODY = frozenset(
@@ -38,7 +41,13 @@ _HISTORY = frozenset({Permission.HISTORY_READ, Permission.GROUND_TRUTH_READ})
 # look would not be blind if the first verdict could be read one address further.
 _AT_WORK = _EVERYBODY | {Permission.TASKS_READ, Permission.TASKS_WORK, Permission.GROUND_TRUTH_READ}
 _VIEWER = _EVERYBODY | _HISTORY | {Permission.TASKS_READ, Permission.AUDIT_READ}
-_OPERATIONS = _VIEWER | {Permission.DEAD_LETTERS_READ, Permission.DEAD_LETTERS_REPLAY, Permission.AUDIT_VERIFY}
+_OPERATIONS = _VIEWER | {
+    Permission.DEAD_LETTERS_READ,
+    Permission.DEAD_LETTERS_REPLAY,
+    Permission.AUDIT_VERIFY,
+    Permission.WEBHOOKS_READ,
+    Permission.WEBHOOKS_SEND,
+}
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: _OPERATIONS
@@ -47,6 +56,7 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
         Permission.PROJECTS_WRITE,
         Permission.RULE_SETS_WRITE,
         Permission.KEYS_MANAGE,
+        Permission.WEBHOOKS_WRITE,
     },
     Role.OPERATIONS: _OPERATIONS,
     Role.ANNOTATOR: _AT_WORK,

@@ -71,7 +71,26 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
             ("POST", "/decide"), ("POST", "/escalate"),
         )
     ]  # fmt: skip
-    return [*of_sample, *of_project, *of_task]
+    webhook, delivery = f"{base}/webhooks/{task}", f"{base}/webhooks/{task}/deliveries/{task}"
+    of_webhooks = [
+        (method, path, f"/v1/projects/{{project}}{template}")
+        for method, path, template in (
+            ("GET", f"{base}/webhooks", "/webhooks"),
+            ("POST", f"{base}/webhooks", "/webhooks"),
+            ("GET", webhook, "/webhooks/{endpoint_id}"),
+            ("PUT", webhook, "/webhooks/{endpoint_id}"),
+            *(
+                (method, f"{webhook}{part}", f"/webhooks/{{endpoint_id}}{part}")
+                for method, part in (
+                    ("POST", "/rotate"), ("POST", "/disable"), ("POST", "/enable"), ("POST", "/ping"),
+                    ("POST", "/redeliver"), ("GET", "/deliveries"),
+                )
+            ),
+            ("GET", delivery, "/webhooks/{endpoint_id}/deliveries/{delivery_id}"),
+            ("POST", f"{delivery}/redeliver", "/webhooks/{endpoint_id}/deliveries/{delivery_id}/redeliver"),
+        )
+    ]  # fmt: skip
+    return [*of_sample, *of_project, *of_task, *of_webhooks]
 
 
 def _body(method: str, template: str, project: str) -> dict[str, object] | None:
@@ -84,6 +103,9 @@ def _body(method: str, template: str, project: str) -> dict[str, object] | None:
         "/heartbeat": {"fence": 1},
         "/release": {"fence": 1},
         "/verify": {},
+        "/webhooks": {"url": "https://hooks.example/"},
+        "/{endpoint_id}": {"url": "https://hooks.example/"},
+        "/redeliver": {"since": "2026-03-01T00:00:00Z"},
     }
     return bodies.get(template[template.rfind("/") :]) if method != "GET" else None
 
