@@ -13,9 +13,11 @@ from api.policies import policies_of
 from api.problems import register_problem_handlers
 from api.routers import (
     access,
+    agreement,
     audit,
     dead_letters,
     events,
+    health,
     operations,
     projects,
     report,
@@ -33,12 +35,14 @@ _ROUTERS = (
     projects.router,
     samples.router,
     report.router,
+    agreement.router,
     audit.router,
     review.router,
     access.router,
     webhooks.router,
     schemas.router,
     operations.router,
+    health.router,
 )
 
 

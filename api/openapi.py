@@ -31,12 +31,14 @@ TAGS = (
     ("samples", "Where a sample is, what was found, what was decided."),
     ("ground truth", "Committed records and why they are believed."),
     ("report", "Nine numbers on a project, each with the list behind it."),
+    ("agreement", "How far people agree, by class, person, team and time."),
     ("review", "Queues, tasks, leases and decisions."),
     ("audit", "The append-only trail and its proof."),
     ("webhooks", "Who is told of events over HTTP, and how each delivery went."),
     ("access", "Keys and roles."),
     ("contract", "Published schemas."),
-    ("operations", "Health, readiness and metrics."),
+    ("operations", "Throughput, backlog and load of a project, with the list behind every number."),
+    ("health", "Health, readiness and metrics."),
 )
 _PREFIX = "#/components/schemas/"
 _ALWAYS = {"500": "A fault of the service.", "503": "A part does not answer; try again."}

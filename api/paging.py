@@ -20,11 +20,12 @@ from services.errors import ConcordError, InvalidInputError
 Item = TypeVar("Item")
 Key = TypeVar("Key")
 DEFAULT_LIMIT, MAX_LIMIT = 100, 500
-_MAX_LENGTH = 2_000
+MAX_CURSOR_LENGTH = 2_000
 
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="At most so many items.")]
 Cursor = Annotated[
-    str | None, Query(max_length=_MAX_LENGTH, description="next_cursor of the page before; opaque, do not build one.")
+    str | None,
+    Query(max_length=MAX_CURSOR_LENGTH, description="next_cursor of the page before; opaque, do not build one."),
 ]
 
 _Revision = Annotated[int, Field(ge=0, le=2**31 - 1)]

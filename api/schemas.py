@@ -46,6 +46,18 @@ class HeldRequest(Contract):
     fence: Fence
 
 
+class HeartbeatRequest(Contract):
+    """Keeps a hold, and says whether the person is at work."""
+
+    fence: Fence
+    visible: bool = Field(
+        default=True, description="Whether the task is on the person's screen; hidden time is not counted."
+    )
+    idle_s: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        default=0.0, description="How long ago they last did something; what exceeds 60 s is not counted."
+    )
+
+
 class DraftRequest(Contract):
     """Unfinished work, in the client's own shape; a DecisionInput without its fence is a good one."""
 

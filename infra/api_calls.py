@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
@@ -14,6 +14,8 @@ import httpx
 from services.contracts.canonical import canonical_json
 
 _TRY_AGAIN = frozenset({429, 502, 503, 504})
+# The service gives a sign of life more often than that.
+_STREAM_TIMEOUT = httpx.Timeout(60.0)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 3.0
 
 
@@ -136,6 +138,24 @@ class ApiCaller:
         if response.is_error:
             raise problem_of(response)
         return response.json() if response.content else None
+
+    async def events(self, path: str, *, query: Mapping[str, Any] | None = None) -> AsyncIterator[str]:
+        """Yield the data of server-sent events until the stream ends.
+
+        Raises:
+            ApiProblem: The answer is an error, or the connection is lost.
+        """
+        params = {name: str(value) for name, value in (query or {}).items() if value is not None}
+        try:
+            async with self._http.stream("GET", path, params=params, timeout=_STREAM_TIMEOUT) as response:
+                if response.is_error:
+                    await response.aread()
+                    raise problem_of(response)
+                async for line in response.aiter_lines():
+                    if line.startswith("data: "):
+                        yield line.removeprefix("data: ")
+        except httpx.TransportError as error:
+            raise _unreachable(self.url, error) from error
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
         loop = asyncio.get_running_loop()

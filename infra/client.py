@@ -11,9 +11,11 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from infra.api_calls import ApiCaller, ApiProblem
 from services.contracts.access import ApiKeyInfo, Principal, Role
+from services.contracts.agreement import AgreementReport
 from services.contracts.dataset_report import DatasetReport
 from services.contracts.findings import RuleReference
 from services.contracts.lifecycle import Stage
+from services.contracts.operations import OperationsView
 from services.contracts.records import (
     AuditEntry,
     DeadLetter,
@@ -203,11 +205,34 @@ class ConcordClient(ApiCaller):
             GroundTruth, f"/v1/projects/{_part(project)}/ground-truth", cursor=cursor, limit=limit
         )
 
+    async def operations(
+        self, project: str, *, window_s: int | None = None, pieces: int | None = None
+    ) -> OperationsView:
+        """Return the project as an operations manager sees it."""
+        query = {"window_s": window_s, "pieces": pieces}
+        return OperationsView.model_validate(await self.call("GET", f"{_operations_path(project)}", query=query))
+
+    async def watch_operations(
+        self, project: str, *, window_s: int | None = None, pieces: int | None = None, every_s: float | None = None
+    ) -> AsyncIterator[OperationsView]:
+        """Yield the same whenever it has changed, for as long as the stream lasts."""
+        query = {"window_s": window_s, "pieces": pieces, "every_s": every_s}
+        async for data in self.events(f"{_operations_path(project)}/live", query=query):
+            yield OperationsView.model_validate_json(data)
+
     async def report(self, project: str, *, samples: int | None = None, listed: int | None = None) -> DatasetReport:
         """Return how the project does on the nine ways in which large datasets fail."""
         path = f"/v1/projects/{_part(project)}/report"
         answer = await self.call("GET", path, query={"samples": samples, "listed": listed}, timeout_s=VERIFY_WITHIN_S)
         return DatasetReport.model_validate(answer)
+
+    async def agreement(
+        self, project: str, *, samples: int | None = None, listed: int | None = None, window_days: int | None = None
+    ) -> AgreementReport:
+        """Return how far those agree who labelled the same samples of the project."""
+        query = {"samples": samples, "listed": listed, "window_days": window_days}
+        path = f"/v1/projects/{_part(project)}/agreement"
+        return AgreementReport.model_validate(await self.call("GET", path, query=query, timeout_s=VERIFY_WITHIN_S))
 
     async def audit(self, project: str, *, after: int | None = None, limit: int | None = None) -> Page[AuditEntry]:
         """Return a page of the project's audit chain."""
@@ -259,9 +284,10 @@ class ConcordClient(ApiCaller):
         """Return what a person sees beside a task."""
         return Evidence.model_validate(await self.call("GET", _task_path(task_id)))
 
-    async def heartbeat(self, task_id: UUID | str, fence: int) -> Lease:
+    async def heartbeat(self, task_id: UUID | str, fence: int, *, visible: bool = True, idle_s: float = 0.0) -> Lease:
         """Extend the lease."""
-        return Lease.model_validate(await self.call("POST", f"{_task_path(task_id)}/heartbeat", {"fence": fence}))
+        beat = {"fence": fence, "visible": visible, "idle_s": idle_s}
+        return Lease.model_validate(await self.call("POST", f"{_task_path(task_id)}/heartbeat", beat))
 
     async def release(self, task_id: UUID | str, fence: int) -> None:
         """Give a task back."""
@@ -355,6 +381,10 @@ class ConcordClient(ApiCaller):
 
 def _part(value: object) -> str:
     return quote(str(value), safe="")
+
+
+def _operations_path(project: str) -> str:
+    return f"/v1/projects/{_part(project)}/operations"
 
 
 def _sample_path(project: str, sample_id: str) -> str:

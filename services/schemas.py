@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from services.contracts.agreement import AgreementReport
+from services.contracts.consensus import Consensus
 from services.contracts.dataset_report import DatasetReport
 from services.contracts.events import (
     INCOMING_SUBJECT_PREFIX,
@@ -46,6 +48,8 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "ground-truth": GroundTruth,
     "verification": VerificationReport,
     "dataset-report": DatasetReport,
+    "agreement": AgreementReport,
+    "consensus": Consensus,
     "sample-withdrawn": SampleWithdrawn,
     "labels-submitted": LabelsSubmitted,
     "stage-changed": StageChanged,

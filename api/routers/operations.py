@@ -1,51 +1,159 @@
-"""Whether the service is alive and ready, its numbers, and its own description."""
+"""A project as an operations manager sees it: numbers, the lists behind them, and both as they change."""
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import timedelta
+from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from api.auth import Services
-from api.bodies import reply
-from api.metrics import RequestMetrics, work_exposition
-from api.policies import public
-from api.schemas import Liveness, Readiness
+from api.bodies import page_reply, reply
+from api.live import EVENT_STREAM, live_events
+from api.paging import (
+    DEFAULT_LIMIT,
+    MAX_CURSOR_LENGTH,
+    MAX_LIMIT,
+    SampleKey,
+    TimeKey,
+    decode_cursor,
+    encode_cursor,
+)
+from api.policies import requires
+from api.schemas import Page, ProjectPath
+from services.access.policy import Permission
+from services.contracts.access import Principal
+from services.contracts.lifecycle import RevisionRef
+from services.contracts.operations import DecisionSelection, OperationsView, SampleSelection, TaskSelection
+from services.contracts.records import SampleSummary
+from services.contracts.review import Decision, ReviewTask
+from services.operations.reading import OperationsReader
+from services.operations.view import MAX_BUCKETS
 
-METRICS_TYPE = "text/plain; version=1.0.0; charset=utf-8; escaping=underscores"
-router = APIRouter(tags=["operations"], dependencies=[Depends(public)])
+router = APIRouter(prefix="/v1/projects/{project}/operations", tags=["operations"])
+
+MayRead = Annotated[Principal, Depends(requires(Permission.OPERATIONS_READ))]
+WindowS = Annotated[int, Query(ge=60, le=366 * 86_400, description="How far back to look, in seconds.")]
+Pieces = Annotated[int, Query(ge=1, le=MAX_BUCKETS, description="In how many equal pieces to show the window.")]
+_LimitField = Query(ge=1, le=MAX_LIMIT, description="At most so many items.")
+_CursorField = Query(max_length=MAX_CURSOR_LENGTH, description="next_cursor of the page before; opaque.")
+_DAY_S = 86_400
+_PAGE = {"cursor", "limit"}
 
 
-@router.get("/healthz", response_model=Liveness)
-async def healthz() -> Response:
-    """Answer as long as the process does; asks nothing of the database."""
-    return reply(Liveness(alive=True))
+class TaskList(TaskSelection):
+    """A page of selected tasks."""
+
+    cursor: Annotated[str | None, _CursorField] = None
+    limit: Annotated[int, _LimitField] = DEFAULT_LIMIT
+
+    @property
+    def selection(self) -> TaskSelection:
+        """What is selected, whatever the page."""
+        return TaskSelection.model_validate(self.model_dump(exclude=_PAGE))
 
 
-@router.get("/readyz", response_model=Readiness)
-async def readyz(services: Services) -> Response:
-    """Answer 200 when the database is reachable and has the newest schema; otherwise 503 says what is missing."""
-    await services.database.ping()
-    return reply(Readiness(ready=True, store="ok"))
+class SampleList(SampleSelection):
+    """A page of selected sample revisions."""
+
+    cursor: Annotated[str | None, _CursorField] = None
+    limit: Annotated[int, _LimitField] = DEFAULT_LIMIT
+
+    @property
+    def selection(self) -> SampleSelection:
+        """What is selected, whatever the page."""
+        return SampleSelection.model_validate(self.model_dump(exclude=_PAGE))
+
+
+class DecisionList(DecisionSelection):
+    """A page of selected decisions."""
+
+    cursor: Annotated[str | None, _CursorField] = None
+    limit: Annotated[int, _LimitField] = DEFAULT_LIMIT
+
+    @property
+    def selection(self) -> DecisionSelection:
+        """What is selected, whatever the page."""
+        return DecisionSelection.model_validate(self.model_dump(exclude=_PAGE))
+
+
+@router.get("", response_model=OperationsView)
+async def get_operations(
+    principal: MayRead, services: Services, project: ProjectPath, window_s: WindowS = _DAY_S, pieces: Pieces = 24
+) -> Response:
+    """Return throughput, backlog, lateness, escalations, load and what is to come; each number with its list."""
+    reader = OperationsReader(services.database)
+    return reply(await reader.view(principal, project, window=timedelta(seconds=window_s), pieces=pieces))
 
 
 @router.get(
-    "/metrics",
+    "/live",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus text"}},
+    responses={200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}, "description": "Server-sent events"}},
 )
-async def metrics(request: Request, services: Services) -> Response:
-    """Return the numbers in the Prometheus text format; open, and without names of projects, samples or people."""
-    requests: RequestMetrics = request.app.state.metrics
-    return Response(
-        requests.exposition() + await work_exposition(services.database), headers={"Content-Type": METRICS_TYPE}
+async def live(
+    request: Request,
+    principal: MayRead,
+    services: Services,
+    project: ProjectPath,
+    window_s: WindowS = _DAY_S,
+    pieces: Pieces = 24,
+    every_s: Annotated[float, Query(ge=0.5, le=60, description="Pause between two looks.")] = 2.0,
+    for_s: Annotated[float, Query(ge=0, le=3_600, description="The stream ends after so long; open it again.")] = 900.0,
+) -> Response:
+    """Stream the same whenever it has changed, as server-sent events named ``operations``."""
+    reader = OperationsReader(services.database)
+    window = timedelta(seconds=window_s)
+
+    async def look() -> OperationsView:
+        return await reader.view(principal, project, window=window, pieces=pieces)
+
+    # The first look decides about the answer: a project that the key does not see is a 404 and no stream.
+    first = await look()
+    events = live_events(first, look, request.is_disconnected, every_s=every_s, for_s=for_s)
+    return StreamingResponse(events, media_type=EVENT_STREAM, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/tasks", response_model=Page[ReviewTask])
+async def list_tasks(
+    principal: MayRead, services: Services, project: ProjectPath, wanted: Annotated[TaskList, Query()]
+) -> Response:
+    """Return the tasks that a number counts, oldest first."""
+    after = decode_cursor("operations.tasks", TimeKey, wanted.cursor)
+    found, more = await OperationsReader(services.database).tasks(
+        principal, project, wanted.selection, after=None if after is None else (after.at, after.id), limit=wanted.limit
     )
+    cursor = encode_cursor("operations.tasks", (found[-1].created_at, found[-1].task_id)) if more else None
+    return page_reply(found, cursor)
 
 
-@router.get("/v1/openapi.json", response_model=dict[str, Any])
-async def openapi(request: Request) -> Response:
-    """Return this API as an OpenAPI 3.1 document."""
-    document: dict[str, Any] = request.app.openapi()
-    return reply(document)
+@router.get("/samples", response_model=Page[SampleSummary])
+async def list_samples(
+    principal: MayRead, services: Services, project: ProjectPath, wanted: Annotated[SampleList, Query()]
+) -> Response:
+    """Return the sample revisions that a number counts, oldest first."""
+    after = decode_cursor("operations.samples", SampleKey, wanted.cursor)
+    place = None
+    if after is not None:
+        place = (after.at, RevisionRef(project=project, sample_id=after.sample_id, revision=after.revision))
+    found, more = await OperationsReader(services.database).samples(
+        principal, project, wanted.selection, after=place, limit=wanted.limit
+    )
+    last = found[-1] if more else None
+    key = None if last is None else (last.created_at, last.ref.sample_id, last.ref.revision)
+    return page_reply(found, None if key is None else encode_cursor("operations.samples", key))
+
+
+@router.get("/decisions", response_model=Page[Decision])
+async def list_decisions(
+    principal: MayRead, services: Services, project: ProjectPath, wanted: Annotated[DecisionList, Query()]
+) -> Response:
+    """Return the decisions that a number counts, oldest first."""
+    after = decode_cursor("operations.decisions", TimeKey, wanted.cursor)
+    found, more = await OperationsReader(services.database).decisions(
+        principal, project, wanted.selection, after=None if after is None else (after.at, after.id), limit=wanted.limit
+    )
+    cursor = encode_cursor("operations.decisions", (found[-1].decided_at, found[-1].decision_id)) if more else None
+    return page_reply(found, cursor)

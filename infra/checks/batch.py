@@ -185,6 +185,24 @@ async def _check_all(
     )
 
 
+async def labels_of_batch(
+    batch: Batch, advance: Advance = lambda: None
+) -> tuple[list[tuple[FoundSample, tuple[Annotation, ...]]], list[Failure]]:
+    """Return the labels of every sample of a batch, and what could not be read; nothing is checked."""
+    assets = FileAssetReader(batch.roots, ASSET_MAX_BYTES, ASSET_TIMEOUT_S)
+    found: list[tuple[FoundSample, tuple[Annotation, ...]]] = []
+    failed: list[Failure] = []
+    for item in batch.found:
+        try:
+            labels, _ = await read_labels(item.manifest, assets)
+        except ConcordError as error:
+            failed.append((item.path, error))
+        else:
+            found.append((item, labels))
+        advance()
+    return found, failed
+
+
 async def read_labels(
     manifest: SampleManifest, assets: FileAssetReader
 ) -> tuple[tuple[Annotation, ...], tuple[FileLosses, ...]]:

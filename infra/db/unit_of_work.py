@@ -12,6 +12,7 @@ from infra.db.repositories.audit import PostgresAudit
 from infra.db.repositories.ground_truth import PostgresGroundTruth
 from infra.db.repositories.idempotency import PostgresIdempotency
 from infra.db.repositories.inbox import PostgresInbox
+from infra.db.repositories.operations import PostgresOperations
 from infra.db.repositories.outbox import PostgresOutbox
 from infra.db.repositories.projects import PostgresProjects
 from infra.db.repositories.review import PostgresReview
@@ -25,6 +26,7 @@ from services.ports.database import (
     ProjectRepository,
 )
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
+from services.ports.operations import OperationsRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
 from services.ports.webhooks import WebhookRepository
@@ -44,6 +46,7 @@ class PostgresTransaction:
     audit: AuditRepository
     outbox: OutboxRepository
     idempotency: IdempotencyRepository
+    operations: OperationsRepository
     webhooks: WebhookRepository
 
     def __init__(self, session: AsyncSession) -> None:
@@ -55,6 +58,7 @@ class PostgresTransaction:
         self.review = PostgresReview(session)
         self.ground_truth = PostgresGroundTruth(session)
         self.idempotency = PostgresIdempotency(session)
+        self.operations = PostgresOperations(session)
         self.webhooks = PostgresWebhooks(session)
         self.outbox = self._outbox = PostgresOutbox(session)
         self.audit = self._audit = PostgresAudit(session)

@@ -22,6 +22,7 @@ class Permission(StrEnum):
     RULE_SETS_WRITE = "rule_sets.write"
     SAMPLES_READ = "samples.read"  # what was sent, and where it is
     HISTORY_READ = "history.read"  # what was found and who decided what about it
+    OPERATIONS_READ = "operations.read"  # throughput, backlog, people's load
     GROUND_TRUTH_READ = "ground_truth.read"
     AUDIT_READ = "audit.read"
     AUDIT_VERIFY = "audit.verify"
@@ -40,7 +41,7 @@ _HISTORY = frozenset({Permission.HISTORY_READ, Permission.GROUND_TRUTH_READ})
 # People who judge do not get HISTORY_READ: the evidence of their task holds what they may know, and a blind second
 # look would not be blind if the first verdict could be read one address further.
 _AT_WORK = _EVERYBODY | {Permission.TASKS_READ, Permission.TASKS_WORK, Permission.GROUND_TRUTH_READ}
-_VIEWER = _EVERYBODY | _HISTORY | {Permission.TASKS_READ, Permission.AUDIT_READ}
+_VIEWER = _EVERYBODY | _HISTORY | {Permission.TASKS_READ, Permission.AUDIT_READ, Permission.OPERATIONS_READ}
 _OPERATIONS = _VIEWER | {
     Permission.DEAD_LETTERS_READ,
     Permission.DEAD_LETTERS_REPLAY,

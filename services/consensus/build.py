@@ -9,21 +9,14 @@ Nothing depends on the order of the answers or of the labels in them.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
-from services.agreement.ratings import Floats
-from services.consensus.clusters import clusters_of, matched_to, without_duplicates
 from services.consensus.family import Family, Members, Weights, mean_closeness
-from services.consensus.items import Item, content_key, items_of
-from services.consensus.places import BOX, CUBOID, KEYPOINTS, MASK, POINTS, POLYGON, ROTATED_BOX
-from services.consensus.relations import RELATION, resolved
-from services.consensus.spans import SPAN, SUMMARY, TIMED, TRANSCRIPT
-from services.consensus.tracks import LINE, PLACE, SPATIAL_TRACK, TRACK
+from services.consensus.items import content_key, items_of
+from services.consensus.relations import resolved
+from services.consensus.things import FAMILIES, Thing, things_of
 from services.consensus.votes import Vote, common_attributes, majority
-from services.consensus.wholes import CLASS, FRAME_LABEL, METADATA, SENTIMENT
 from services.contracts.annotations import Annotation
 from services.contracts.canonical import content_sha256
 from services.contracts.consensus import Answer, Consensus, ConsensusLabel, ConsensusState, Dispute, Support
@@ -32,27 +25,7 @@ from services.contracts.labels_language import Relation
 from services.rules.consensus import ConsensusRules
 
 CONSENSUS_AUTHOR = Author(kind="consensus", id="consensus")
-FAMILIES: Mapping[str, Family] = {
-    "box": BOX, "rotated_box": ROTATED_BOX, "polygon": POLYGON, "mask": MASK, "keypoints": KEYPOINTS,
-    "image_classification": CLASS, "frame_label": FRAME_LABEL, "track": TRACK, "action": TIMED, "event": TIMED,
-    "entity_span": SPAN, "intent": CLASS, "sentiment": SENTIMENT, "text_classification": CLASS, "relation": RELATION,
-    "summary": SUMMARY, "transcript_segment": TRANSCRIPT, "speaker_turn": TIMED, "sound_event": TIMED,
-    "emotion": TIMED, "acoustic_event": TIMED, "cuboid": CUBOID, "point_segmentation": POINTS,
-    "spatial_track": SPATIAL_TRACK, "lane_marking": LINE, "spatial_label": PLACE, "metadata_field": METADATA,
-}  # fmt: skip
-_HAS_FRAMES = frozenset({"frame_label"})
 _SAME = 1e-9
-
-Group = tuple[str, str, int, str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Thing:
-    """Labels of one thing, at most one a person, and the label that was accepted of it, if one was."""
-
-    kind: str
-    members: tuple[Item, ...]
-    accepted: Annotation | None = None
 
 
 def consensus(
@@ -75,7 +48,7 @@ def consensus(
     section = rules or ConsensusRules()
     annotators, items = items_of(answers)
     plain = [item for item in items if not isinstance(item.label, Relation)]
-    things = _things(plain, [label for label in accepted if not isinstance(label, Relation)], section)
+    things = things_of(plain, [label for label in accepted if not isinstance(label, Relation)], section)
     maker = _Maker(annotators, section, weights)
     labels = maker.labels(things, taken={label.id for label in accepted})
     relations = [item for item in items if isinstance(item.label, Relation)]
@@ -86,7 +59,7 @@ def consensus(
         ready, relations = resolved(relations, names)
         if not ready and not kept:
             break
-        things = _things(ready, kept, section)
+        things = things_of(ready, kept, section)
         more = maker.labels(things, taken={label.id for label in accepted} | {one.annotation.id for one in labels})
         kept = []
         labels += more
@@ -109,38 +82,6 @@ def _order(item: ConsensusLabel) -> tuple[str, int, str, bytes, str]:
     return label.stream, -1 if label.frame is None else label.frame, label.type, content_key(label), label.id
 
 
-def _group_of(label: Annotation) -> Group:
-    frame = -1 if label.frame is None or label.type in _HAS_FRAMES else label.frame
-    return label.type, label.stream, frame, repr(FAMILIES[label.type].apart(label))
-
-
-def _things(items: Sequence[Item], accepted: Sequence[Annotation], rules: ConsensusRules) -> list[_Thing]:
-    groups: dict[Group, tuple[list[Item], list[Annotation]]] = defaultdict(lambda: ([], []))
-    for item in items:
-        groups[_group_of(item.label)][0].append(item)
-    for label in sorted(accepted, key=content_key):
-        groups[_group_of(label)][1].append(label)
-    found: list[_Thing] = []
-    for group, (given, standing) in sorted(groups.items()):
-        family = FAMILIES[group[0]]
-        closeness = partial(_call, family, rules)
-        minimum = rules.match_of(group[0])
-        own = without_duplicates(given, partial(_duplicate, family, rules), rules.duplicate_min)
-        members, left = matched_to(standing, own, closeness, minimum=minimum, class_penalty=rules.class_penalty)
-        found += [_Thing(group[0], tuple(one), label) for label, one in zip(standing, members, strict=True)]
-        clusters = clusters_of(left, closeness, minimum=minimum, class_penalty=rules.class_penalty)
-        found += [_Thing(group[0], tuple(one)) for one in clusters]
-    return found
-
-
-def _call(family: Family, rules: ConsensusRules, one: Sequence[Annotation], other: Sequence[Annotation]) -> Floats:
-    return family.closeness(one, other, rules)
-
-
-def _duplicate(family: Family, rules: ConsensusRules, one: Sequence[Annotation], other: Sequence[Annotation]) -> Floats:
-    return family.duplicate(one, other, rules)
-
-
 class _Maker:
     """Makes labels of things.
 
@@ -155,7 +96,7 @@ class _Maker:
         self._rules = rules
         self._weights = weights
 
-    def labels(self, things: Sequence[_Thing], taken: set[str]) -> list[ConsensusLabel]:
+    def labels(self, things: Sequence[Thing], taken: set[str]) -> list[ConsensusLabel]:
         """Return the label of each thing; ids in ``taken`` are given to nothing new."""
         wanted = [None if thing.accepted is not None else _common_id(thing) for thing in things]
         claims = Counter(name for name in wanted if name is not None)
@@ -170,7 +111,7 @@ class _Maker:
             found.append(self._label(thing, own))
         return found
 
-    def _label(self, thing: _Thing, name: str) -> ConsensusLabel:
+    def _label(self, thing: Thing, name: str) -> ConsensusLabel:
         family = FAMILIES[thing.kind]
         members = thing.members
         who = tuple(item.annotator for item in members)
@@ -246,14 +187,14 @@ class _Maker:
         return base.model_copy(update=update)
 
 
-def _common_id(thing: _Thing) -> str | None:
+def _common_id(thing: Thing) -> str | None:
     """Return the id that more than half of the people gave their label of the thing, such as that of a pre-label."""
     counts = Counter(name for item in thing.members for name in item.ids)
     most = [name for name, count in counts.items() if 2 * count > len(thing.members)]
     return min(most) if most else None
 
 
-def _made_id(thing: _Thing, used: set[str]) -> str:
+def _made_id(thing: Thing, used: set[str]) -> str:
     digest = content_sha256([thing.kind, *(item.key.decode() for item in thing.members)])
     name = f"c-{digest[:16]}"
     repeat = 1

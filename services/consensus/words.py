@@ -12,7 +12,6 @@ gave it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,28 +19,10 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from services.agreement.ratings import Floats
+from services.agreement.word_errors import folded_words, word_closeness
 from services.consensus.votes import majority
 
-_EDGES = re.compile(r"^[^\w]+|[^\w]+$")
-_CURLY = str.maketrans({"\u2019": "'"})
 _SAME = 1e-9
-
-
-def folded_words(text: str) -> list[tuple[str, str]]:
-    """Return (compared, written) of each word; marks between words belong to the word before, or to none."""
-    found = []
-    for written in text.split():
-        compared = _EDGES.sub("", written.casefold().translate(_CURLY))
-        if compared:
-            found.append((compared, written))
-    return found
-
-
-def word_closeness(one: str, other: str) -> float:
-    """Return one less the word errors over the words of the longer text; 1 where neither has a word."""
-    a, b = ([compared for compared, _ in folded_words(text)] for text in (one, other))
-    longest = max(len(a), len(b))
-    return 1.0 - Levenshtein.distance(a, b) / longest if longest else 1.0
 
 
 def closeness_of_texts(one: Sequence[str], other: Sequence[str]) -> Floats:

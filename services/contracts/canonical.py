@@ -18,7 +18,8 @@ from services.errors import MalformedJsonError
 
 MAX_DEPTH = 32
 
-_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+# A string without an end goes to the end of the text, so that no later quote is tried as its beginning.
+_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _BRACKETS = re.compile(r"[\[\]{}]")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 

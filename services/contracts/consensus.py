@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from services.contracts.annotations import Annotation, Annotations
-from services.contracts.base import Contract, Fraction, Identifier, Name
+from services.contracts.base import Contract, Fraction, Identifier, Name, UtcDatetime
 
 ConsensusState = Literal["agreed", "disputed", "single", "accepted"]
 Dispute = Literal["few_supporters", "class_tied", "class_split", "place_apart"]
@@ -18,6 +18,7 @@ class Answer(Contract):
 
     annotator: Identifier
     team: Name | None = None
+    answered_at: UtcDatetime | None = None
     annotations: Annotations = ()
 
 
@@ -40,8 +41,9 @@ class ConsensusLabel(Contract):
         "accepted before and therefore stays as it is."
     )
     agreement: Fraction | None = Field(
+        default=None,
         description="Share of people who labelled it, times how close they are, times the share of its class; none "
-        "where fewer than two answered."
+        "where fewer than two answered.",
     )
     support: tuple[Support, ...] = Field(description="By annotator.")
     absent: tuple[Identifier, ...] = Field(default=(), description="Who answered and did not label it.")

@@ -32,6 +32,12 @@ class ProjectConfig(Contract):
     deadlines: DeadlinePolicy | None = Field(
         default=None, description="Limits by kind, queue and risk, in working time, with reminders."
     )
+    cost_per_hour: Annotated[float, Field(gt=0, le=100_000)] | None = Field(
+        default=None, description="What an hour of a person's active time costs."
+    )
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = Field(
+        default=None, description="Of cost_per_hour, by ISO 4217."
+    )
     lease_s: Annotated[int, Field(ge=1, le=86_400)] = Field(default=900, description="Lease of a claim.")
     max_review_rounds: Annotated[int, Field(ge=1, le=20)] = Field(
         default=3, description="After so many reviews of one finding an expert decides."

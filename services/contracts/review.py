@@ -121,6 +121,15 @@ class Draft(Contract):
     saved_at: UtcDatetime
 
 
+class Activity(Contract):
+    """How long one person really worked on one task."""
+
+    task_id: UUID
+    actor_id: Identifier
+    active_s: Annotated[float, Field(ge=0)] = 0.0
+    active_at: UtcDatetime | None = Field(default=None, description="The last moment of activity; None while hidden.")
+
+
 class DecisionInput(Contract):
     """What a person sends to decide a task."""
 

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from services.contracts.label_base import Author
-from services.formats.result import ImportResult, Intake, StreamFacts, StreamItem, label_id
+from services.formats.result import EVERY_FRAME, ImportResult, Intake, StreamFacts, StreamItem, label_id
 from services.formats.rle import checked_counts, decode_counts
 from services.formats.tree import Node, parse_tree, scalars
 
@@ -121,7 +121,7 @@ def _categories(root: Node, intake: Intake) -> dict[str, tuple[str, list[str]]]:
 
 
 def _items(root: Node, image: str | None, frames: tuple[int, int] | None) -> dict[str, StreamItem]:
-    first, last = frames or (0, 10**9)
+    first, last = frames or EVERY_FRAME
     items: dict[str, StreamItem] = {}
     for index, node in enumerate(root.all("images")):
         key = node["id"].word()

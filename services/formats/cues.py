@@ -11,7 +11,7 @@ from services.formats.result import Losses
 
 _LINE = re.compile(r"([^\r\n]*)(\r\n|\n|\r|\Z)")
 _TIMECODE = r"(?:(\d{1,6}):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
-TIMING = re.compile(rf"^\s*{_TIMECODE}\s*-->\s*{_TIMECODE}(?:[ \t]+(\S.*?))?\s*$")
+TIMING = re.compile(rf"^\s*{_TIMECODE}\s*-->\s*{_TIMECODE}(?:[ \t]+(\S.*))?\s*$")
 ARROW = "-->"
 MAX_TIME_S = 999_999 * 3_600
 
@@ -41,7 +41,7 @@ def timing_of(line: str, number: int, format_name: str, example: str) -> tuple[f
         raise InvalidInputError(
             f"{format_name} line {number} can not be read: {reason}", places=((f"/line/{number}", reason),)
         )
-    return _seconds(found.groups()[:4]), _seconds(found.groups()[4:8]), found[9]
+    return _seconds(found.groups()[:4]), _seconds(found.groups()[4:8]), found[9] and found[9].rstrip()
 
 
 def _seconds(groups: tuple[str | None, ...]) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 
 from services.contracts.label_base import Author
 from services.errors import InvalidInputError
-from services.formats.result import ImportResult, Intake, StreamFacts, StreamItem, label_id
+from services.formats.result import EVERY_FRAME, ImportResult, Intake, StreamFacts, StreamItem, label_id
 from services.formats.xml_events import Element, read_elements
 
 _SHAPES = ("box", "polygon", "points", "tag")
@@ -45,7 +45,7 @@ def read_cvat(
     Raises:
         InvalidInputError: The document is not readable, or declares entities; names the line and what to change.
     """
-    reader = _Reader(stream, image, frames or (0, 10**9), author)
+    reader = _Reader(stream, image, frames or EVERY_FRAME, author)
     for element in read_elements(data, root="annotations", level=1, source=source):
         reader.read(element)
     if image is not None and not reader.items:
@@ -146,6 +146,8 @@ class _Reader:
                 said = {**said, **_attributes(track)}
                 continue
             frame = shape.whole("frame")
+            if frame < 0:
+                raise shape.bad("frame must be a whole number from 0")
             if not self._first <= frame <= self._last or shape.attributes.get("outside") == "1":
                 continue
             fields = self._shape(shape)

@@ -16,7 +16,16 @@ from services.contracts.label_base import Author
 from services.contracts.labels_language import Summary
 from services.contracts.labels_visual import Box, ImageClassification, Mask, Polygon
 from services.formats.coco_writer import extent
-from services.formats.result import ExportResult, ImportResult, Intake, Losses, StreamFacts, StreamItem, label_id
+from services.formats.result import (
+    EVERY_FRAME,
+    ExportResult,
+    ImportResult,
+    Intake,
+    Losses,
+    StreamFacts,
+    StreamItem,
+    label_id,
+)
 from services.formats.rle import checked_counts, encode_counts
 from services.formats.tree import Node, parse_tree, scalars
 
@@ -48,7 +57,7 @@ def read_datumaro(
     """
     root = parse_tree(data, source)
     names = _label_names(root)
-    first, last = frames or (0, 10**9)
+    first, last = frames or EVERY_FRAME
     intake = Intake()
     items: list[StreamItem] = []
     others = 0

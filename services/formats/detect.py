@@ -20,9 +20,12 @@ _ENDINGS: dict[str, LabelFormat] = {
     ".textgrid": "textgrid",
 }
 _RTTM = frozenset({"SPEAKER", "SPKR-INFO", "SEGMENT", "LEXEME", "NON-LEX", "NON-SPEECH", "NOSCORE", "NO_RT_METADATA"})
-_ROOT = re.compile(r"^(?:<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\])?\s*>|\s)*<([A-Za-z_][\w.-]*)", re.DOTALL)
+# No way back into what was passed over: else a row of comments has as many readings as there are ways to join them.
+_ROOT = re.compile(
+    r"(?>\s++|<\?(?>.*?\?>)|<!--(?>.*?-->)|<!DOCTYPE[^>\[]*+(?>\[.*?\])?+\s*+>)*+<([A-Za-z_][\w.-]*+)", re.DOTALL
+)
 _KEY = re.compile(r'"([A-Za-z_]\w{0,40})"\s*:')
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_NUMBER = re.compile(r"[-+]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?")
 _WHOLE = re.compile(r"[-+]?\d+(?:\.0*)?(?:[eE]\+?\d+)?")
 _LINES = 20
 

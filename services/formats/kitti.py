@@ -12,8 +12,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from pydantic import ValidationError
 
 from services.alignment.geometry import (
     Floats,
@@ -28,7 +30,11 @@ from services.contracts.label_base import Author
 from services.contracts.labels_spatial import Cuboid
 from services.contracts.labels_visual import Box
 from services.contracts.manifest import Calibration
+from services.contracts.validation import places_of
 from services.errors import InvalidInputError
+from services.formats.result import EVERY_FRAME
+
+_Label = TypeVar("_Label", Box, Cuboid)
 
 DETECTION_CLASSES = {1: "pedestrian", 2: "car", 3: "cyclist"}
 _CAMERA_FROM_UPRIGHT: Floats = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
@@ -109,10 +115,19 @@ def parse_calibration(text: str, *, source: str = "calibration") -> KittiCalibra
     rotation = found["R0_rect"] @ found["Tr_velo_to_cam"][:, :3]
     if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-2 or np.linalg.det(rotation) < 0:
         raise InvalidInputError(f"{source}: R0_rect and the left of Tr_velo_to_cam must be rotations")
-    return KittiCalibration(
+    read = KittiCalibration(
         projections=np.stack([found[f"P{camera}"] for camera in range(4)]),
         rectified_from_lidar=rigid(nearest_rotation(rotation), found["R0_rect"] @ found["Tr_velo_to_cam"][:, 3]),
     )
+    for camera in range(4):
+        try:
+            read.calibration(to="lidar", camera=camera)
+        except ValidationError as error:
+            raise InvalidInputError(
+                f"{source}: P{camera} with Tr_velo_to_cam calibrates no camera: {_reasons(error)}; copy both from "
+                "KITTI's file"
+            ) from error
+    return read
 
 
 def read_objects(
@@ -170,12 +185,12 @@ def read_tracking(
     Raises:
         InvalidInputError: Naming ``source``, the line, and what to change.
     """
-    first, last = frames or (0, 10**9)
+    first, last = frames or EVERY_FRAME
     labels: list[Annotation] = []
     for number, words in _lines(text):
         if len(words) != _NUMBERS_OF_AN_OBJECT + 3:
             raise _bad(source, number, f"a tracking line has 17 columns, this one has {len(words)}")
-        frame, track = _int(words[0], source, number, "frame"), _int(words[1], source, number, "track id")
+        frame, track = _frame(words[0], source, number), _int(words[1], source, number, "track id")
         if not first <= frame <= last:
             continue
         line = _Line(words[2].lower(), _floats(words[3:], source, number), source, number)
@@ -205,13 +220,13 @@ def read_detections(
     Raises:
         InvalidInputError: Naming ``source``, the line, and what to change.
     """
-    first, last = frames or (0, 10**9)
+    first, last = frames or EVERY_FRAME
     author = author or Author(kind="model", id="pointrcnn")
     labels: list[Annotation] = []
     for number, words in _lines(text.replace(",", " ")):
         if len(words) != 15:
             raise _bad(source, number, f"a detection has 15 columns, this one has {len(words)}")
-        frame, kind = _int(words[0], source, number, "frame"), _int(words[1], source, number, "type")
+        frame, kind = _frame(words[0], source, number), _int(words[1], source, number, "type")
         if not first <= frame <= last:
             continue
         if kind not in DETECTION_CLASSES:
@@ -239,6 +254,13 @@ class _Line:
         if not 0 <= value <= 1:
             raise _bad(self.source, self.number, f"{name} is a share from 0 to 1, got {value:g}")
         return value
+
+    def label_of(self, kind: type[_Label], fields: dict[str, object]) -> _Label:
+        """Return a label of the contract; a line that says more than one can hold is named."""
+        try:
+            return kind.model_validate(fields)
+        except ValidationError as error:
+            raise _bad(self.source, self.number, f"it makes no label: {_reasons(error)}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +292,8 @@ def _labels(
         "occlusion": None if occlusion < 0 or ignore else int(occlusion),
         "confidence": None if place.score is None else _logistic(place.score),
     }
-    yield Box.model_validate(
+    yield line.label_of(
+        Box,
         {
             **common,
             "id": f"box-{place.suffix}",
@@ -279,7 +302,7 @@ def _labels(
             "ignore": ignore,
             "box": box,
             "attributes": scored if ignore else {**scored, "alpha_rad": alpha},
-        }
+        },
     )
     if ignore or min(height, width, length) <= 0 or bottom[2] <= -999:
         return
@@ -287,7 +310,8 @@ def _labels(
     lidar_from_rectified = invert_rigid(calibration.rectified_from_lidar)
     c, s = math.cos(rotation_y), math.sin(rotation_y)
     turn = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]]) @ _CAMERA_FROM_UPRIGHT
-    yield Cuboid.model_validate(
+    yield line.label_of(
+        Cuboid,
         {
             **common,
             "id": f"cuboid-{place.suffix}",
@@ -297,7 +321,7 @@ def _labels(
             "size_m": (length, width, height),
             "rotation_wxyz": quaternion_from_matrix(lidar_from_rectified[:3, :3] @ turn).tolist(),
             "attributes": scored,
-        }
+        },
     )
 
 
@@ -330,6 +354,17 @@ def _int(word: str, source: str, number: int, name: str) -> int:
         return int(word)
     except ValueError:
         raise _bad(source, number, f"{name} must be a whole number, got {word[:40]!r}") from None
+
+
+def _frame(word: str, source: str, number: int) -> int:
+    frame = _int(word, source, number, "frame")
+    if not 0 <= frame <= EVERY_FRAME[1]:
+        raise _bad(source, number, f"frames count from 0, got {word[:40]!r}")
+    return frame
+
+
+def _reasons(error: ValidationError) -> str:
+    return "; ".join(f"{place.strip('/')} {said}".strip() for place, said in places_of(error))[:500]
 
 
 def _bad(source: str, number: int, what: str) -> InvalidInputError:

@@ -22,7 +22,7 @@ from services.contracts.label_base import Author
 from services.contracts.labels_visual import Box, Track, TrackBox
 from services.contracts.validation import places_of
 from services.errors import InvalidInputError
-from services.formats.result import ExportResult, Losses
+from services.formats.result import EVERY_FRAME, ExportResult, Losses
 from services.formats.spoken import LineError
 
 Role = Literal["annotation", "prediction"]
@@ -67,7 +67,7 @@ def read_mot(
     Raises:
         InvalidInputError: Naming ``source``, the line, and what to change.
     """
-    first, last = frames or (0, 10**9)
+    first, last = frames or EVERY_FRAME
     labels: list[Annotation] = []
     shared = _Shared()
     target = _Target(stream, role, label, author)

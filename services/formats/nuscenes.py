@@ -36,10 +36,12 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from services.alignment.geometry import Floats, invert_rigid, transform_points
 from services.contracts.label_base import Author
 from services.contracts.manifest import Calibration, Clock, Modality
+from services.contracts.validation import places_of
 from services.errors import InvalidInputError
 from services.formats.nuscenes_recording import (
     Recording,
@@ -391,4 +393,10 @@ def _calibration(sensor: Sensor, bases: Mapping[int, Shot] | None, target: str, 
                 f"{len(both)} keyframes, and a stream has one; read keyframes one by one"
             )
             intake.drop(sensor.channel, f"extrinsics to {target}", why)
-    return Calibration.model_validate(fields) if fields else None
+    try:
+        return Calibration.model_validate(fields) if fields else None
+    except ValidationError as error:
+        said = "; ".join(f"{place.strip('/')} {reason}".strip() for place, reason in places_of(error))[:500]
+        raise InvalidInputError(
+            f"calibrated_sensor.json: {sensor.channel} has no calibration that can be used: {said}; correct its record"
+        ) from error

@@ -21,7 +21,7 @@ from services.formats.openlabel_frames import (
     transforms_into,
     unit_quaternion,
 )
-from services.formats.result import ImportResult, Intake, shortened
+from services.formats.result import EVERY_FRAME, ImportResult, Intake, shortened
 from services.formats.tree import Node, parse_tree
 
 _NO_ID = re.compile(r"[^A-Za-z0-9._:@+-]")
@@ -72,7 +72,7 @@ def read_openlabel(
     into = None
     if cuboids_into is not None:
         into = (cuboids_into[1], transforms_into(root, cuboids_into[0]))
-    reader = _Reader(root, names, into, frames or (0, 10**9), author, intake)
+    reader = _Reader(root, names, into, frames or EVERY_FRAME, author, intake)
     reader.read_objects()
     for section, kind in _ELEMENTS.items():
         reader.read_intervals(section, kind, rate_hz)
@@ -225,6 +225,8 @@ class _Reader:
                 self._intake.drop(node.at, f"{kind} {label}", "it has no frame_intervals")
             for index, interval in enumerate(intervals):
                 start, end = interval["frame_start"].whole(), interval["frame_end"].whole()
+                if min(start, end) < 0:
+                    raise interval.bad("frames count from 0; correct frame_start and frame_end")
                 if end < self._first or start > self._last:
                     continue
                 start, end = max(start, self._first) - self._first, min(end, self._last) - self._first

@@ -20,6 +20,7 @@ _UPRIGHT_FROM_CAMERA: Floats = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0
 
 _MODALITIES: Mapping[str, Modality] = {"camera": "image", "lidar": "lidar", "radar": "radar"}
 _SINGULAR = 1e-9
+_MAX_CHAIN = 100
 _VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".webm")
 
 
@@ -159,6 +160,8 @@ def _chain(name: str, nodes: Mapping[str, Node]) -> dict[str, Floats]:
             raise nodes[here].bad("pose_wrt_parent is no rigid transform; correct its matrix")
         chain[parent.text()] = pose @ chain[here]
         here = parent.text()
+        if len(chain) > _MAX_CHAIN:
+            raise nodes[name].bad(f"more than {_MAX_CHAIN} coordinate systems lead from here to the root; join some")
     return chain
 
 

@@ -17,6 +17,9 @@ from services.formats.spoken import LineError, identifier
 _ANNOTATION: TypeAdapter[Annotation] = TypeAdapter(Annotation)
 _MAX_WORDS = 120
 
+EVERY_FRAME = (0, 2**53)
+"""The (first, last) frame of who wants all: more than the contract counts, so that a frame it can not hold is told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dropped:

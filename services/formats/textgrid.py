@@ -29,9 +29,9 @@ from services.formats.spoken import LineError, identifier
 
 _TOKEN = re.compile(
     r"""(?P<comment>![^\r\n]*)
-      | "(?P<text>(?:[^"]|"")*)"
+      | "(?P<text>(?:[^"]++|"")*+)"
       | <(?P<flag>[A-Za-z]+)>
-      | (?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?=\s|$)
+      | (?P<number>[-+]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?)(?=\s|$)
       | (?P<open>")
       | [^\s"]+""",
     re.VERBOSE,

@@ -189,13 +189,12 @@ class _Payload:
             return []
         starts = [self._start_s if piece[2] is None else piece[2] for piece in spoken]
         ends = [*starts[1:], self._end_s]
-        timed: list[dict[str, Any]] = []
+        timed: list[tuple[float, float, list[str]]] = []
         for piece, start_s, end_s in zip(spoken, starts, ends, strict=True):
-            if timed and timed[-1]["start_s"] == start_s:
-                timed[-1] |= {"text": f"{timed[-1]['text']} {piece[3].strip()}", "end_s": end_s}
-            else:
-                timed.append({"text": piece[3].strip(), "start_s": start_s, "end_s": end_s})
-        return timed
+            said = timed.pop()[2] if timed and timed[-1][0] == start_s else []
+            said.append(piece[3].strip())
+            timed.append((start_s, end_s, said))
+        return [{"text": " ".join(said), "start_s": start_s, "end_s": end_s} for start_s, end_s, said in timed]
 
 
 def write_webvtt(annotations: Iterable[Annotation]) -> ExportResult:

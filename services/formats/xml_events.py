@@ -82,8 +82,14 @@ def read_elements(data: bytes, *, root: str, level: int, source: str) -> Iterato
         InvalidInputError: It is no XML, has another root, declares a document type, or nests too deeply.
     """
     reader = _Reader(root, level, source)
-    for start in range(0, max(len(data), 1), _CHUNK):
-        reader.feed(data[start : start + _CHUNK], final=start + _CHUNK >= len(data))
+    at, ended = 0, False
+    while not ended:
+        # The parser reads a tag or comment that is not yet whole from its beginning, each time that it is given more;
+        # given as much again as is pending, it reads none of it more than a few times.
+        end = at + max(_CHUNK, at - reader.taken_bytes())
+        ended = end >= len(data)
+        reader.feed(data[at:end], final=ended)
+        at = end
         yield from reader.taken()
 
 
@@ -91,6 +97,7 @@ class _Reader:
     def __init__(self, root: str, level: int, source: str) -> None:
         self._root, self._level, self._source = root, level, source
         self._open: list[Element] = []
+        self._texts: list[list[str]] = []
         self._ready: list[Element] = []
         self._depth = 0
         parser = expat.ParserCreate()
@@ -111,6 +118,10 @@ class _Reader:
             raise self._bad(f"{said} at column {error.offset + 1}; correct the XML") from None
         except (ValueError, LookupError) as error:  # an encoding that the parser does not know
             raise self._bad(f"{error}; save it as UTF-8") from None
+
+    def taken_bytes(self) -> int:
+        """Return how many bytes are behind the parser; what follows them is no whole tag or text yet."""
+        return max(self._parser.CurrentByteIndex, 0)
 
     def taken(self) -> list[Element]:
         """Return the elements that became whole since the last call."""
@@ -134,15 +145,17 @@ class _Reader:
             if self._open:
                 self._open[-1].children.append(element)
             self._open.append(element)
+            self._texts.append([])
         self._depth += 1
 
     def _end(self, tag: str) -> None:
         self._depth -= 1
         if self._open:
             element = self._open.pop()
+            element.text = "".join(self._texts.pop())
             if not self._open:
                 self._ready.append(element)
 
     def _say(self, text: str) -> None:
         if self._open:
-            self._open[-1].text += text
+            self._texts[-1].append(text)

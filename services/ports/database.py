@@ -23,6 +23,7 @@ from services.contracts.records import (
     StoredEvent,
 )
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
+from services.ports.operations import OperationsRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
 from services.ports.webhooks import WebhookRepository
@@ -188,6 +189,7 @@ class Transaction(Protocol):
     audit: AuditRepository
     outbox: OutboxRepository
     idempotency: IdempotencyRepository
+    operations: OperationsRepository
     webhooks: WebhookRepository
 
     async def now(self) -> datetime:

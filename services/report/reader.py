@@ -25,7 +25,8 @@ MAX_SAMPLES = 10_000
 
 _PAGE = 100
 _NO_EXCHANGE = "exchanged files are looked for by concord report on files, not in what is stored"
-_OUT = frozenset({Stage.WITHDRAWN, Stage.REOPENED})
+OUT = frozenset({Stage.WITHDRAWN, Stage.REOPENED})
+"""Stages of samples that are in no report."""
 
 
 class ReportReader:
@@ -65,11 +66,11 @@ class ReportReader:
         builder.not_compared("misaligned_modalities", _NO_EXCHANGE, "metadata_source")
         left_out = 0
         read = 0
-        async for page in self._newest(project):
+        async for page in newest_revisions(self._database, project):
             items: list[ReportSample] = []
             async with self._database.transaction() as tx:
                 for summary in page:
-                    item = None if summary.stage in _OUT or read >= max_samples else await _read(tx, summary.ref)
+                    item = None if summary.stage in OUT or read >= max_samples else await _read(tx, summary.ref)
                     if item is None:
                         left_out += 1
                     else:
@@ -79,23 +80,24 @@ class ReportReader:
             await asyncio.to_thread(_add, builder, items)
         return await asyncio.to_thread(builder.finish, left_out=left_out)
 
-    async def _newest(self, project: str) -> AsyncIterator[list[SampleSummary]]:
-        """Yield the newest revision of each sample, page by page."""
-        seen: set[str] = set()
-        after: tuple[datetime, str, int] | None = None
-        while True:
-            async with self._database.transaction() as tx:
-                page = await tx.samples.list(project, stage=None, after=after, limit=_PAGE)
-            if not page:
-                return
-            fresh = []
-            for summary in page:
-                if summary.ref.sample_id not in seen:
-                    seen.add(summary.ref.sample_id)
-                    fresh.append(summary)
-            yield fresh
-            last = page[-1]
-            after = (last.created_at, last.ref.sample_id, last.ref.revision)
+
+async def newest_revisions(database: Database, project: str) -> AsyncIterator[list[SampleSummary]]:
+    """Yield the newest revision of each sample of a project, page by page, the newest samples first."""
+    seen: set[str] = set()
+    after: tuple[datetime, str, int] | None = None
+    while True:
+        async with database.transaction() as tx:
+            page = await tx.samples.list(project, stage=None, after=after, limit=_PAGE)
+        if not page:
+            return
+        fresh = []
+        for summary in page:
+            if summary.ref.sample_id not in seen:
+                seen.add(summary.ref.sample_id)
+                fresh.append(summary)
+        yield fresh
+        last = page[-1]
+        after = (last.created_at, last.ref.sample_id, last.ref.revision)
 
 
 def _add(builder: ReportBuilder, items: Iterable[ReportSample]) -> None:

@@ -41,6 +41,7 @@ from services.review.judges import (
 )
 from services.review.labels import LabelChange, apply_patch, apply_submission, labels_by_id, labels_sha256
 from services.review.recording import record_decision
+from services.review.signs import note_sign
 from services.rules.rule_set import RuleSet
 
 NOTE_NEEDED = frozenset({Verdict.REJECT, Verdict.ESCALATE, Verdict.DISCARD})
@@ -111,6 +112,7 @@ async def decide_task(tx: Transaction, principal: Principal, task_id: UUID, give
     rules = await rules_of(tx, task.ref.project)
     _ensure_fits(task, given, rules)
 
+    await note_sign(tx, task_id, principal.actor_id)
     case = await _read_case(tx, revision, task)
     await _ensure_current(tx, case, given)
     change = _changed_labels(case, given, principal.actor_id)

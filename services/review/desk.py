@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -87,10 +87,18 @@ class ReviewDesk:
         async with self._database.transaction() as tx:
             return await evidence_of(tx, principal, task_id)
 
-    async def heartbeat(self, principal: Principal, task_id: UUID, fence: int) -> Lease:
-        """Extend a live lease; see :func:`services.review.leases.renew`."""
+    async def heartbeat(
+        self,
+        principal: Principal,
+        task_id: UUID,
+        fence: int,
+        *,
+        visible: bool = True,
+        idle: timedelta = timedelta(0),
+    ) -> Lease:
+        """Extend a live lease and count the sign of life; see :func:`services.review.leases.renew`."""
         async with self._database.transaction() as tx:
-            return await leases.renew(tx, principal, task_id, fence)
+            return await leases.renew(tx, principal, task_id, fence, visible=visible, idle=idle)
 
     async def release(self, principal: Principal, task_id: UUID, fence: int) -> None:
         """Give a task back; see :func:`services.review.leases.release`."""

@@ -22,6 +22,7 @@ from services.errors import (
     TaskHeldError,
 )
 from services.ports.database import Transaction
+from services.review.active_time import IDLE_AFTER
 from services.review.judges import (
     ensure_lease,
     ensure_may_judge,
@@ -29,6 +30,7 @@ from services.review.judges import (
     ensure_unfinished,
     seen_task,
 )
+from services.review.signs import note_sign
 
 _DEFAULT_LEASE_S = ProjectConfig().lease_s
 _FIRST_LEASE = timedelta(seconds=1)
@@ -68,6 +70,7 @@ async def claim_next(tx: Transaction, principal: Principal, wish: ClaimWish) -> 
     claimed = await tx.review.claim(task.task_id, principal.actor_id, await _lease_of(tx, task))
     if claimed is None:
         raise IntegrityError(f"task {task.task_id} was claimed and is held by somebody else")
+    await tx.operations.begin_activity(task.task_id, principal.actor_id, IDLE_AFTER)
     return claimed
 
 
@@ -85,11 +88,28 @@ async def claim(tx: Transaction, principal: Principal, task_id: UUID) -> ReviewT
     claimed = await tx.review.claim(task_id, principal.actor_id, await _lease_of(tx, task))
     if claimed is None:
         raise TaskHeldError("Somebody else holds this task; claim another one.")
+    await tx.operations.begin_activity(task_id, principal.actor_id, IDLE_AFTER)
     return claimed
 
 
-async def renew(tx: Transaction, principal: Principal, task_id: UUID, fence: int) -> Lease:
-    """Extend a live lease.
+async def renew(
+    tx: Transaction,
+    principal: Principal,
+    task_id: UUID,
+    fence: int,
+    *,
+    visible: bool = True,
+    idle: timedelta = timedelta(0),
+) -> Lease:
+    """Extend a live lease, and count the sign of life.
+
+    Args:
+        tx: The transaction.
+        principal: The holder.
+        task_id: The task.
+        fence: Of their claim.
+        visible: Whether the task is on their screen.
+        idle: How long ago they last did something.
 
     Raises:
         NotFoundError, TaskFinishedError, StaleFenceError: There is no such lease any more.
@@ -100,6 +120,7 @@ async def renew(tx: Transaction, principal: Principal, task_id: UUID, fence: int
     lease = await tx.review.renew(task_id, fence, await _lease_of(tx, task))
     if lease is None:
         raise StaleFenceError(f"The lease of fence {fence} has run out; claim the task again.")
+    await note_sign(tx, task_id, principal.actor_id, visible=visible, idle=idle)
     return lease
 
 
@@ -129,6 +150,7 @@ async def save_draft(tx: Transaction, principal: Principal, task_id: UUID, fence
     ensure_may_take(principal, task)
     ensure_unfinished(task)
     await ensure_lease(tx, principal, task, fence)
+    await note_sign(tx, task_id, principal.actor_id)
     return await tx.review.save_draft(task_id, principal.actor_id, body)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, cast
 
 from pydantic import Field
 
-from services.contracts.base import Contract, Fraction, Positive
+from services.contracts.base import Contract, Fraction, Name, Positive
 from services.taxonomy.taxonomy import LabelKind
 
 
@@ -51,6 +51,15 @@ class ConsensusRules(Contract):
     line_tolerance_m: Positive = Field(
         default=1.0,
         description="Mean distance at which two lines on the ground, or places, are not close at all, metres.",
+    )
+    boundary_tolerance_s: Annotated[float, Field(ge=0, le=3_600)] = Field(
+        default=0.25, description="Time within which two ends of intervals are the same boundary, seconds."
+    )
+    ordered_classes: Annotated[tuple[Annotated[tuple[Name, ...], Field(min_length=3)], ...], Field(max_length=100)] = (
+        Field(
+            default=(("negative", "neutral", "positive"),),
+            description="Classes that have an order, from one end to the other: neighbours among them are half agreed.",
+        )
     )
     keypoint_spread: Annotated[float, Field(gt=0, le=1)] = Field(
         default=0.1, description="Deviation of a point, in units of the object's size, at which its closeness is 0.61."

@@ -60,8 +60,8 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
     of_project = [
         (method, f"{base}{part}", f"/v1/projects/{{project}}{part}")
         for method, part in (
-            ("GET", ""), ("PUT", ""), ("GET", "/samples"), ("GET", "/report"), ("GET", "/ground-truth"),
-            ("GET", "/audit"), ("POST", "/verify"),
+            ("GET", ""), ("PUT", ""), ("GET", "/samples"), ("GET", "/report"), ("GET", "/agreement"),
+            ("GET", "/ground-truth"), ("GET", "/audit"), ("POST", "/verify"),
         )
     ]  # fmt: skip
     of_task = [

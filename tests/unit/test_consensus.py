@@ -11,9 +11,10 @@ import pytest
 from pydantic import TypeAdapter
 
 from services.alignment.matching import iou_pairs
-from services.consensus.build import FAMILIES, consensus
+from services.consensus.build import consensus
 from services.consensus.places import cuboid_iou, median_angle
 from services.consensus.regions import counts_of_runs, majority_runs, run_iou, runs_of_counts
+from services.consensus.things import FAMILIES
 from services.contracts.annotations import LABEL_KINDS, Annotation
 from services.contracts.consensus import Answer, Consensus, ConsensusLabel
 from services.contracts.labels_spatial import Cuboid

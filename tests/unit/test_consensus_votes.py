@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from services.agreement.ratings import MISSING, Ints
+from services.agreement.word_errors import word_closeness
 from services.consensus.dawid_skene import dawid_skene
 from services.consensus.votes import common_attributes, majority
-from services.consensus.words import vote_words, word_closeness
+from services.consensus.words import vote_words
 
 # A. P. Dawid and A. M. Skene (1979), table 1: 45 patients graded 1 to 4 before surgery; three gradings of the first
 # anaesthetist, then one of each of four others.

@@ -167,6 +167,18 @@ def _check_run_of(row: Any) -> CheckRun:
     )
 
 
+def summary_of(row: Any) -> SampleSummary:
+    """Return a revision as it stands in a list."""
+    return SampleSummary(
+        ref=ref_of(row),
+        stage=Stage(row.stage),
+        risk=row.risk,
+        label_version=row.label_version,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
 class PostgresSamples(Repository):
     """Implements :class:`services.ports.database.SampleRepository`."""
 
@@ -235,17 +247,7 @@ class PostgresSamples(Repository):
             conditions += " " + _AFTER
             parameters |= dict(zip(("after_created_at", "after_sample", "after_revision"), after, strict=True))
         rows = await self._run(text(_SUMMARIES.format(conditions=conditions)), **parameters)
-        return tuple(
-            SampleSummary(
-                ref=ref_of(row),
-                stage=Stage(row.stage),
-                risk=row.risk,
-                label_version=row.label_version,
-                created_at=row.created_at,
-                updated_at=row.updated_at,
-            )
-            for row in rows
-        )
+        return tuple(summary_of(row) for row in rows)
 
     async def count_by_stage(self, project: str) -> dict[Stage, int]:
         """Return how many revisions are at each stage."""

@@ -63,7 +63,8 @@ def _finding_of(row: Any) -> StoredFinding:
     )
 
 
-def _decision_of(row: Any) -> Decision:
+def decision_of(row: Any) -> Decision:
+    """Return a stored decision."""
     return Decision(
         decision_id=row.decision_id,
         task_id=row.task_id,
@@ -155,11 +156,11 @@ class PostgresVerdicts(Repository):
     async def decision_of_task(self, task_id: UUID) -> Decision | None:
         """Return the decision that finished a task."""
         row = await self._first(_DECISION_OF_TASK, task_id=task_id)
-        return None if row is None else _decision_of(row)
+        return None if row is None else decision_of(row)
 
     async def decisions(self, ref: RevisionRef) -> tuple[Decision, ...]:
         """Return all decisions of a revision, oldest first."""
-        return tuple(_decision_of(row) for row in await self._run(_DECISIONS, **ref.model_dump()))
+        return tuple(decision_of(row) for row in await self._run(_DECISIONS, **ref.model_dump()))
 
     async def decision_bodies(self, ref: RevisionRef) -> dict[UUID, dict[str, Any]]:
         """Return the whole input of each decision of a revision, as :meth:`add_decision` was given it."""

@@ -8,7 +8,7 @@ from infra.db.tables.idempotency import IdempotencyReplyRow
 from infra.db.tables.inbox import DeadLetterRow, InboxRow
 from infra.db.tables.outbox import OutboxRow
 from infra.db.tables.projects import ProjectRow, RuleSetRow
-from infra.db.tables.review import DecisionRow, DraftRow, FindingRow, ReviewTaskRow
+from infra.db.tables.review import DecisionRow, DraftRow, FindingRow, ReviewTaskRow, TaskActivityRow
 from infra.db.tables.samples import (
     AssetRow,
     CheckRunRow,
@@ -44,6 +44,7 @@ __all__ = [
     "SampleRow",
     "StageChangeRow",
     "Table",
+    "TaskActivityRow",
     "WebhookAttemptRow",
     "WebhookDeliveryRow",
     "WebhookEndpointRow",

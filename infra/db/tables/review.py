@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import get_args
 from uuid import UUID
 
-from sqlalchemy import Boolean, ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlalchemy import Boolean, Double, ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from infra.db.tables.base import (
@@ -89,6 +89,8 @@ class ReviewTaskRow(Table, table=True):
             postgresql_where=text("origin_decision_id IS NOT NULL"),
         ),
         Index("ix_review_tasks_revision", "project", "sample_id", "revision"),
+        Index("ix_review_tasks_arrived", "project", "created_at", "task_id"),
+        Index("ix_review_tasks_ended", "project", "completed_at"),
         Index("ix_review_tasks_listed", "created_at", "task_id"),
         Index(
             "ix_review_tasks_best",
@@ -142,6 +144,19 @@ class DraftRow(Table, table=True):
     saved_at: datetime = moment_column()
 
 
+class TaskActivityRow(Table, table=True):
+    """How long one person really worked on one task."""
+
+    __tablename__ = "task_activity"
+    __table_args__ = (check("active_s", "active_s >= 0"),)
+
+    task_id: UUID = uuid_column(primary_key=True, foreign_key="review_tasks.task_id")
+    actor_id: str = text_column(primary_key=True)
+    active_s: float = Field(sa_type=Double)
+    active_at: datetime | None = moment_column(default=None, nullable=True)
+    updated_at: datetime = moment_column()
+
+
 class DecisionRow(Table, table=True):
     """A decision; never changed, one per task, by nobody the task excludes, under the task's fence (triggers)."""
 
@@ -154,6 +169,7 @@ class DecisionRow(Table, table=True):
         one_of("verdict", Verdict),
         check("fence", "fence >= 0"),
         check("label_versions", "label_version_before >= 0 AND label_version_after >= label_version_before"),
+        Index("ix_decisions_decided", "project", "decided_at", "decision_id"),
         Index("ix_decisions_revision", "project", "sample_id", "revision", "decided_at"),
     )
 

@@ -106,6 +106,7 @@ class StageChangeRow(Table, table=True):
         one_of("stage", Stage),
         one_of("previous_stage", Stage),
         check("sequence", "sequence >= 1"),
+        Index("ix_stage_changes_at", "project", "at"),
     )
 
     project: str = text_column(primary_key=True)

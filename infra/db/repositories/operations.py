@@ -1,0 +1,253 @@
+"""What an operations manager counts, and the lists behind it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import TextClause, text
+
+from infra.db.repositories.base import Repository
+from infra.db.repositories.review import task_of
+from infra.db.repositories.samples import summary_of
+from infra.db.repositories.selections import CAUSE, decisions_where, samples_where, tasks_where
+from infra.db.repositories.verdicts import decision_of
+from services.contracts.lifecycle import RevisionRef, Stage
+from services.contracts.operations import DecisionSelection, SampleSelection, TaskSelection
+from services.contracts.records import SampleSummary
+from services.contracts.review import Activity, Decision, ReviewTask
+from services.ports.operations import TaskColumn
+
+_PIECE = """CAST(floor(CAST(extract(epoch FROM {column} - CAST(:origin AS timestamptz)) AS double precision)
+    / CAST(:piece_s AS double precision)) AS bigint)"""
+_COLUMNS: dict[TaskColumn, str] = {
+    "queue": "task.queue",
+    "kind": "task.kind",
+    "held_by": "task.held_by",
+    "cause": CAUSE,
+    "check": 'finding."check"',
+    "finding_kind": "finding.kind",
+    "created": f"CAST({_PIECE.format(column='task.created_at')} AS text)",
+    "ended_at": f"CAST({_PIECE.format(column='task.completed_at')} AS text)",
+}
+_WITH_FINDINGS = """
+    LEFT JOIN findings AS finding
+      ON finding.project = task.project AND finding.sample_id = task.sample_id
+     AND finding.revision = task.revision AND finding.finding_id = ANY (task.finding_ids)
+"""
+_HOLD_STILL = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+_STAGES = text("SELECT stage, count(*) AS n FROM sample_revisions WHERE project = :project GROUP BY stage")
+_MOVES = text(f"""
+    SELECT stage, previous_stage, {_PIECE.format(column="at")} AS piece, count(*) AS n
+    FROM stage_changes WHERE project = :project AND at >= CAST(:origin AS timestamptz) GROUP BY 1, 2, 3
+""")  # noqa: S608 - made of constants
+_OLDEST = text("""
+    SELECT queue, kind, min(created_at) AS at FROM review_tasks
+    WHERE project = :project AND created_at < :at AND state IN ('open', 'claimed') GROUP BY queue, kind
+""")
+_DEADLINES = text("""
+    SELECT queue, kind, due FROM (
+        SELECT queue, kind, due, row_number() OVER (PARTITION BY queue, kind ORDER BY due) AS place
+        FROM (SELECT queue, kind, CASE WHEN fence = 0 THEN least(start_by_at, due_at) ELSE due_at END AS due
+              FROM review_tasks WHERE project = :project AND state IN ('open', 'claimed')) AS waiting
+        WHERE due IS NOT NULL) AS placed
+    WHERE place <= :limit ORDER BY queue, kind, due
+""")
+_HANDLING = text("""
+    SELECT queue, kind, percentile_cont(0.5) WITHIN GROUP (ORDER BY active_s) AS active_s
+    FROM (SELECT task.queue, task.kind, sum(activity.active_s) AS active_s
+          FROM review_tasks AS task JOIN task_activity AS activity USING (task_id)
+          WHERE task.project = :project AND task.state = 'completed' AND task.completed_at >= :since
+          GROUP BY task.task_id) AS handled
+    GROUP BY queue, kind
+""")
+_ACTIVE = text("""
+    SELECT activity.actor_id, sum(activity.active_s) AS active_s
+    FROM task_activity AS activity JOIN review_tasks AS task USING (task_id)
+    WHERE task.project = :project AND activity.updated_at >= :since GROUP BY activity.actor_id
+""")
+_EFFORT = text("""
+    WITH committed AS (
+        SELECT DISTINCT project, sample_id, revision FROM stage_changes
+        WHERE project = :project AND stage = 'committed' AND at >= :since AND at < :before
+    )
+    SELECT (SELECT coalesce(sum(activity.active_s), 0)
+            FROM committed JOIN review_tasks AS task USING (project, sample_id, revision)
+            JOIN task_activity AS activity USING (task_id)) AS active_s,
+           (SELECT coalesce(sum(json_array_length(labels.annotations)), 0)
+            FROM committed JOIN sample_revisions AS revision USING (project, sample_id, revision)
+            JOIN label_sets AS labels USING (project, sample_id, revision)
+            WHERE NOT labels.prediction AND labels.version = revision.label_version) AS labels
+""")
+_ACTIVITY = text("SELECT * FROM task_activity WHERE task_id = :task_id AND actor_id = :actor_id FOR UPDATE")
+_BEGIN_ACTIVITY = text("""
+    INSERT INTO task_activity AS known (task_id, actor_id, active_s, active_at, updated_at)
+    VALUES (:task_id, :actor_id, 0, clock_timestamp(), clock_timestamp())
+    ON CONFLICT (task_id, actor_id) DO UPDATE
+    SET active_at = CASE WHEN known.active_at > EXCLUDED.active_at - CAST(:idle_after AS interval)
+                         THEN known.active_at ELSE EXCLUDED.active_at END,
+        updated_at = EXCLUDED.updated_at
+""")
+_PUT_ACTIVITY = text("""
+    INSERT INTO task_activity (task_id, actor_id, active_s, active_at, updated_at)
+    VALUES (:task_id, :actor_id, :active_s, :active_at, clock_timestamp())
+    ON CONFLICT (task_id, actor_id) DO UPDATE
+    SET active_s = EXCLUDED.active_s, active_at = EXCLUDED.active_at, updated_at = EXCLUDED.updated_at
+""")
+
+
+class PostgresOperations(Repository):
+    """Implements :class:`services.ports.operations.OperationsRepository`."""
+
+    async def hold_still(self) -> None:
+        """Let all that follows see one state of the store; called first in a transaction that only reads."""
+        await self._count(_HOLD_STILL)
+
+    async def count_tasks(
+        self, project: str, selection: TaskSelection, *, by: Sequence[TaskColumn] = (), pieces: timedelta | None = None
+    ) -> Mapping[tuple[str, ...], int]:
+        """Return how many tasks are selected, by the values of some columns; see the port."""
+        where, parameters = tasks_where(selection)
+        columns = [f"coalesce({_COLUMNS[column]}, '')" for column in by]
+        of_findings = "check" in by or "finding_kind" in by
+        if pieces is not None:
+            parameters["origin"] = selection.created_since if "created" in by else selection.ended_since
+            parameters["piece_s"] = pieces.total_seconds()
+        statement = text(f"""
+            SELECT {", ".join([*columns, "count(DISTINCT task.task_id)" if of_findings else "count(*)"])}
+            FROM review_tasks AS task {_WITH_FINDINGS if of_findings else ""}
+            WHERE {where} {"GROUP BY " + ", ".join(str(place + 1) for place in range(len(by))) if by else ""}
+        """)  # noqa: S608 - made of constants
+        rows = await self._run(statement, project=project, **parameters)
+        return {tuple(row[:-1]): int(row[-1]) for row in rows}
+
+    async def list_tasks(
+        self, project: str, selection: TaskSelection, *, after: tuple[datetime, UUID] | None, limit: int
+    ) -> tuple[ReviewTask, ...]:
+        """Return selected tasks, oldest first, by (created_at, task id) after the cursor."""
+        where, parameters = tasks_where(selection)
+        columns = "task.*, clock_timestamp() AS now FROM review_tasks AS task"
+        rows = await self._page(columns, where, ("task.created_at", "task.task_id"), after, limit, project, parameters)
+        return tuple(task_of(row) for row in rows)
+
+    async def count_samples(self, project: str, selection: SampleSelection) -> int:
+        """Return how many sample revisions are selected."""
+        where, parameters = samples_where(selection)
+        return await self._number("sample_revisions AS revision", where, project, parameters)
+
+    async def list_samples(
+        self, project: str, selection: SampleSelection, *, after: tuple[datetime, RevisionRef] | None, limit: int
+    ) -> tuple[SampleSummary, ...]:
+        """Return selected sample revisions, oldest first, by (created_at, sample id, revision) after the cursor."""
+        where, parameters = samples_where(selection)
+        columns = "revision.* FROM sample_revisions AS revision"
+        key = ("revision.created_at", "revision.sample_id", "revision.revision")
+        cursor = None if after is None else (after[0], after[1].sample_id, after[1].revision)
+        rows = await self._page(columns, where, key, cursor, limit, project, parameters)
+        return tuple(summary_of(row) for row in rows)
+
+    async def stages(self, project: str) -> Mapping[Stage, int]:
+        """Return how many sample revisions are at each stage now."""
+        return {Stage(row.stage): row.n for row in await self._run(_STAGES, project=project)}
+
+    async def stage_moves(self, project: str, since: datetime, pieces: timedelta) -> Mapping[tuple[Stage, int], int]:
+        """Return by how much the number of revisions at each stage rose or fell in each piece of time since."""
+        moved: dict[tuple[Stage, int], int] = defaultdict(int)
+        for row in await self._run(_MOVES, project=project, origin=since, piece_s=pieces.total_seconds()):
+            moved[Stage(row.stage), row.piece] += row.n
+            if row.previous_stage is not None:
+                moved[Stage(row.previous_stage), row.piece] -= row.n
+        return moved
+
+    async def count_decisions(self, project: str, selection: DecisionSelection) -> int:
+        """Return how many decisions are selected."""
+        where, parameters = decisions_where(selection)
+        return await self._number("decisions AS decision", where, project, parameters)
+
+    async def decisions_by_actor(self, project: str, selection: DecisionSelection) -> Mapping[str, int]:
+        """Return how many of the selected decisions each person made."""
+        where, parameters = decisions_where(selection)
+        statement = text(f"SELECT actor_id, count(*) AS n FROM decisions AS decision WHERE {where} GROUP BY actor_id")  # noqa: S608
+        return {row.actor_id: row.n for row in await self._run(statement, project=project, **parameters)}
+
+    async def list_decisions(
+        self, project: str, selection: DecisionSelection, *, after: tuple[datetime, UUID] | None, limit: int
+    ) -> tuple[Decision, ...]:
+        """Return selected decisions, oldest first, by (decided_at, decision id) after the cursor."""
+        where, parameters = decisions_where(selection)
+        columns = "decision.* FROM decisions AS decision"
+        key = ("decision.decided_at", "decision.decision_id")
+        return tuple(
+            decision_of(row) for row in await self._page(columns, where, key, after, limit, project, parameters)
+        )
+
+    async def oldest(self, project: str, at: datetime) -> Mapping[tuple[str, str], datetime]:
+        """Return when the oldest open task of each (queue, kind) was created."""
+        return {(row.queue, row.kind): row.at for row in await self._run(_OLDEST, project=project, at=at)}
+
+    async def deadlines(self, project: str, limit: int) -> Mapping[tuple[str, str], tuple[datetime, ...]]:
+        """Return the soonest deadlines of the open tasks of each (queue, kind), at most ``limit`` of each."""
+        found: dict[tuple[str, str], tuple[datetime, ...]] = {}
+        for row in await self._run(_DEADLINES, project=project, limit=limit):
+            found[row.queue, row.kind] = (*found.get((row.queue, row.kind), ()), row.due)
+        return found
+
+    async def handling_s(self, project: str, since: datetime) -> Mapping[tuple[str, str], float]:
+        """Return the median active seconds of tasks completed since, by (queue, kind)."""
+        rows = await self._run(_HANDLING, project=project, since=since)
+        return {(row.queue, row.kind): float(row.active_s) for row in rows}
+
+    async def active_s(self, project: str, since: datetime) -> Mapping[str, float]:
+        """Return the active seconds of each person on tasks they touched since."""
+        rows = await self._run(_ACTIVE, project=project, since=since)
+        return {row.actor_id: float(row.active_s) for row in rows}
+
+    async def effort(self, project: str, since: datetime, before: datetime) -> tuple[float, int]:
+        """Return (active seconds, labels) of the samples that were committed in the window."""
+        row = await self._first(_EFFORT, project=project, since=since, before=before)
+        return (0.0, 0) if row is None else (float(row.active_s), int(row.labels))
+
+    async def begin_activity(self, task_id: UUID, actor_id: str, idle_after: timedelta) -> None:
+        """Note that a person begins with a task; a last sign that is not older than ``idle_after`` stays."""
+        await self._count(_BEGIN_ACTIVITY, task_id=task_id, actor_id=actor_id, idle_after=idle_after)
+
+    async def activity(self, task_id: UUID, actor_id: str) -> Activity | None:
+        """Return a person's activity on a task, locked."""
+        row = await self._first(_ACTIVITY, task_id=task_id, actor_id=actor_id)
+        if row is None:
+            return None
+        return Activity(task_id=task_id, actor_id=actor_id, active_s=row.active_s, active_at=row.active_at)
+
+    async def put_activity(self, activity: Activity) -> None:
+        """Keep a person's activity on a task."""
+        await self._count(_PUT_ACTIVITY, **activity.model_dump())
+
+    async def _number(self, table: str, where: str, project: str, parameters: dict[str, Any]) -> int:
+        row = await self._first(_counting(table, where), project=project, **parameters)
+        return 0 if row is None else int(row.n)
+
+    async def _page(
+        self,
+        columns: str,
+        where: str,
+        key: tuple[str, ...],
+        after: Sequence[Any] | None,
+        limit: int,
+        project: str,
+        parameters: dict[str, Any],
+    ) -> Sequence[Any]:
+        order = ", ".join(key)
+        following = ""
+        if after is not None:
+            names = [f"after_{place}" for place in range(len(key))]
+            parameters = {**parameters, **dict(zip(names, after, strict=True))}
+            following = f"AND ({order}) > ({', '.join(f':{name}' for name in names)})"
+        statement = text(f"SELECT {columns} WHERE {where} {following} ORDER BY {order} LIMIT :limit")
+        return await self._run(statement, project=project, limit=limit, **parameters)
+
+
+def _counting(table: str, where: str) -> TextClause:
+    return text(f"SELECT count(*) AS n FROM {table} WHERE {where}")  # noqa: S608 - made of constants

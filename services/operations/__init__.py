@@ -1,0 +1,1 @@
+"""Operations: the numbers of a project, the lists behind them, and what is to come."""

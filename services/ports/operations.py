@@ -1,0 +1,107 @@
+"""The store as an operations manager counts it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
+from uuid import UUID
+
+from services.contracts.lifecycle import RevisionRef, Stage
+from services.contracts.operations import DecisionSelection, SampleSelection, TaskSelection
+from services.contracts.records import SampleSummary
+from services.contracts.review import Activity, Decision, ReviewTask
+
+TaskColumn = Literal["queue", "kind", "held_by", "cause", "check", "finding_kind", "created", "ended_at"]
+"""What tasks may be counted by; ``created`` and ``ended_at`` by the number of the piece of the window, from 0."""
+
+
+class OperationsRepository(Protocol):
+    """Counts and lists over the same selections: a number and its list can not differ but by what happened since."""
+
+    async def hold_still(self) -> None:
+        """Let all that follows see one state of the store; called first in a transaction that only reads."""
+        ...
+
+    async def count_tasks(
+        self, project: str, selection: TaskSelection, *, by: Sequence[TaskColumn] = (), pieces: timedelta | None = None
+    ) -> Mapping[tuple[str, ...], int]:
+        """Return how many tasks are selected, by the values of some columns; ``()`` is the key of the whole.
+
+        Args:
+            project: The project.
+            selection: Which tasks.
+            by: What to count by; a task about several findings counts for each kind of them once.
+            pieces: Length of the pieces for ``created`` and ``ended_at``, from the start of the selection's window.
+        """
+        ...
+
+    async def list_tasks(
+        self, project: str, selection: TaskSelection, *, after: tuple[datetime, UUID] | None, limit: int
+    ) -> tuple[ReviewTask, ...]:
+        """Return selected tasks, oldest first, by (created_at, task id) after the cursor."""
+        ...
+
+    async def count_samples(self, project: str, selection: SampleSelection) -> int:
+        """Return how many sample revisions are selected."""
+        ...
+
+    async def list_samples(
+        self, project: str, selection: SampleSelection, *, after: tuple[datetime, RevisionRef] | None, limit: int
+    ) -> tuple[SampleSummary, ...]:
+        """Return selected sample revisions, oldest first, by (created_at, sample id, revision) after the cursor."""
+        ...
+
+    async def stages(self, project: str) -> Mapping[Stage, int]:
+        """Return how many sample revisions are at each stage now."""
+        ...
+
+    async def stage_moves(self, project: str, since: datetime, pieces: timedelta) -> Mapping[tuple[Stage, int], int]:
+        """Return by how much the number of revisions at each stage rose or fell in each piece of time since."""
+        ...
+
+    async def count_decisions(self, project: str, selection: DecisionSelection) -> int:
+        """Return how many decisions are selected."""
+        ...
+
+    async def decisions_by_actor(self, project: str, selection: DecisionSelection) -> Mapping[str, int]:
+        """Return how many of the selected decisions each person made."""
+        ...
+
+    async def list_decisions(
+        self, project: str, selection: DecisionSelection, *, after: tuple[datetime, UUID] | None, limit: int
+    ) -> tuple[Decision, ...]:
+        """Return selected decisions, oldest first, by (decided_at, decision id) after the cursor."""
+        ...
+
+    async def oldest(self, project: str, at: datetime) -> Mapping[tuple[str, str], datetime]:
+        """Return when the oldest open task of each (queue, kind) was created."""
+        ...
+
+    async def deadlines(self, project: str, limit: int) -> Mapping[tuple[str, str], tuple[datetime, ...]]:
+        """Return the soonest deadlines of the open tasks of each (queue, kind), at most ``limit`` of each."""
+        ...
+
+    async def handling_s(self, project: str, since: datetime) -> Mapping[tuple[str, str], float]:
+        """Return the median active seconds of tasks completed since, by (queue, kind)."""
+        ...
+
+    async def active_s(self, project: str, since: datetime) -> Mapping[str, float]:
+        """Return the active seconds of each person on tasks they touched since."""
+        ...
+
+    async def effort(self, project: str, since: datetime, before: datetime) -> tuple[float, int]:
+        """Return (active seconds, labels) of the samples that were committed in the window."""
+        ...
+
+    async def begin_activity(self, task_id: UUID, actor_id: str, idle_after: timedelta) -> None:
+        """Note that a person begins with a task; a last sign that is not older than ``idle_after`` stays."""
+        ...
+
+    async def activity(self, task_id: UUID, actor_id: str) -> Activity | None:
+        """Return a person's activity on a task, locked."""
+        ...
+
+    async def put_activity(self, activity: Activity) -> None:
+        """Keep a person's activity on a task."""
+        ...

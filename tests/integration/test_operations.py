@@ -1,0 +1,223 @@
+"""The operations view over HTTP: every number is the length of the list that it names."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from infra.db.engine import PostgresDatabase
+from services.contracts.access import Role
+from services.contracts.lifecycle import Stage
+from services.contracts.records import Project, ProjectConfig
+from services.contracts.review import DecisionInput, ReviewTask, TaskKind, TaskState, Verdict
+from services.lifecycle.journal import move
+from services.review.desk import ReviewDesk
+from tests.review_world import (
+    OTHER,
+    OWN,
+    ApiWorld,
+    add_projects,
+    add_sample,
+    open_client,
+    open_task,
+    principal,
+    problem_code,
+)
+
+RITA, RON, EVE = principal("rita", Role.REVIEWER), principal("ron", Role.REVIEWER), principal("eve", Role.EXPERT)
+VIEW = f"/v1/projects/{OWN}/operations"
+
+
+async def decide(database: PostgresDatabase, task: ReviewTask, who: Any, verdict: Verdict, **given: Any) -> Any:
+    desk = ReviewDesk(database)
+    claimed = await desk.claim(who, task.task_id)
+    return await desk.decide(who, task.task_id, DecisionInput(verdict=verdict, fence=claimed.fence, **given))
+
+
+async def fill(database: PostgresDatabase) -> None:
+    """Six samples: approved, rejected with two reworks, escalated, seen twice, held, and one in another project."""
+    first, second, third, fourth, fifth = [await add_sample(database, f"s{number}") for number in range(1, 6)]
+    approved = await open_task(database, first)
+    await decide(database, approved, RITA, Verdict.APPROVE)
+    async with database.transaction() as tx:
+        revision = await tx.samples.get(first, lock=True)
+        assert revision is not None
+        await move(tx, revision, Stage.CHECKING, Stage.ACCEPTED, Stage.COMMITTED, actor="concord")
+    rejected = await decide(database, await open_task(database, second), RITA, Verdict.REJECT, note="Again.")
+    await open_task(database, second, kind=TaskKind.REWORK, queue="rework", origin_decision_id=rejected.decision_id)
+    await open_task(database, second, kind=TaskKind.REWORK, queue="rework")
+    escalated = await decide(database, await open_task(database, third), RON, Verdict.ESCALATE, note="Too thin.")
+    expert = {"kind": TaskKind.ADJUDICATE, "queue": "spatial.expert"}
+    await open_task(database, third, **expert, origin_decision_id=escalated.decision_id)
+    for ref, verdict in ((fourth, Verdict.APPROVE), (fifth, Verdict.ACCEPT_CONFLICT)):
+        seen = await decide(database, await open_task(database, ref), RITA, Verdict.APPROVE)
+        look = await open_task(database, ref, **expert, origin_decision_id=seen.decision_id)
+        reason = {"reason_code": "occlusion"} if verdict is Verdict.ACCEPT_CONFLICT else {}
+        await decide(database, look, EVE, verdict, **reason)
+    held = await open_task(database, await add_sample(database, "s6"))
+    await ReviewDesk(database).claim(RON, held.task_id)
+    async with database.transaction() as tx:
+        now = await tx.now()
+    late = await open_task(database, await add_sample(database, "s7"), due_at=now - timedelta(hours=1))
+    cancelled = await open_task(database, late.ref, queue="other")
+    async with database.transaction() as tx:
+        await tx.review.close_task(cancelled.task_id, TaskState.CANCELLED)
+    await open_task(database, await add_sample(database, "elsewhere", project=OTHER))
+
+
+@pytest.fixture
+async def world(database: PostgresDatabase) -> AsyncIterator[ApiWorld]:
+    await add_projects(database)
+    async with open_client(database) as http:
+        made = ApiWorld(database, http)
+        for actor_id, role, *projects in (
+            ("olga", Role.OPERATIONS), ("rita", Role.REVIEWER), ("vic", Role.VIEWER), ("upton", Role.UPSTREAM),
+            ("ollie", Role.OPERATIONS, OTHER),
+        ):  # fmt: skip
+            await made.key(actor_id, role, *projects)
+        yield made
+
+
+async def view(world: ApiWorld, who: str = "olga", query: str = "") -> Any:
+    answer = await world.call(who, "GET", f"{VIEW}{query}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def numbers(part: Any, place: str = "") -> Iterator[tuple[str, int, str]]:
+    """Every number of a view with the place where it stands and its list."""
+    if isinstance(part, dict) and set(part) == {"value", "list"}:
+        yield place, part["value"], part["list"]
+    elif isinstance(part, dict):
+        for name, inner in part.items():
+            yield from numbers(inner, f"{place}/{name}")
+    elif isinstance(part, list):
+        for index, inner in enumerate(part):
+            yield from numbers(inner, f"{place}/{index}")
+
+
+async def length(world: ApiWorld, address: str) -> int:
+    """Walk a list in small pages and return how many different items it has."""
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        mark = "&" if "?" in address else "?"
+        answer = await world.call("olga", "GET", f"{address}{mark}limit=2{cursor}")
+        assert answer.status_code == 200, answer.text
+        seen += [json.dumps(item, sort_keys=True) for item in answer.json()["items"]]
+        if answer.json()["next_cursor"] is None:
+            assert len(seen) == len(set(seen))
+            return len(seen)
+        cursor = f"&cursor={answer.json()['next_cursor']}"
+
+
+async def test_every_number_is_the_length_of_its_list(world: ApiWorld) -> None:
+    await fill(world.database)
+    told = await view(world, query="?window_s=3600&pieces=3")
+    found = list(numbers(told))
+    assert len(found) > 40
+    wrong = [
+        (place, value, address)
+        for place, value, address in found
+        if (value, address) not in {(length_, address) for length_ in (await length(world, address),)}
+    ]
+    assert wrong == []
+    # The lists stand still for what is past: work that is done later changes no number of a window that has ended.
+    assert all(value for place, value, _ in found if place.endswith("/tasks"))
+
+
+async def test_the_numbers_are_those_of_what_happened(world: ApiWorld) -> None:
+    await fill(world.database)
+    told = await view(world, query="?window_s=3600&pieces=3")
+    queues = {(one["queue"], one["kind"]): one for one in told["queues"]}
+    spatial = queues["spatial", "review"]
+    counts = {name: spatial[name]["value"] for name in ("open", "held", "late", "arrived", "completed", "cancelled")}
+    assert counts == {"open": 2, "held": 1, "late": 1, "arrived": 7, "completed": 5, "cancelled": 0}
+    assert queues["other", "review"]["cancelled"]["value"] == 1
+    assert spatial["forecast"]["breach_in_s"] == 0
+    assert {one["stage"]: one["samples"]["value"] for one in told["stages"]} == {"in_review": 6, "committed": 1}
+    assert told["committed"]["value"] == 1
+    assert (told["rework"]["value"], told["rework_loops"]["value"]) == (2, 1)
+    escalations = {
+        (one["cause"], one["check"], one["finding_kind"]): one["tasks"]["value"] for one in told["escalations"]
+    }
+    assert escalations == {
+        ("second_look", "lidar_camera", "low_overlap"): 2,
+        ("by_person", "lidar_camera", "low_overlap"): 1,
+    }
+    assert told["first_pass_approved"]["value"] == pytest.approx(3 / 5)
+    assert told["first_pass_rejected"]["value"] == pytest.approx(1 / 5)
+    assert told["second_looks_agree"]["value"] == pytest.approx(1 / 2)
+    people = {one["actor"]: (one["decided"]["value"], one["held"]["value"]) for one in told["people"]}
+    assert people == {"rita": (4, 0), "ron": (1, 1), "eve": (2, 0)}
+    last = told["buckets"][-1]
+    assert last["open"]["value"] == sum(one["open"]["value"] for one in told["queues"])
+    assert {one["stage"]: one["samples"]["value"] for one in last["stages"]} == {"in_review": 6, "committed": 1}
+    assert told["buckets"][0]["open"]["value"] == 0
+    assert told["buckets"][0]["stages"] == []
+
+
+async def test_an_empty_project_has_numbers_too(world: ApiWorld) -> None:
+    told = await view(world)
+    assert (told["queues"], told["people"], told["committed"]["value"]) == ([], [], 0)
+    assert "value" not in told["first_pass_approved"]
+    assert len(told["buckets"]) == 24
+
+
+async def test_what_labels_cost_follows_from_active_time(world: ApiWorld) -> None:
+    async with world.database.transaction() as tx:
+        config = ProjectConfig(cost_per_hour=36.0, currency="EUR")
+        await tx.projects.update_config(Project(id=OWN, name=OWN, config=config))
+    await fill(world.database)
+    async with world.database._engine.begin() as connection:
+        await connection.execute(text("UPDATE task_activity SET active_s = 50"))
+    told = await view(world)
+    # One committed sample with two labels, on which one person worked for 50 s at a cent a second.
+    assert told["effort"] == {
+        "active_s": 50.0, "labels": 2, "active_s_per_label": 25.0, "cost_per_label": pytest.approx(0.25),
+        "currency": "EUR",
+    }  # fmt: skip
+    spatial = next(one for one in told["queues"] if one["queue"] == "spatial")
+    assert spatial["forecast"]["handling_s"] == 50.0
+    assert spatial["forecast"]["people"] > 0
+
+
+@pytest.mark.parametrize("path", ["", "/live?for_s=0", "/tasks", "/samples", "/decisions"])
+async def test_who_may_look(world: ApiWorld, path: str) -> None:
+    assert (await world.call("vic", "GET", f"{VIEW}{path}")).status_code == 200
+    for who in ("rita", "upton"):
+        assert problem_code(await world.call(who, "GET", f"{VIEW}{path}")) == "forbidden"
+    assert problem_code(await world.call("ollie", "GET", f"{VIEW}{path}")) == "not-found"
+    unknown = VIEW.replace(OWN, "nowhere")
+    assert problem_code(await world.call("olga", "GET", f"{unknown}{path}")) == "not-found"
+
+
+@pytest.mark.parametrize("query", ["window_s=5", "pieces=0", "pieces=1000", "window_s=abc"])
+async def test_a_window_that_can_not_be_is_refused(world: ApiWorld, query: str) -> None:
+    assert problem_code(await world.call("olga", "GET", f"{VIEW}?{query}")) == "invalid-input"
+
+
+@pytest.mark.parametrize("query", ["kind=nothing", "made_up=1", "open_at=yesterday", "cursor=abc"])
+async def test_a_selection_that_can_not_be_is_refused(world: ApiWorld, query: str) -> None:
+    assert problem_code(await world.call("olga", "GET", f"{VIEW}/tasks?{query}")) == "invalid-input"
+
+
+async def test_the_live_view_tells_what_changes(world: ApiWorld) -> None:
+    asking = asyncio.create_task(world.call("olga", "GET", f"{VIEW}/live?every_s=0.5&for_s=4"))
+    task = await open_task(world.database, await add_sample(world.database, "s1"))
+    answer = await asking
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    events = [block for block in answer.text.split("\n\n") if "event: operations" in block]
+    last = json.loads(
+        next(line for line in events[-1].splitlines() if line.startswith("data: ")).removeprefix("data: ")
+    )
+    assert [one["open"]["value"] for one in last["queues"]] == [1]
+    assert str(task.task_id) not in answer.text
+    # Nothing but the clock moved between the other looks.
+    assert len(events) <= 3
