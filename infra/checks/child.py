@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from pydantic import TypeAdapter
 
 from infra.checks.plug_ins import installed_checks
 from infra.checks.process import ReaderConfig
+from infra.semantic.sentence_encoder import installed_encoder
 from infra.storage.asset_reader import open_asset_reader
 from infra.storage.decode import decode_stream, decode_text, read_facts
 from services.alignment.engine import run_checks
@@ -17,7 +19,7 @@ from services.alignment.sample import AssetFacts, AudioData, CheckSample
 from services.contracts.annotations import Annotations
 from services.contracts.findings import CheckReport, Finding, finding_id
 from services.contracts.manifest import SampleManifest
-from services.errors import AssetError, AssetHashMismatchError, AssetMissingError
+from services.errors import AssetError, AssetHashMismatchError, AssetMissingError, UnavailableError
 from services.ports.assets import AssetReader
 from services.rules.rule_set import RuleSet
 
@@ -39,6 +41,7 @@ def check_sample(config: ReaderConfig, manifest_json: bytes, annotations_json: b
     annotations = _ANNOTATIONS.validate_json(annotations_json)
     reader = open_asset_reader(config.roots, config.hosts, config.max_bytes, config.timeout_s)
     sample, faults = asyncio.run(read_sample(manifest, annotations, reader, rules))
+    sample = with_models(sample, rules)
     report = run_checks(sample, rules, installed_checks())
     whole = CheckReport(
         rule=report.rule,
@@ -92,6 +95,17 @@ async def read_sample(
         asset_facts=facts,
     )
     return sample, faults
+
+
+def with_models(sample: CheckSample, rules: RuleSet) -> CheckSample:
+    """Return the sample with the optional models that the rule set asks for, or with why they are not there."""
+    asking = (rules.text_visual, rules.taxonomy_conformance)
+    if not any(section is not None and section.enabled and section.meaning is not None for section in asking):
+        return sample
+    try:
+        return replace(sample, text_encoder=installed_encoder())
+    except UnavailableError as error:
+        return replace(sample, unavailable={**sample.unavailable, "text_encoder": error.detail})
 
 
 def _fault(what: str, stream_id: str, error: AssetError, rules: RuleSet, *, place: str) -> Finding:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from services.contracts.annotations import Annotation
 from services.contracts.findings import Finding, NotApplicable
 from services.contracts.manifest import SampleManifest
+from services.ports.text_encoder import TextEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,8 @@ class CheckSample:
         image_sizes_px: (width, height) by stream id.
         texts: What text assets say, by stream id; text in the manifest itself is not repeated here.
         asset_facts: What the files say about their own origin, by stream id.
+        text_encoder: A model of meaning, where the rule set asks for one and it is there.
+        unavailable: Why something that the rule set asks for is not there, by its name, such as ``text_encoder``.
     """
 
     manifest: SampleManifest
@@ -78,6 +81,8 @@ class CheckSample:
     image_sizes_px: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     asset_facts: Mapping[str, AssetFacts] = field(default_factory=dict)
+    text_encoder: TextEncoder | None = None
+    unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

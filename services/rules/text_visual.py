@@ -8,6 +8,7 @@ from pydantic import Field
 
 from services.contracts.base import Contract, Fraction, Identifier, Name
 from services.contracts.findings import Severity
+from services.rules.meaning import PhraseMeaningRules
 from services.taxonomy.taxonomy import Taxonomy
 
 TextVisualKind = Literal[
@@ -61,6 +62,10 @@ class TextVisualRules(Contract):
     )
     grounding_relations: Annotated[tuple[Name, ...], Field(max_length=100)] = Field(
         default=(), description="Relations that link a phrase to what it names; empty means every such relation."
+    )
+    meaning: PhraseMeaningRules | None = Field(
+        default=None,
+        description="Takes nouns that the taxonomy does not name for the class they mean; none: leaves them alone.",
     )
     severities: Annotated[dict[TextVisualKind, Severity], Field(max_length=20)] = Field(
         default_factory=dict, description="Severities that replace the check's own."
