@@ -33,6 +33,8 @@ EVERYWHERE = {
     ("POST", "/v1/keys"),
     ("DELETE", "/v1/keys/{key_id}"),
     ("GET", "/v1/whoami"),
+    # It streams for as long as it is read, to whoever may; the operations' own tests read it.
+    ("GET", "/v1/projects/{project}/operations/live"),
 }
 """Guarded routes that belong to no project."""
 
@@ -61,7 +63,8 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
         (method, f"{base}{part}", f"/v1/projects/{{project}}{part}")
         for method, part in (
             ("GET", ""), ("PUT", ""), ("GET", "/samples"), ("GET", "/report"), ("GET", "/agreement"),
-            ("GET", "/ground-truth"), ("GET", "/audit"), ("POST", "/verify"),
+            ("GET", "/ground-truth"), ("GET", "/audit"), ("POST", "/verify"), ("GET", "/operations"),
+            ("GET", "/operations/samples"), ("GET", "/operations/tasks"), ("GET", "/operations/decisions"),
         )
     ]  # fmt: skip
     of_task = [
