@@ -27,6 +27,7 @@ from api.routers import (
     samples,
     schemas,
     task_operations,
+    webhooks,
 )
 from api.services import ApiServices
 
@@ -44,6 +45,7 @@ _ROUTERS = (
     task_operations.router,
     people.router,
     access.router,
+    webhooks.router,
     schemas.router,
     operations.router,
     health.router,

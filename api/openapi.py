@@ -37,6 +37,7 @@ TAGS = (
     ("task operations", "Many tasks at once: re-route, re-prioritise, hold, release, assign, take back."),
     ("people", "Reviewers of a project: skills, teams, working hours, caps."),
     ("audit", "The append-only trail and its proof."),
+    ("webhooks", "Who is told of events over HTTP, and how each delivery went."),
     ("access", "Keys and roles."),
     ("contract", "Published schemas."),
     ("operations", "Throughput, backlog and load of a project, with the list behind every number."),

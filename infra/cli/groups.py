@@ -35,6 +35,7 @@ FEATURES: dict[str, tuple[str, str]] = {
     "rules": ("infra.cli.rules", "app"),
     "key": ("infra.cli.key", "app"),
     "dead-letters": ("infra.cli.dead_letters", "app"),
+    "webhook": ("infra.cli.webhook", "app"),
     "schema": ("infra.cli.schema", "schema"),
     "bench": ("infra.cli.bench", "app"),
     "api": ("infra.cli.api", "api"),

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.services import ApiServices
-from infra.composition.shared import asset_reader, open_store
+from infra.composition.shared import asset_reader, open_store, webhook_http
 from infra.settings import Settings
 from services.intake.inbox import Inbox
 
@@ -23,5 +23,6 @@ async def open_api(settings: Settings) -> AsyncIterator[FastAPI]:
                 database=database,
                 inbox=Inbox(database, asset_reader(settings)),
                 body_max_bytes=settings.event_max_bytes,
+                webhook_targets=webhook_http(settings),
             )
         )

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from infra.db.engine import PostgresDatabase, open_database
 from infra.settings import Settings
 from infra.storage.asset_reader import open_asset_reader
+from infra.webhooks.http import WebhookHttp
 from services.ports.assets import AssetReader
 
 Service = Callable[[asyncio.Event], Awaitable[None]]
@@ -27,3 +28,8 @@ def asset_reader(settings: Settings) -> AssetReader:
     return open_asset_reader(
         settings.asset_roots, settings.asset_hosts, settings.asset_max_bytes, settings.asset_timeout_s
     )
+
+
+def webhook_http(settings: Settings) -> WebhookHttp:
+    """Return what posts webhooks, to the allowed hosts only."""
+    return WebhookHttp(settings.webhook_hosts, settings.webhook_timeout_s)

@@ -31,6 +31,9 @@ class Permission(StrEnum):
     QUEUES_MANAGE = "queues.manage"  # set queues up, move tasks by the thousand
     PEOPLE_MANAGE = "people.manage"  # skills, teams, hours and caps of reviewers
     KEYS_MANAGE = "keys.manage"
+    WEBHOOKS_READ = "webhooks.read"
+    WEBHOOKS_WRITE = "webhooks.write"
+    WEBHOOKS_SEND = "webhooks.send"  # test an endpoint, send events again
 
 
 _EVERYBODY = frozenset(
@@ -47,6 +50,8 @@ _OPERATIONS = _VIEWER | {
     Permission.AUDIT_VERIFY,
     Permission.QUEUES_MANAGE,
     Permission.PEOPLE_MANAGE,
+    Permission.WEBHOOKS_READ,
+    Permission.WEBHOOKS_SEND,
 }
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
@@ -56,6 +61,7 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
         Permission.PROJECTS_WRITE,
         Permission.RULE_SETS_WRITE,
         Permission.KEYS_MANAGE,
+        Permission.WEBHOOKS_WRITE,
     },
     Role.OPERATIONS: _OPERATIONS,
     Role.ANNOTATOR: _AT_WORK,

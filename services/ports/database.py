@@ -146,6 +146,10 @@ class OutboxRepository(Protocol):
         """
         ...
 
+    def wake(self) -> None:
+        """Wake the relays when the transaction commits, for something else that they are to send."""
+        ...
+
     async def pending(self, topics: tuple[str, ...], *, limit: int) -> tuple[OutboxMessage, ...]:
         """Return unpublished messages in the order they must be told, oldest first, whose retry time has come."""
         ...

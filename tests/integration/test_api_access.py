@@ -33,6 +33,8 @@ EVERYWHERE = {
     ("POST", "/v1/keys"),
     ("DELETE", "/v1/keys/{key_id}"),
     ("GET", "/v1/whoami"),
+    # It streams for as long as it is read, to whoever may; the operations' own tests read it.
+    ("GET", "/v1/projects/{project}/operations/live"),
 }
 """Guarded routes that belong to no project."""
 
@@ -64,6 +66,8 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
             ("GET", "/ground-truth"), ("GET", "/audit"), ("POST", "/verify"), ("GET", "/queues"),
             ("POST", "/routing-preview"), ("GET", "/task-operations"), ("POST", "/task-operations"),
             ("POST", "/task-operations/preview"), ("GET", "/reviewers"),
+            ("GET", "/ground-truth"), ("GET", "/audit"), ("POST", "/verify"), ("GET", "/operations"),
+            ("GET", "/operations/samples"), ("GET", "/operations/tasks"), ("GET", "/operations/decisions"),
         )
     ]  # fmt: skip
     of_queue = [
@@ -89,7 +93,26 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
             ("POST", "/decide"), ("POST", "/escalate"),
         )
     ]  # fmt: skip
-    return [*of_sample, *of_project, *of_queue, *of_operation, *of_person, *of_task]
+    webhook, delivery = f"{base}/webhooks/{task}", f"{base}/webhooks/{task}/deliveries/{task}"
+    of_webhooks = [
+        (method, path, f"/v1/projects/{{project}}{template}")
+        for method, path, template in (
+            ("GET", f"{base}/webhooks", "/webhooks"),
+            ("POST", f"{base}/webhooks", "/webhooks"),
+            ("GET", webhook, "/webhooks/{endpoint_id}"),
+            ("PUT", webhook, "/webhooks/{endpoint_id}"),
+            *(
+                (method, f"{webhook}{part}", f"/webhooks/{{endpoint_id}}{part}")
+                for method, part in (
+                    ("POST", "/rotate"), ("POST", "/disable"), ("POST", "/enable"), ("POST", "/ping"),
+                    ("POST", "/redeliver"), ("GET", "/deliveries"),
+                )
+            ),
+            ("GET", delivery, "/webhooks/{endpoint_id}/deliveries/{delivery_id}"),
+            ("POST", f"{delivery}/redeliver", "/webhooks/{endpoint_id}/deliveries/{delivery_id}/redeliver"),
+        )
+    ]  # fmt: skip
+    return [*of_sample, *of_project, *of_queue, *of_operation, *of_person, *of_task, *of_webhooks]
 
 
 def _body(method: str, template: str, project: str) -> dict[str, object] | None:
@@ -110,6 +133,9 @@ def _body(method: str, template: str, project: str) -> dict[str, object] | None:
         "/heartbeat": {"fence": 1},
         "/release": {"fence": 1},
         "/verify": {},
+        "/webhooks": {"url": "https://hooks.example/"},
+        "/{endpoint_id}": {"url": "https://hooks.example/"},
+        "/redeliver": {"since": "2026-03-01T00:00:00Z"},
     }
     return bodies.get(template[template.rfind("/") :]) if method != "GET" else None
 
