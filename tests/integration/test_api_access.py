@@ -66,7 +66,7 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
             ("GET", "/ground-truth"), ("GET", "/audit"), ("POST", "/verify"), ("GET", "/queues"),
             ("POST", "/routing-preview"), ("GET", "/task-operations"), ("POST", "/task-operations"),
             ("POST", "/task-operations/preview"), ("GET", "/reviewers"),
-            ("GET", "/ground-truth"), ("GET", "/audit"), ("POST", "/verify"), ("GET", "/operations"),
+            ("GET", "/operations"),
             ("GET", "/operations/samples"), ("GET", "/operations/tasks"), ("GET", "/operations/decisions"),
         )
     ]  # fmt: skip
