@@ -12,6 +12,7 @@ from services.contracts.findings import CheckReport
 from services.contracts.lifecycle import NextStep, RevisionRef, Stage, StepResult
 from services.contracts.records import CheckRun, LabelSet, SampleRevision
 from services.contracts.review import Decision, FindingState, StoredFinding, TaskKind
+from services.lifecycle.answers import are_open
 from services.lifecycle.journal import move, subject_of
 from services.lifecycle.merge import merge_findings
 from services.lifecycle.plan import plan_review
@@ -56,6 +57,8 @@ async def check_alignment(database: Database, runner: CheckRunner, ref: Revision
         revision = await read_revision(tx, ref)
         project = await read_project_rules(tx, ref.project)
         wanted = plan_review(await read_facts(tx, revision, project)).next_step is NextStep.CHECK
+        # Several answers are joined first, under the lock; what comes of it is checked next.
+        wanted = wanted and not (revision.stage is Stage.ANNOTATING and await are_open(tx, revision))
         labels = await tx.samples.label_set(ref) if wanted else None
     if not wanted:
         async with database.transaction() as tx:

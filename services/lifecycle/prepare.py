@@ -10,17 +10,15 @@ from services.contracts.label_base import Author
 from services.contracts.lifecycle import NextStep, RevisionRef, Stage, StepResult
 from services.contracts.pre_label import LabelFilePredictions
 from services.contracts.records import LabelSet, SampleRevision
-from services.contracts.review import NewTask, TaskKind
 from services.formats.result import FileLosses
+from services.lifecycle.answers import ask_annotators
 from services.lifecycle.gathering import Failure, Gathered, PreLabelersFor, gather_sample
 from services.lifecycle.journal import move, subject_of
 from services.lifecycle.settle import settle, step_result
 from services.lifecycle.shares import ProjectShares
-from services.lifecycle.steps import ProjectRules, lock_revision, open_task, read_project_rules
-from services.lifecycle.windows import limits_of_task
+from services.lifecycle.steps import ProjectRules, lock_revision, read_project_rules
 from services.ports.assets import AssetReader
 from services.ports.database import Database, Transaction
-from services.review.queueing import facts_of_sample, place_of
 
 _LOSSES_NOTED = 20
 _PLACE_LENGTH = 200
@@ -83,7 +81,7 @@ async def _keep(tx: Transaction, revision: SampleRevision, gathered: Gathered) -
     await _keep_label_files(tx, revision, gathered.labels)
     newest = await tx.samples.label_set(revision.ref)
     if _needs_annotator(project, newest):
-        await _ask_annotator(tx, revision, project)
+        await ask_annotators(tx, revision, project)
         stage = await move(tx, revision, Stage.ANNOTATING, actor=SYSTEM_ACTOR)
         return await step_result(tx, revision, stage, NextStep.ANNOTATE, project)
     if newest is None and gathered.predictions:
@@ -134,21 +132,6 @@ async def _keep_label_files(tx: Transaction, revision: SampleRevision, labels: t
 def _needs_annotator(project: ProjectRules, newest: LabelSet | None) -> bool:
     mode = project.config.annotate
     return mode == "always" or (mode == "when_missing" and (newest is None or not newest.annotations))
-
-
-async def _ask_annotator(tx: Transaction, revision: SampleRevision, project: ProjectRules) -> None:
-    facts = facts_of_sample(revision.manifest.context, project.domain)
-    queues = await tx.queues.list(revision.ref.project)
-    place = place_of(TaskKind.ANNOTATE, revision.risk, facts, project.rules, queues)
-    task = NewTask(
-        ref=revision.ref,
-        kind=TaskKind.ANNOTATE,
-        queue=place.queue,
-        **({} if place.priority is None else {"priority": place.priority}),
-        risk=revision.risk,
-        facts=facts,
-    )
-    await open_task(tx, limits_of_task(task, project.config).open(task, await tx.now()))
 
 
 async def _promote_predictions(tx: Transaction, revision: SampleRevision, gathered: Gathered) -> None:

@@ -11,6 +11,7 @@ from services.contracts.lifecycle import FINAL_STAGES, NextStep, RevisionRef, St
 from services.contracts.people import ReviewerProfile
 from services.contracts.records import SampleRevision
 from services.contracts.review import FindingState, NewTask, TaskKind
+from services.lifecycle.answers import settle_answers
 from services.lifecycle.journal import move
 from services.lifecycle.plan import FollowUp, ReviewFacts, plan_review
 from services.lifecycle.steps import (
@@ -49,6 +50,9 @@ async def settle(tx: Transaction, revision: SampleRevision) -> StepResult:
         return await final_result(tx, revision)
     project = await read_project_rules(tx, revision.ref.project)
     plan = plan_review(await read_facts(tx, revision, project))
+    answered = revision.stage is Stage.ANNOTATING and plan.next_step is NextStep.CHECK
+    if answered and await settle_answers(tx, revision, project):
+        plan = plan_review(await read_facts(tx, revision, project))
     for task in plan.cancel:
         await cancel_task(tx, task, plan.cancel_reason)
     if plan.open:
