@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "20261129_1700"
-down_revision = "20261129_1500"
+down_revision = "20261129_0920"
 branch_labels = None
 depends_on = None
 
