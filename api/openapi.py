@@ -33,6 +33,7 @@ TAGS = (
     ("report", "Nine numbers on a project, each with the list behind it."),
     ("agreement", "How far people agree, by class, person, team and time."),
     ("review", "Queues, tasks, leases and decisions."),
+    ("incidents", "One cause behind findings of many samples, and its fix."),
     ("audit", "The append-only trail and its proof."),
     ("access", "Keys and roles."),
     ("contract", "Published schemas."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.intake.inbox import Inbox
+from services.ports.checks import CheckRunner
 from services.ports.database import Database
 
 DEFAULT_MAX_BYTES = 8 * 1024 * 1024
@@ -18,8 +19,10 @@ class ApiServices:
         database: The store of record; use-cases that need nothing else are made from it call by call.
         inbox: Takes events in.
         body_max_bytes: A larger request body is refused while it is read.
+        runner: Runs the checks for previews; None where this server runs none.
     """
 
     database: Database
     inbox: Inbox
     body_max_bytes: int = DEFAULT_MAX_BYTES
+    runner: CheckRunner | None = None

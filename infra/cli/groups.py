@@ -27,6 +27,7 @@ FEATURES: dict[str, tuple[str, str]] = {
     "queue": ("infra.cli.review", "queue"),
     "claim": ("infra.cli.review", "claim"),
     "decide": ("infra.cli.review", "decide"),
+    "incident": ("infra.cli.incident", "app"),
     "export": ("infra.cli.export", "export"),
     "verify": ("infra.cli.verify", "verify"),
     "project": ("infra.cli.project", "app"),

@@ -12,6 +12,7 @@ from infra.db.repositories.audit import PostgresAudit
 from infra.db.repositories.ground_truth import PostgresGroundTruth
 from infra.db.repositories.idempotency import PostgresIdempotency
 from infra.db.repositories.inbox import PostgresInbox
+from infra.db.repositories.incidents import PostgresIncidents
 from infra.db.repositories.operations import PostgresOperations
 from infra.db.repositories.outbox import PostgresOutbox
 from infra.db.repositories.projects import PostgresProjects
@@ -26,6 +27,7 @@ from services.ports.database import (
     ProjectRepository,
 )
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
+from services.ports.incidents import IncidentRepository
 from services.ports.operations import OperationsRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
@@ -42,6 +44,7 @@ class PostgresTransaction:
     inbox: InboxRepository
     samples: SampleRepository
     review: ReviewRepository
+    incidents: IncidentRepository
     ground_truth: GroundTruthRepository
     audit: AuditRepository
     outbox: OutboxRepository
@@ -56,6 +59,7 @@ class PostgresTransaction:
         self.inbox = PostgresInbox(session)
         self.samples = PostgresSamples(session)
         self.review = PostgresReview(session)
+        self.incidents = PostgresIncidents(session)
         self.ground_truth = PostgresGroundTruth(session)
         self.idempotency = PostgresIdempotency(session)
         self.operations = PostgresOperations(session)

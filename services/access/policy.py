@@ -28,6 +28,8 @@ class Permission(StrEnum):
     AUDIT_VERIFY = "audit.verify"
     TASKS_READ = "tasks.read"
     TASKS_WORK = "tasks.work"  # claim, draft, decide
+    INCIDENTS_READ = "incidents.read"
+    INCIDENTS_MANAGE = "incidents.manage"  # preview, fix, dismiss
     KEYS_MANAGE = "keys.manage"
 
 
@@ -38,8 +40,17 @@ _HISTORY = frozenset({Permission.HISTORY_READ, Permission.GROUND_TRUTH_READ})
 # People who judge do not get HISTORY_READ: the evidence of their task holds what they may know, and a blind second
 # look would not be blind if the first verdict could be read one address further.
 _AT_WORK = _EVERYBODY | {Permission.TASKS_READ, Permission.TASKS_WORK, Permission.GROUND_TRUTH_READ}
-_VIEWER = _EVERYBODY | _HISTORY | {Permission.TASKS_READ, Permission.AUDIT_READ, Permission.OPERATIONS_READ}
-_OPERATIONS = _VIEWER | {Permission.DEAD_LETTERS_READ, Permission.DEAD_LETTERS_REPLAY, Permission.AUDIT_VERIFY}
+_VIEWER = (
+    _EVERYBODY
+    | _HISTORY
+    | {Permission.TASKS_READ, Permission.AUDIT_READ, Permission.OPERATIONS_READ, Permission.INCIDENTS_READ}
+)
+_OPERATIONS = _VIEWER | {
+    Permission.DEAD_LETTERS_READ,
+    Permission.DEAD_LETTERS_REPLAY,
+    Permission.AUDIT_VERIFY,
+    Permission.INCIDENTS_MANAGE,
+}
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: _OPERATIONS

@@ -23,6 +23,7 @@ from services.contracts.records import (
     StoredEvent,
 )
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
+from services.ports.incidents import IncidentRepository
 from services.ports.operations import OperationsRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
@@ -181,6 +182,7 @@ class Transaction(Protocol):
     inbox: InboxRepository
     samples: SampleRepository
     review: ReviewRepository
+    incidents: IncidentRepository
     ground_truth: GroundTruthRepository
     audit: AuditRepository
     outbox: OutboxRepository

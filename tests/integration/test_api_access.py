@@ -36,6 +36,7 @@ EVERYWHERE = {
 }
 """Guarded routes that belong to no project."""
 
+_NO_INCIDENT = "11111111-1111-4111-8111-111111111111"
 _READS = ("", "/timeline", "/labels", "/findings", "/lineage", "/ground-truth")
 
 
@@ -61,9 +62,13 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
         (method, f"{base}{part}", f"/v1/projects/{{project}}{part}")
         for method, part in (
             ("GET", ""), ("PUT", ""), ("GET", "/samples"), ("GET", "/report"), ("GET", "/agreement"),
-            ("GET", "/ground-truth"), ("GET", "/audit"), ("POST", "/verify"),
+            ("GET", "/ground-truth"), ("GET", "/audit"), ("POST", "/verify"), ("GET", "/incidents"),
         )
     ]  # fmt: skip
+    of_incident = [
+        (method, f"{base}/incidents/{_NO_INCIDENT}{part}", f"/v1/projects/{{project}}/incidents/{{incident_id}}{part}")
+        for method, part in (("GET", ""), ("GET", "/samples"), ("POST", "/fix"), ("POST", "/dismiss"))
+    ]
     of_task = [
         (method, f"/v1/tasks/{task}{part}", f"/v1/tasks/{{task_id}}{part}")
         for method, part in (
@@ -71,7 +76,7 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
             ("POST", "/decide"), ("POST", "/escalate"),
         )
     ]  # fmt: skip
-    return [*of_sample, *of_project, *of_task]
+    return [*of_sample, *of_project, *of_incident, *of_task]
 
 
 def _body(method: str, template: str, project: str) -> dict[str, object] | None:
@@ -84,6 +89,8 @@ def _body(method: str, template: str, project: str) -> dict[str, object] | None:
         "/heartbeat": {"fence": 1},
         "/release": {"fence": 1},
         "/verify": {},
+        "/fix": {},
+        "/dismiss": {"reason_code": "not_a_fault"},
     }
     return bodies.get(template[template.rfind("/") :]) if method != "GET" else None
 

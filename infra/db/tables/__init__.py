@@ -6,6 +6,7 @@ from infra.db.tables.base import Table
 from infra.db.tables.ground_truth import GroundTruthRow
 from infra.db.tables.idempotency import IdempotencyReplyRow
 from infra.db.tables.inbox import DeadLetterRow, InboxRow
+from infra.db.tables.incidents import CauseCandidateRow, IncidentFindingRow, IncidentPreviewRow, IncidentRow
 from infra.db.tables.outbox import OutboxRow
 from infra.db.tables.projects import ProjectRow, RuleSetRow
 from infra.db.tables.review import DecisionRow, DraftRow, FindingRow, ReviewTaskRow, TaskActivityRow
@@ -27,6 +28,7 @@ __all__ = [
     "AssetRow",
     "AuditEntryRow",
     "AuditHeadRow",
+    "CauseCandidateRow",
     "CheckRunRow",
     "DeadLetterRow",
     "DecisionRow",
@@ -35,6 +37,9 @@ __all__ = [
     "GroundTruthRow",
     "IdempotencyReplyRow",
     "InboxRow",
+    "IncidentFindingRow",
+    "IncidentPreviewRow",
+    "IncidentRow",
     "LabelSetRow",
     "OutboxRow",
     "ProjectRow",
