@@ -186,7 +186,7 @@ async def add_checked(tx: Transaction, sample_id: str, offset_s: float, rules: R
             "format": "concord.sample/1",
             "sample_id": sample_id,
             "project": PROJECT,
-            "streams": [{"id": "note", "modality": "audio", "sensor": "mic-1"}],
+            "streams": [{"id": "note", "modality": "audio"}],
         }
     )
     author = Author(kind="importer", id="fleet")

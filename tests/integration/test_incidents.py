@@ -23,7 +23,14 @@ from services.contracts.incidents import (
 from services.contracts.labels_language import TranscriptSegment
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.review import DecisionInput, FindingState, TaskKind, TaskState, Verdict
-from services.errors import BlockingFindingError, IncidentConflictError, InvalidInputError, NotFoundError
+from services.errors import (
+    BlockingFindingError,
+    IncidentConflictError,
+    InvalidInputError,
+    NotFoundError,
+    StaleFenceError,
+    TaskFinishedError,
+)
 from services.ground_truth.commit import commit_ground_truth
 from services.intake.inbox import Inbox
 from tests.intake_events import NoAssets, event, structured
@@ -390,3 +397,46 @@ async def test_nobody_below_operations_may_fix(world: IncidentWorld) -> None:
     assert allowed == {Role.ADMIN, Role.OPERATIONS}
     readers = {role for role in Role if may(role, Permission.INCIDENTS_READ)}
     assert readers == {Role.ADMIN, Role.OPERATIONS, Role.VIEWER}
+
+
+async def test_checks_withdrawals_claims_and_a_fix_at_the_same_time_leave_nobody_behind(world: IncidentWorld) -> None:
+    refs = await late(world, 6)
+    preview = await previewed(world)
+    inbox = Inbox(world.database, NoAssets())
+
+    async def withdraw(ref: RevisionRef) -> None:
+        data = {"project": PROJECT, "sample_id": ref.sample_id, "reason": "consent withdrawn"}
+        message = structured(event(data, "concord.sample.withdrawn.v1", id=f"w-{ref.sample_id}"))
+        await inbox.receive(message, via="http", projects=None)
+
+    async def claim() -> None:
+        for task in await world.open_tasks():
+            try:
+                claimed = await world.desk.claim(BEN, task.task_id)
+                await world.desk.release(BEN, task.task_id, claimed.fence)
+            except (TaskFinishedError, StaleFenceError):
+                continue
+
+    async def fix() -> None:
+        request = FixRequest(correction=preview.correction)
+        await world.incidents.fix(OPS, PROJECT, preview.incident_id, request)
+
+    await asyncio.gather(
+        fix(),
+        claim(),
+        withdraw(refs[0]),
+        withdraw(refs[3]),
+        *(world.follow(ref) for ref in refs[1:3]),
+        *(keep_checked(world, f"t-{number}", 1.5, SHARED_RULES) for number in range(5)),
+    )
+    await world.pump()
+    for ref in refs:
+        await world.follow(ref)
+    for number in range(5):
+        await world.follow(RevisionRef(project=PROJECT, sample_id=f"t-{number}", revision=1))
+    incidents = [await world.incidents.get(OPS, PROJECT, one.incident_id) for one in await world.all_incidents()]
+    assert {one.incident.state for one in incidents} == {IncidentState.CLOSED}
+    assert sum(one.progress.gone for one in incidents) == 2
+    assert await world.open_tasks() == ()
+    assert {await world.stage(ref) for ref in refs} == {Stage.COMMITTED, Stage.WITHDRAWN}
+    assert (await verify_project(world.database, PROJECT)).audit_verified
