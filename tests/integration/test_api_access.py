@@ -63,8 +63,12 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
         for method, part in (
             ("GET", ""), ("PUT", ""), ("GET", "/samples"), ("GET", "/report"), ("GET", "/agreement"),
             ("GET", "/ground-truth"), ("GET", "/audit"), ("POST", "/verify"), ("GET", "/incidents"),
+            ("GET", "/operations"), ("GET", "/operations/tasks"), ("GET", "/operations/samples"),
+            ("GET", "/operations/decisions"),
         )
     ]  # fmt: skip
+    # A stream, which is to end at once.
+    live = ("GET", f"{base}/operations/live?for_s=0", "/v1/projects/{project}/operations/live")
     of_incident = [
         (method, f"{base}/incidents/{_NO_INCIDENT}{part}", f"/v1/projects/{{project}}/incidents/{{incident_id}}{part}")
         for method, part in (("GET", ""), ("GET", "/samples"), ("POST", "/fix"), ("POST", "/dismiss"))
@@ -76,7 +80,7 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
             ("POST", "/decide"), ("POST", "/escalate"),
         )
     ]  # fmt: skip
-    return [*of_sample, *of_project, *of_incident, *of_task]
+    return [*of_sample, *of_project, live, *of_incident, *of_task]
 
 
 def _body(method: str, template: str, project: str) -> dict[str, object] | None:
