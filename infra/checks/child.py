@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from pydantic import TypeAdapter
 
 from infra.checks.plug_ins import installed_checks
 from infra.checks.process import ReaderConfig
+from infra.checks.region_reader import RegionTexts
 from infra.semantic.sentence_encoder import installed_encoder
 from infra.storage.asset_reader import open_asset_reader
 from infra.storage.decode import decode_stream, decode_text, read_facts
@@ -40,8 +42,9 @@ def check_sample(config: ReaderConfig, manifest_json: bytes, annotations_json: b
     rules = RuleSet.model_validate_json(rules_json)
     annotations = _ANNOTATIONS.validate_json(annotations_json)
     reader = open_asset_reader(config.roots, config.hosts, config.max_bytes, config.timeout_s)
-    sample, faults = asyncio.run(read_sample(manifest, annotations, reader, rules))
-    sample = with_models(sample, rules)
+    texts = RegionTexts(manifest, annotations, rules)
+    sample, faults = asyncio.run(read_sample(manifest, annotations, reader, rules, texts.look))
+    sample = with_models(texts.given_to(sample), rules)
     report = run_checks(sample, rules, installed_checks())
     whole = CheckReport(
         rule=report.rule,
@@ -53,9 +56,21 @@ def check_sample(config: ReaderConfig, manifest_json: bytes, annotations_json: b
 
 
 async def read_sample(
-    manifest: SampleManifest, annotations: Annotations, reader: AssetReader, rules: RuleSet
+    manifest: SampleManifest,
+    annotations: Annotations,
+    reader: AssetReader,
+    rules: RuleSet,
+    look: Callable[[str, bytes], None] = lambda _stream, _content: None,
 ) -> tuple[CheckSample, list[Finding]]:
-    """Return the sample with its decoded assets, and a finding for each that can not be read."""
+    """Return the sample with its decoded assets, and a finding for each that can not be read.
+
+    Args:
+        manifest: The sample.
+        annotations: Its labels.
+        reader: Reads the assets.
+        rules: The rule set, which findings name.
+        look: Is shown the stream and the file of every image.
+    """
     audio: dict[str, AudioData] = {}
     clouds_m: dict[str, NDArray[np.float32]] = {}
     sizes_px: dict[str, tuple[int, int]] = {}
@@ -78,6 +93,7 @@ async def read_sample(
             audio[stream.id] = decoded
         elif isinstance(decoded, tuple):
             sizes_px[stream.id] = decoded
+            look(stream.id, content.data)
         elif decoded is not None:
             clouds_m[stream.id] = decoded
     for file in manifest.label_files:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.ports.text_encoder import TextEncoder
 from services.rules.meaning import MeaningRules
@@ -21,17 +22,19 @@ _PLACES = 4
 
 @dataclass(frozen=True, slots=True)
 class Meant:
-    """What a name is taken for.
+    """What a name is nearest to.
 
     Attributes:
         class_id: The class.
         similarity: Cosine with the nearest of the class's names, -1 to 1.
         margin: By how much any class that is no kind of it, nor it a kind of, is farther.
+        clear: Whether both are as the rules demand, so that the name may be taken for the class.
     """
 
     class_id: str
     similarity: float
     margin: float
+    clear: bool
 
 
 class Meanings:
@@ -59,8 +62,12 @@ class Meanings:
         self._names = encoder.encode([_sentence(name) for _, name in named])
         self._others = encoder.encode([_sentence(name) for name in rules.other_things])
 
+    def related(self, one: str, other: str) -> bool:
+        """Whether one of two classes is the other or a kind of it."""
+        return self._index.related(one, other)
+
     def nearest(self, names: Sequence[str]) -> list[Meant | None]:
-        """Return what each name means; None where no class is near enough, or two are.
+        """Return what each name is nearest to; None where the taxonomy has no class at all.
 
         Similarities are rounded to four places, so that no decision hangs on the rounding of a sum.
         """
@@ -73,15 +80,14 @@ class Meanings:
         others = (vectors @ self._others.T).max(axis=1, initial=-1.0).astype(np.float64).round(_PLACES)
         return [self._judge(row, float(other)) for row, other in zip(by_class, others, strict=True)]
 
-    def _judge(self, row: np.ndarray[tuple[int, ...], np.dtype[np.float64]], other: float) -> Meant | None:
+    def _judge(self, row: NDArray[np.float64], other: float) -> Meant:
         order = np.argsort(-row, kind="stable")
         best = self._classes[order[0]]
         similarity = float(row[order[0]])
-        if similarity < self._rules.min_similarity or similarity <= other:
-            return None
         second = next((float(row[at]) for at in order[1:] if not self._index.related(best, self._classes[at])), -1.0)
         margin = round(similarity - max(second, other), _PLACES)
-        return Meant(best, similarity, margin) if margin >= self._rules.min_margin else None
+        clear = similarity > other and similarity >= self._rules.min_similarity and margin >= self._rules.min_margin
+        return Meant(best, similarity, margin, clear)
 
 
 def _sentence(name: str) -> str:

@@ -59,6 +59,19 @@ class AssetFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadText:
+    """What a machine reads in a region of a picture.
+
+    Attributes:
+        text: Empty if it sees no text.
+        confidence: Its own, 0 to 1.
+    """
+
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
 class CheckSample:
     """One sample as the checks see it; a missing key means that there was no such asset.
 
@@ -70,8 +83,9 @@ class CheckSample:
         image_sizes_px: (width, height) by stream id.
         texts: What text assets say, by stream id; text in the manifest itself is not repeated here.
         asset_facts: What the files say about their own origin, by stream id.
+        region_texts: What OCR reads in the regions of labels, by label id, where the rule set asks for it.
         text_encoder: A model of meaning, where the rule set asks for one and it is there.
-        unavailable: Why something that the rule set asks for is not there, by its name, such as ``text_encoder``.
+        unavailable: Why what the rule set asks for is not there: by ``text_encoder``, or ``ocr:`` and the stream.
     """
 
     manifest: SampleManifest
@@ -81,6 +95,7 @@ class CheckSample:
     image_sizes_px: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     asset_facts: Mapping[str, AssetFacts] = field(default_factory=dict)
+    region_texts: Mapping[str, ReadText] = field(default_factory=dict)
     text_encoder: TextEncoder | None = None
     unavailable: Mapping[str, str] = field(default_factory=dict)
 

@@ -238,7 +238,8 @@ class Judge:
 
     def _meant(self, name: str) -> Meant | None:
         if name not in self._meant_by_name:
-            self._meant_by_name[name] = self._meanings.nearest([name])[0] if self._meanings is not None else None
+            meant = self._meanings.nearest([name])[0] if self._meanings is not None else None
+            self._meant_by_name[name] = meant if meant is not None and meant.clear else None
         return self._meant_by_name[name]
 
     def _proved(self, label: Annotation, class_id: str, modality: Modality | None) -> Annotation | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from services.alignment.meaning import Meanings
+from services.alignment.meaning import Meanings, Meant
 from services.alignment.text_tokens import (
     ADJECTIVES,
     ANY,
@@ -57,16 +57,33 @@ def mapped_phrases(
         is_value: Whether a word is the value of an attribute.
         meanings: The classes.
     """
-    runs = [list(_windows(run)) for run in _runs(tokens, taken, is_value)]
-    flat = [window for run in runs for window in run]
-    found = dict(zip(flat, meanings.nearest([_phrase(tokens, first, last) for first, last in flat]), strict=True))
+    runs = [(run, list(_windows(tokens, run, is_value))) for run in _runs(tokens, taken, is_value)]
+    flat = list(dict.fromkeys(window for _, windows in runs for window in windows))
+    found = dict(zip(flat, meanings.nearest([_phrase(tokens, *window) for window in flat]), strict=True))
     mapped: list[Mapped] = []
-    for run in runs:
-        near = [(meant, window) for window in run if (meant := found[window]) is not None]
+    for run, windows in runs:
+        near = [
+            (meant, window)
+            for window in windows
+            if (meant := found[window]) is not None and meant.clear and _stands(meant, window, run[0], found, meanings)
+        ]
         if near:
             meant, (first, last) = max(near, key=lambda item: (item[0].similarity, -item[1][0], item[1][1]))
             mapped.append(Mapped(first, last, meant.class_id, meant.similarity))
     return mapped
+
+
+def _stands(
+    meant: Meant,
+    window: tuple[int, int],
+    begin: int,
+    found: Mapping[tuple[int, int], Meant | None],
+    meanings: Meanings,
+) -> bool:
+    """Whether what stands before a noun leaves it what it is: a ``seat`` is a chair, a ``park seat`` a bench."""
+    first, last = window
+    wider = (found.get((at, last)) for at in range(begin, first))
+    return all(one is None or meanings.related(one.class_id, meant.class_id) for one in wider)
 
 
 def _runs(tokens: Sequence[Token], taken: frozenset[int], is_value: Callable[[str], bool]) -> Iterator[list[int]]:
@@ -103,10 +120,19 @@ def _is_content(word: str, is_value: Callable[[str], bool]) -> bool:
     )
 
 
-def _windows(run: Sequence[int]) -> Iterator[tuple[int, int]]:
+def _windows(tokens: Sequence[Token], run: Sequence[int], is_value: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a run that may be its noun; after ``two`` that is a plural."""
+    many = _says_many(tokens, run[0] - 1, is_value)
     for place, first in enumerate(run):
         for last in run[place : place + _MAX_WORDS]:
-            yield first, last
+            if not many or singulars(tokens[last].word):
+                yield first, last
+
+
+def _says_many(tokens: Sequence[Token], at: int, is_value: Callable[[str], bool]) -> bool:
+    while at >= 0 and (tokens[at].word in ADJECTIVES or is_value(tokens[at].word)):
+        at -= 1
+    return at >= 0 and (tokens[at].word in PLENTY or (number_of(tokens[at].word) or 1) > 1)
 
 
 def _phrase(tokens: Sequence[Token], first: int, last: int) -> str:

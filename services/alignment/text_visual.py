@@ -17,6 +17,7 @@ sentence model holds to be clearly nearest; findings about it say so and are no 
 from __future__ import annotations
 
 from services.alignment.meaning import Meanings
+from services.alignment.region_ocr import ocr_findings
 from services.alignment.region_text import region_text_findings, regions_of
 from services.alignment.sample import CheckOutcome, CheckSample
 from services.alignment.text_grounding import grounding_findings
@@ -45,6 +46,9 @@ def check_text_visual(sample: CheckSample, rules: RuleSet) -> CheckOutcome:
     missing: list[NotApplicable] = []
     regions = regions_of(sample, section)
     findings.extend(region_text_findings(maker, sample, regions))
+    read, unread = ocr_findings(maker, sample)
+    findings.extend(read)
+    missing.extend(unread)
     sources = list(sources_of(sample, section))
     taxonomy = taxonomy_of(sample, section)
     if not sources and not regions:

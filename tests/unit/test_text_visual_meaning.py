@@ -168,18 +168,34 @@ def test_a_margin_counts_only_against_classes_that_are_another_thing() -> None:
     near = NearWords({"hound": ("dog", 0.8), "animal": ("dog", 0.9), "cat": ("dog", 0.9)})
     index = TaxonomyIndex(STREET)
     (strict,) = Meanings(index, near, MeaningRules(min_margin=0.1)).nearest(["hound"])
-    assert strict is None  # a cat, which is no kind of dog, is nearly as near
+    assert strict is not None
+    assert not strict.clear  # a cat, which is no kind of dog, is nearly as near
     kind_only = Taxonomy(
         id="t", version=1, classes=(TaxonomyClass(id="animal"), TaxonomyClass(id="dog", parents=("animal",)))
     )
     (found,) = Meanings(TaxonomyIndex(kind_only), near, MeaningRules(min_margin=0.1)).nearest(["hound"])
     assert found is not None
-    assert (found.class_id, found.similarity) == ("dog", 0.8)
+    assert (found.class_id, found.similarity, found.clear) == ("dog", 0.8, True)
+
+
+def test_what_stands_before_a_noun_may_make_it_another_thing() -> None:
+    near = NearWords({"seat": ("dog", 0.8), "park seat": ("bus", 0.5), "big seat": ("dog", 0.5)})
+    assert kinds(mapped("A park seat.", boxes(cat=1), near)) == {}
+    assert kinds(mapped("A seat.", boxes(cat=1), near)) == {"mentioned_not_seen": "minor"}
+
+
+def test_after_a_number_only_a_plural_is_the_noun() -> None:
+    near = NearWords({"computer": ("dog", 0.8), "hound": ("dog", 0.8)})
+    assert mapped("Two computer keys.", boxes(cat=1), near).findings == ()
+    assert kinds(mapped("Two big hounds run.", boxes(cat=1), near)) == {"mentioned_not_seen": "minor"}
 
 
 def test_a_deprecated_class_is_not_mapped_to() -> None:
     old = Taxonomy(id="t", version=2, classes=(TaxonomyClass(id="dog", deprecated=True), TaxonomyClass(id="bus")))
-    assert Meanings(TaxonomyIndex(old), NEAR, MeaningRules()).nearest(["hound", "coach"])[0] is None
+    hound, coach = Meanings(TaxonomyIndex(old), NEAR, MeaningRules()).nearest(["hound", "coach"])
+    assert hound is not None
+    assert coach is not None
+    assert (hound.clear, coach.clear) == (False, True)
 
 
 def test_the_real_model_maps_words_that_mean_a_class_and_leaves_others_alone() -> None:
