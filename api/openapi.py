@@ -34,6 +34,7 @@ TAGS = (
     ("agreement", "How far people agree, by class, person, team and time."),
     ("review", "Queues, tasks, leases and decisions."),
     ("incidents", "One cause behind findings of many samples, and its fix."),
+    ("quality", "Known answers, and how often people are right."),
     ("audit", "The append-only trail and its proof."),
     ("access", "Keys and roles."),
     ("contract", "Published schemas."),

@@ -25,6 +25,7 @@ from services.contracts.incidents import (
 )
 from services.contracts.lifecycle import Stage
 from services.contracts.operations import OperationsView
+from services.contracts.quality import GoldAnswer, QualityReport, StoredGoldAnswer
 from services.contracts.records import (
     AuditEntry,
     DeadLetter,
@@ -356,6 +357,32 @@ class ConcordClient(ApiCaller):
         """Say that an incident is none."""
         path = f"{_incident_path(project, incident_id)}/dismiss"
         return IncidentSummary.model_validate(await self.call("POST", path, dismissal))
+
+    # Quality
+
+    async def quality(
+        self, project: str, *, samples: int | None = None, listed: int | None = None, bar: float | None = None
+    ) -> QualityReport:
+        """Return how often the people of a project were right."""
+        path = f"/v1/projects/{_part(project)}/quality"
+        query = {"samples": samples, "listed": listed, "bar": bar}
+        answer = await self.call("GET", path, query=query, timeout_s=VERIFY_WITHIN_S)
+        return QualityReport.model_validate(answer)
+
+    async def gold(
+        self, project: str, *, cursor: str | None = None, limit: int | None = None
+    ) -> Page[StoredGoldAnswer]:
+        """Return a page of known answers, by sample id."""
+        return await self._page(StoredGoldAnswer, f"/v1/projects/{_part(project)}/gold", cursor=cursor, limit=limit)
+
+    async def put_gold(self, project: str, answer: GoldAnswer) -> StoredGoldAnswer:
+        """Keep the known answer of a sample."""
+        path = f"/v1/projects/{_part(project)}/gold/{_part(answer.sample_id)}"
+        return StoredGoldAnswer.model_validate(await self.call("PUT", path, answer))
+
+    async def drop_gold(self, project: str, sample_id: str) -> None:
+        """Forget a known answer."""
+        await self.call("DELETE", f"/v1/projects/{_part(project)}/gold/{_part(sample_id)}")
 
     # Keys and the service itself
 

@@ -28,6 +28,7 @@ FEATURES: dict[str, tuple[str, str]] = {
     "claim": ("infra.cli.review", "claim"),
     "decide": ("infra.cli.review", "decide"),
     "incident": ("infra.cli.incident", "app"),
+    "quality": ("infra.cli.quality", "app"),
     "export": ("infra.cli.export", "export"),
     "verify": ("infra.cli.verify", "verify"),
     "project": ("infra.cli.project", "app"),

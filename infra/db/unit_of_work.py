@@ -16,6 +16,7 @@ from infra.db.repositories.incidents import PostgresIncidents
 from infra.db.repositories.operations import PostgresOperations
 from infra.db.repositories.outbox import PostgresOutbox
 from infra.db.repositories.projects import PostgresProjects
+from infra.db.repositories.quality import PostgresQuality
 from infra.db.repositories.review import PostgresReview
 from infra.db.repositories.samples import PostgresSamples
 from infra.db.repositories.webhooks import PostgresWebhooks
@@ -29,6 +30,7 @@ from services.ports.database import (
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.incidents import IncidentRepository
 from services.ports.operations import OperationsRepository
+from services.ports.quality import QualityRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
 from services.ports.webhooks import WebhookRepository
@@ -45,6 +47,7 @@ class PostgresTransaction:
     samples: SampleRepository
     review: ReviewRepository
     incidents: IncidentRepository
+    quality: QualityRepository
     ground_truth: GroundTruthRepository
     audit: AuditRepository
     outbox: OutboxRepository
@@ -60,6 +63,7 @@ class PostgresTransaction:
         self.samples = PostgresSamples(session)
         self.review = PostgresReview(session)
         self.incidents = PostgresIncidents(session)
+        self.quality = PostgresQuality(session)
         self.ground_truth = PostgresGroundTruth(session)
         self.idempotency = PostgresIdempotency(session)
         self.operations = PostgresOperations(session)

@@ -30,6 +30,7 @@ class Permission(StrEnum):
     TASKS_WORK = "tasks.work"  # claim, draft, decide
     INCIDENTS_READ = "incidents.read"
     INCIDENTS_MANAGE = "incidents.manage"  # preview, fix, dismiss
+    QUALITY_MANAGE = "quality.manage"  # known answers, and how often people are right
     KEYS_MANAGE = "keys.manage"
 
 
@@ -50,6 +51,7 @@ _OPERATIONS = _VIEWER | {
     Permission.DEAD_LETTERS_REPLAY,
     Permission.AUDIT_VERIFY,
     Permission.INCIDENTS_MANAGE,
+    Permission.QUALITY_MANAGE,
 }
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {

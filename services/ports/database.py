@@ -25,6 +25,7 @@ from services.contracts.records import (
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.incidents import IncidentRepository
 from services.ports.operations import OperationsRepository
+from services.ports.quality import QualityRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
 from services.ports.webhooks import WebhookRepository
@@ -183,6 +184,7 @@ class Transaction(Protocol):
     samples: SampleRepository
     review: ReviewRepository
     incidents: IncidentRepository
+    quality: QualityRepository
     ground_truth: GroundTruthRepository
     audit: AuditRepository
     outbox: OutboxRepository

@@ -64,9 +64,12 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
             ("GET", ""), ("PUT", ""), ("GET", "/samples"), ("GET", "/report"), ("GET", "/agreement"),
             ("GET", "/ground-truth"), ("GET", "/audit"), ("POST", "/verify"), ("GET", "/incidents"),
             ("GET", "/operations"), ("GET", "/operations/tasks"), ("GET", "/operations/samples"),
-            ("GET", "/operations/decisions"),
+            ("GET", "/operations/decisions"), ("GET", "/quality"), ("GET", "/gold"),
         )
     ]  # fmt: skip
+    of_project += [
+        (method, f"{base}/gold/{sample}", "/v1/projects/{project}/gold/{sample_id}") for method in ("PUT", "DELETE")
+    ]
     # A stream, which is to end at once.
     live = ("GET", f"{base}/operations/live?for_s=0", "/v1/projects/{project}/operations/live")
     of_incident = [
@@ -86,6 +89,8 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
 def _body(method: str, template: str, project: str) -> dict[str, object] | None:
     if method == "PUT" and template == "/v1/projects/{project}":
         return {"id": project, "name": "renamed"}
+    if method == "PUT" and template.endswith("/gold/{sample_id}"):
+        return {"sample_id": "s1", "verdict": "approve"}
     bodies: dict[str, dict[str, object]] = {
         "/draft": {"fence": 1, "body": {}},
         "/decide": {"fence": 1, "verdict": "approve"},

@@ -9,6 +9,7 @@ from infra.db.tables.inbox import DeadLetterRow, InboxRow
 from infra.db.tables.incidents import CauseCandidateRow, IncidentFindingRow, IncidentPreviewRow, IncidentRow
 from infra.db.tables.outbox import OutboxRow
 from infra.db.tables.projects import ProjectRow, RuleSetRow
+from infra.db.tables.quality import GoldAnswerRow
 from infra.db.tables.review import DecisionRow, DraftRow, FindingRow, ReviewTaskRow, TaskActivityRow
 from infra.db.tables.samples import (
     AssetRow,
@@ -34,6 +35,7 @@ __all__ = [
     "DecisionRow",
     "DraftRow",
     "FindingRow",
+    "GoldAnswerRow",
     "GroundTruthRow",
     "IdempotencyReplyRow",
     "InboxRow",
