@@ -17,6 +17,7 @@ from infra.bench.detection.score import score
 from infra.bench.kill import KillReport, kill_campaign
 from infra.bench.pipeline import PipelineBenchmark, PipelineConfig, measure_pipeline
 from infra.cli.bench_checks import print_checks, print_memory
+from infra.cli.bench_votes import bench_votes
 from infra.cli.console import EXIT_FOUND, JsonOption, messages, plain, print_facts, print_json, print_table
 from infra.stack.events import EventKind, ProcessEvent
 from infra.stack.signals import run_until_signal
@@ -115,9 +116,17 @@ def bench_detection(
         ],
     )  # fmt: skip
     print_table(
-        ("check", "control", "half", "labels", "false alarms", "per 1000"),
+        ("benchmark", "control", "half", "labels", "false alarms", "per 1000", "95 %"),
         [
-            (one.check, one.control, one.half, one.labels, one.false_alarms, one.false_alarms_per_1000)
+            (
+                one.benchmark,
+                one.control,
+                one.half,
+                one.labels,
+                one.false_alarms,
+                one.false_alarms_per_1000,
+                f"{one.false_alarms_per_1000_low} to {one.false_alarms_per_1000_high}",
+            )
             for one in report.controls
             if one.labels
         ],
@@ -226,6 +235,9 @@ def bench_kill(
         print_table(("", "proof", "counted"), proofs)
     if not report.survived:
         raise typer.Exit(EXIT_FOUND)
+
+
+app.command("votes")(bench_votes)
 
 
 @contextlib.contextmanager
