@@ -36,6 +36,8 @@ TAGS = (
     ("queues", "What goes into the queues of a project, and what other queues would do."),
     ("task operations", "Many tasks at once: re-route, re-prioritise, hold, release, assign, take back."),
     ("people", "Reviewers of a project: skills, teams, working hours, caps."),
+    ("incidents", "One cause behind findings of many samples, and its fix."),
+    ("quality", "Known answers, and how often people are right."),
     ("audit", "The append-only trail and its proof."),
     ("webhooks", "Who is told of events over HTTP, and how each delivery went."),
     ("access", "Keys and roles."),

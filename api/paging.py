@@ -89,6 +89,13 @@ class NumberKey(NamedTuple):
     sequence: _Sequence
 
 
+class MemberKey(NamedTuple):
+    """Key of a list of the findings of an incident."""
+
+    sample_id: Identifier
+    finding_id: Identifier
+
+
 class IdKey(NamedTuple):
     """Key of a list whose order only its store knows."""
 

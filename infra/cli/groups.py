@@ -29,6 +29,8 @@ FEATURES: dict[str, tuple[str, str]] = {
     "reviewer": ("infra.cli.reviewer", "app"),
     "claim": ("infra.cli.review", "claim"),
     "decide": ("infra.cli.review", "decide"),
+    "incident": ("infra.cli.incident", "app"),
+    "quality": ("infra.cli.quality", "app"),
     "export": ("infra.cli.export", "export"),
     "verify": ("infra.cli.verify", "verify"),
     "project": ("infra.cli.project", "app"),

@@ -12,10 +12,12 @@ from infra.db.repositories.audit import PostgresAudit
 from infra.db.repositories.ground_truth import PostgresGroundTruth
 from infra.db.repositories.idempotency import PostgresIdempotency
 from infra.db.repositories.inbox import PostgresInbox
+from infra.db.repositories.incidents import PostgresIncidents
 from infra.db.repositories.operations import PostgresOperations
 from infra.db.repositories.outbox import PostgresOutbox
 from infra.db.repositories.people import PostgresPeople
 from infra.db.repositories.projects import PostgresProjects
+from infra.db.repositories.quality import PostgresQuality
 from infra.db.repositories.queues import PostgresQueues
 from infra.db.repositories.review import PostgresReview
 from infra.db.repositories.samples import PostgresSamples
@@ -29,7 +31,9 @@ from services.ports.database import (
     ProjectRepository,
 )
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
+from services.ports.incidents import IncidentRepository
 from services.ports.operations import OperationsRepository
+from services.ports.quality import QualityRepository
 from services.ports.queues import PeopleRepository, QueueRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
@@ -50,6 +54,8 @@ class PostgresTransaction:
     queues: QueueRepository
     people: PeopleRepository
     task_operations: TaskOperationRepository
+    incidents: IncidentRepository
+    quality: QualityRepository
     ground_truth: GroundTruthRepository
     audit: AuditRepository
     outbox: OutboxRepository
@@ -67,6 +73,8 @@ class PostgresTransaction:
         self.queues = PostgresQueues(session)
         self.people = PostgresPeople(session)
         self.task_operations = PostgresTaskOperations(session)
+        self.incidents = PostgresIncidents(session)
+        self.quality = PostgresQuality(session)
         self.ground_truth = PostgresGroundTruth(session)
         self.idempotency = PostgresIdempotency(session)
         self.operations = PostgresOperations(session)

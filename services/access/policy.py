@@ -30,6 +30,9 @@ class Permission(StrEnum):
     TASKS_WORK = "tasks.work"  # claim, draft, decide
     QUEUES_MANAGE = "queues.manage"  # set queues up, move tasks by the thousand
     PEOPLE_MANAGE = "people.manage"  # skills, teams, hours and caps of reviewers
+    INCIDENTS_READ = "incidents.read"
+    INCIDENTS_MANAGE = "incidents.manage"  # preview, fix, dismiss
+    QUALITY_MANAGE = "quality.manage"  # known answers, and how often people are right
     KEYS_MANAGE = "keys.manage"
     WEBHOOKS_READ = "webhooks.read"
     WEBHOOKS_WRITE = "webhooks.write"
@@ -43,7 +46,11 @@ _HISTORY = frozenset({Permission.HISTORY_READ, Permission.GROUND_TRUTH_READ})
 # People who judge do not get HISTORY_READ: the evidence of their task holds what they may know, and a blind second
 # look would not be blind if the first verdict could be read one address further.
 _AT_WORK = _EVERYBODY | {Permission.TASKS_READ, Permission.TASKS_WORK, Permission.GROUND_TRUTH_READ}
-_VIEWER = _EVERYBODY | _HISTORY | {Permission.TASKS_READ, Permission.AUDIT_READ, Permission.OPERATIONS_READ}
+_VIEWER = (
+    _EVERYBODY
+    | _HISTORY
+    | {Permission.TASKS_READ, Permission.AUDIT_READ, Permission.OPERATIONS_READ, Permission.INCIDENTS_READ}
+)
 _OPERATIONS = _VIEWER | {
     Permission.DEAD_LETTERS_READ,
     Permission.DEAD_LETTERS_REPLAY,
@@ -52,6 +59,8 @@ _OPERATIONS = _VIEWER | {
     Permission.PEOPLE_MANAGE,
     Permission.WEBHOOKS_READ,
     Permission.WEBHOOKS_SEND,
+    Permission.INCIDENTS_MANAGE,
+    Permission.QUALITY_MANAGE,
 }
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {

@@ -94,6 +94,7 @@ class LabelSet(Contract):
     annotations: Annotations
     sha256: Sha256
     decision_id: UUID | None = None
+    incident_id: UUID | None = Field(default=None, description="The incident whose fix made it.")
     created_at: UtcDatetime
 
 

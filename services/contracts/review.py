@@ -287,4 +287,5 @@ LabelOrigin = Literal[
     "adjudicator",
     "rework",
     "consensus",
+    "incident",
 ]

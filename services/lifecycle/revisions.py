@@ -20,6 +20,7 @@ from services.errors import (
     StageConflictError,
     TaskHeldError,
 )
+from services.incidents.leaving import leave_incidents
 from services.lifecycle.journal import record_stage, tell_workflow
 from services.lifecycle.steps import cancel_task, is_live, lifecycle_input
 from services.ports.database import Transaction
@@ -97,6 +98,7 @@ async def withdraw_revision(tx: Transaction, revision: SampleRevision, actor: st
     for task in await tx.review.tasks_of(revision.ref):
         if is_live(task):
             await cancel_task(tx, task, reason)
+    await leave_incidents(tx, revision.ref, reason)
     await record_stage(tx, revision.ref, revision.stage, Stage.WITHDRAWN, actor=actor, reason=reason)
 
 

@@ -23,7 +23,9 @@ from services.contracts.records import (
     StoredEvent,
 )
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
+from services.ports.incidents import IncidentRepository
 from services.ports.operations import OperationsRepository
+from services.ports.quality import QualityRepository
 from services.ports.queues import PeopleRepository, QueueRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
@@ -190,6 +192,8 @@ class Transaction(Protocol):
     queues: QueueRepository
     people: PeopleRepository
     task_operations: TaskOperationRepository
+    incidents: IncidentRepository
+    quality: QualityRepository
     ground_truth: GroundTruthRepository
     audit: AuditRepository
     outbox: OutboxRepository

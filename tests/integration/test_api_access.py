@@ -38,6 +38,7 @@ EVERYWHERE = {
 }
 """Guarded routes that belong to no project."""
 
+_NO_INCIDENT = "11111111-1111-4111-8111-111111111111"
 _READS = ("", "/timeline", "/labels", "/findings", "/lineage", "/ground-truth")
 
 
@@ -66,8 +67,8 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
             ("GET", "/ground-truth"), ("GET", "/audit"), ("POST", "/verify"), ("GET", "/queues"),
             ("POST", "/routing-preview"), ("GET", "/task-operations"), ("POST", "/task-operations"),
             ("POST", "/task-operations/preview"), ("GET", "/reviewers"),
-            ("GET", "/operations"),
-            ("GET", "/operations/samples"), ("GET", "/operations/tasks"), ("GET", "/operations/decisions"),
+            ("GET", "/operations"), ("GET", "/operations/samples"), ("GET", "/operations/tasks"),
+            ("GET", "/operations/decisions"), ("GET", "/incidents"), ("GET", "/quality"), ("GET", "/gold"),
         )
     ]  # fmt: skip
     of_queue = [
@@ -85,6 +86,15 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
     of_person = [
         (method, f"{base}/reviewers/rita", "/v1/projects/{project}/reviewers/{actor_id}")
         for method in ("PUT", "GET", "DELETE")
+    ]
+    of_project += [
+        (method, f"{base}/gold/{sample}", "/v1/projects/{project}/gold/{sample_id}") for method in ("PUT", "DELETE")
+    ]
+    # A stream, which is to end at once.
+    live = ("GET", f"{base}/operations/live?for_s=0", "/v1/projects/{project}/operations/live")
+    of_incident = [
+        (method, f"{base}/incidents/{_NO_INCIDENT}{part}", f"/v1/projects/{{project}}/incidents/{{incident_id}}{part}")
+        for method, part in (("GET", ""), ("GET", "/samples"), ("POST", "/fix"), ("POST", "/dismiss"))
     ]
     of_task = [
         (method, f"/v1/tasks/{task}{part}", f"/v1/tasks/{{task_id}}{part}")
@@ -112,7 +122,8 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
             ("POST", f"{delivery}/redeliver", "/webhooks/{endpoint_id}/deliveries/{delivery_id}/redeliver"),
         )
     ]  # fmt: skip
-    return [*of_sample, *of_project, *of_queue, *of_operation, *of_person, *of_task, *of_webhooks]
+    whole = [*of_sample, *of_project, live, *of_queue, *of_operation, *of_person, *of_incident, *of_task]
+    return [*whole, *of_webhooks]
 
 
 def _body(method: str, template: str, project: str) -> dict[str, object] | None:
@@ -123,6 +134,8 @@ def _body(method: str, template: str, project: str) -> dict[str, object] | None:
     if method == "PUT" and template.endswith("/reviewers/{actor_id}"):
         return {"actor_id": "rita"}
     change: dict[str, object] = {"filter": {}, "change": {"action": "hold", "reason": "why"}}
+    if method == "PUT" and template.endswith("/gold/{sample_id}"):
+        return {"sample_id": "s1", "verdict": "approve"}
     bodies: dict[str, dict[str, object]] = {
         "/routing-preview": {"queues": []},
         "/task-operations": change,
@@ -136,6 +149,8 @@ def _body(method: str, template: str, project: str) -> dict[str, object] | None:
         "/webhooks": {"url": "https://hooks.example/"},
         "/{endpoint_id}": {"url": "https://hooks.example/"},
         "/redeliver": {"since": "2026-03-01T00:00:00Z"},
+        "/fix": {},
+        "/dismiss": {"reason_code": "not_a_fault"},
     }
     return bodies.get(template[template.rfind("/") :]) if method != "GET" else None
 

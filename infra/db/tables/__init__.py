@@ -6,9 +6,11 @@ from infra.db.tables.base import Table
 from infra.db.tables.ground_truth import GroundTruthRow
 from infra.db.tables.idempotency import IdempotencyReplyRow
 from infra.db.tables.inbox import DeadLetterRow, InboxRow
+from infra.db.tables.incidents import CauseCandidateRow, IncidentFindingRow, IncidentPreviewRow, IncidentRow
 from infra.db.tables.outbox import OutboxRow
 from infra.db.tables.people import ReviewerRow, ReviewerSkillRow
 from infra.db.tables.projects import ProjectRow, RuleSetRow
+from infra.db.tables.quality import GoldAnswerRow
 from infra.db.tables.queues import ReviewLaneRow, ReviewQueueRow
 from infra.db.tables.review import DecisionRow, DraftRow, FindingRow, ReviewTaskRow, TaskActivityRow
 from infra.db.tables.samples import (
@@ -30,14 +32,19 @@ __all__ = [
     "AssetRow",
     "AuditEntryRow",
     "AuditHeadRow",
+    "CauseCandidateRow",
     "CheckRunRow",
     "DeadLetterRow",
     "DecisionRow",
     "DraftRow",
     "FindingRow",
+    "GoldAnswerRow",
     "GroundTruthRow",
     "IdempotencyReplyRow",
     "InboxRow",
+    "IncidentFindingRow",
+    "IncidentPreviewRow",
+    "IncidentRow",
     "LabelSetRow",
     "OutboxRow",
     "ProjectRow",
