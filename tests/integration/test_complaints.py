@@ -77,7 +77,7 @@ async def test_rejected_work_that_does_not_come_back_to_its_author(world: World)
 async def test_duplicate_tasks_on_re_sync(world: World) -> None:
     """The same events again are the same samples, and the same tasks."""
     ref, task = await waiting(world)
-    manifest = {"project": PROJECT, "annotations": [label("a1", "wrong")]}
+    manifest: dict[str, Any] = {"project": PROJECT, "annotations": [label("a1", "wrong")]}
     for _ in range(3):
         again = await world.inbox.receive(created(f"s-1-{world.mark}", **manifest), via="http", projects=None)
         assert (again.outcome, again.ref) == ("duplicate", ref)
