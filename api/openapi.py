@@ -34,6 +34,7 @@ TAGS = (
     ("agreement", "How far people agree, by class, person, team and time."),
     ("review", "Queues, tasks, leases and decisions."),
     ("audit", "The append-only trail and its proof."),
+    ("notes", "What people say about samples, pinned to a place, and whom they mention."),
     ("webhooks", "Who is told of events over HTTP, and how each delivery went."),
     ("access", "Keys and roles."),
     ("contract", "Published schemas."),

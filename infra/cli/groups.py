@@ -33,6 +33,7 @@ FEATURES: dict[str, tuple[str, str]] = {
     "rules": ("infra.cli.rules", "app"),
     "key": ("infra.cli.key", "app"),
     "dead-letters": ("infra.cli.dead_letters", "app"),
+    "note": ("infra.cli.note", "app"),
     "webhook": ("infra.cli.webhook", "app"),
     "schema": ("infra.cli.schema", "schema"),
     "bench": ("infra.cli.bench", "app"),

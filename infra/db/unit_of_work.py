@@ -12,6 +12,7 @@ from infra.db.repositories.audit import PostgresAudit
 from infra.db.repositories.ground_truth import PostgresGroundTruth
 from infra.db.repositories.idempotency import PostgresIdempotency
 from infra.db.repositories.inbox import PostgresInbox
+from infra.db.repositories.notes import PostgresNotes
 from infra.db.repositories.operations import PostgresOperations
 from infra.db.repositories.outbox import PostgresOutbox
 from infra.db.repositories.projects import PostgresProjects
@@ -26,6 +27,7 @@ from services.ports.database import (
     ProjectRepository,
 )
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
+from services.ports.notes import NoteRepository
 from services.ports.operations import OperationsRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
@@ -48,6 +50,7 @@ class PostgresTransaction:
     idempotency: IdempotencyRepository
     operations: OperationsRepository
     webhooks: WebhookRepository
+    notes: NoteRepository
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -60,6 +63,7 @@ class PostgresTransaction:
         self.idempotency = PostgresIdempotency(session)
         self.operations = PostgresOperations(session)
         self.webhooks = PostgresWebhooks(session)
+        self.notes = PostgresNotes(session)
         self.outbox = self._outbox = PostgresOutbox(session)
         self.audit = self._audit = PostgresAudit(session)
 

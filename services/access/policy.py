@@ -29,6 +29,8 @@ class Permission(StrEnum):
     TASKS_READ = "tasks.read"
     TASKS_WORK = "tasks.work"  # claim, draft, decide
     KEYS_MANAGE = "keys.manage"
+    NOTES_READ = "notes.read"
+    NOTES_WRITE = "notes.write"
     WEBHOOKS_READ = "webhooks.read"
     WEBHOOKS_WRITE = "webhooks.write"
     WEBHOOKS_SEND = "webhooks.send"  # test an endpoint, send events again
@@ -40,15 +42,24 @@ _EVERYBODY = frozenset(
 _HISTORY = frozenset({Permission.HISTORY_READ, Permission.GROUND_TRUTH_READ})
 # People who judge do not get HISTORY_READ: the evidence of their task holds what they may know, and a blind second
 # look would not be blind if the first verdict could be read one address further.
-_AT_WORK = _EVERYBODY | {Permission.TASKS_READ, Permission.TASKS_WORK, Permission.GROUND_TRUTH_READ}
-_VIEWER = _EVERYBODY | _HISTORY | {Permission.TASKS_READ, Permission.AUDIT_READ, Permission.OPERATIONS_READ}
-_OPERATIONS = _VIEWER | {
-    Permission.DEAD_LETTERS_READ,
-    Permission.DEAD_LETTERS_REPLAY,
-    Permission.AUDIT_VERIFY,
-    Permission.WEBHOOKS_READ,
-    Permission.WEBHOOKS_SEND,
-}
+_NOTES = frozenset({Permission.NOTES_READ, Permission.NOTES_WRITE})
+_AT_WORK = _EVERYBODY | _NOTES | {Permission.TASKS_READ, Permission.TASKS_WORK, Permission.GROUND_TRUTH_READ}
+_VIEWER = (
+    _EVERYBODY
+    | _HISTORY
+    | {Permission.TASKS_READ, Permission.AUDIT_READ, Permission.OPERATIONS_READ, Permission.NOTES_READ}
+)
+_OPERATIONS = (
+    _VIEWER
+    | _NOTES
+    | {
+        Permission.DEAD_LETTERS_READ,
+        Permission.DEAD_LETTERS_REPLAY,
+        Permission.AUDIT_VERIFY,
+        Permission.WEBHOOKS_READ,
+        Permission.WEBHOOKS_SEND,
+    }
+)
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: _OPERATIONS

@@ -23,6 +23,7 @@ from services.contracts.records import (
     StoredEvent,
 )
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
+from services.ports.notes import NoteRepository
 from services.ports.operations import OperationsRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
@@ -191,6 +192,7 @@ class Transaction(Protocol):
     idempotency: IdempotencyRepository
     operations: OperationsRepository
     webhooks: WebhookRepository
+    notes: NoteRepository
 
     async def now(self) -> datetime:
         """Return the database's clock, which all leases and deadlines go by."""

@@ -33,6 +33,7 @@ EVERYWHERE = {
     ("POST", "/v1/keys"),
     ("DELETE", "/v1/keys/{key_id}"),
     ("GET", "/v1/whoami"),
+    ("GET", "/v1/mentions"),
 }
 """Guarded routes that belong to no project."""
 
@@ -90,7 +91,14 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
             ("POST", f"{delivery}/redeliver", "/webhooks/{endpoint_id}/deliveries/{delivery_id}/redeliver"),
         )
     ]  # fmt: skip
-    return [*of_sample, *of_project, *of_task, *of_webhooks]
+    notes, note = f"{base}/samples/{sample}/notes", "/v1/projects/{project}/samples/{sample_id}/notes"
+    of_notes = [
+        ("GET", notes, note),
+        ("POST", notes, note),
+        *((method, f"{notes}/{task}", f"{note}/{{note_id}}") for method in ("GET", "PUT", "DELETE")),
+        ("GET", f"{notes}/{task}/history", f"{note}/{{note_id}}/history"),
+    ]
+    return [*of_notes, *of_sample, *of_project, *of_task, *of_webhooks]
 
 
 def _body(method: str, template: str, project: str) -> dict[str, object] | None:
@@ -104,6 +112,8 @@ def _body(method: str, template: str, project: str) -> dict[str, object] | None:
         "/release": {"fence": 1},
         "/verify": {},
         "/webhooks": {"url": "https://hooks.example/"},
+        "/notes": {"body": "x"},
+        "/{note_id}": {"body": "x"},
         "/{endpoint_id}": {"url": "https://hooks.example/"},
         "/redeliver": {"since": "2026-03-01T00:00:00Z"},
     }

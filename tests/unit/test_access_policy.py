@@ -36,6 +36,8 @@ WHO = {
     P.TASKS_READ: set(Role) - {Role.UPSTREAM},
     P.TASKS_WORK: {Role.ANNOTATOR, Role.REVIEWER, Role.EXPERT},
     P.KEYS_MANAGE: {Role.ADMIN},
+    P.NOTES_READ: set(Role) - {Role.UPSTREAM},
+    P.NOTES_WRITE: set(Role) - {Role.UPSTREAM, Role.VIEWER},
     P.WEBHOOKS_READ: {Role.ADMIN, Role.OPERATIONS},
     P.WEBHOOKS_SEND: {Role.ADMIN, Role.OPERATIONS},
     P.WEBHOOKS_WRITE: {Role.ADMIN},

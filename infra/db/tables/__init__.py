@@ -6,6 +6,7 @@ from infra.db.tables.base import Table
 from infra.db.tables.ground_truth import GroundTruthRow
 from infra.db.tables.idempotency import IdempotencyReplyRow
 from infra.db.tables.inbox import DeadLetterRow, InboxRow
+from infra.db.tables.notes import NoteMentionRow, NoteRow, NoteVersionRow
 from infra.db.tables.outbox import OutboxRow
 from infra.db.tables.projects import ProjectRow, RuleSetRow
 from infra.db.tables.review import DecisionRow, DraftRow, FindingRow, ReviewTaskRow, TaskActivityRow
@@ -36,6 +37,9 @@ __all__ = [
     "IdempotencyReplyRow",
     "InboxRow",
     "LabelSetRow",
+    "NoteMentionRow",
+    "NoteRow",
+    "NoteVersionRow",
     "OutboxRow",
     "ProjectRow",
     "ReviewTaskRow",
