@@ -25,6 +25,7 @@ from api.routers import (
     review,
     samples,
     schemas,
+    search,
     webhooks,
 )
 from api.services import ApiServices
@@ -41,6 +42,7 @@ _ROUTERS = (
     review.router,
     access.router,
     notes.router,
+    search.router,
     webhooks.router,
     schemas.router,
     operations.router,

@@ -35,6 +35,7 @@ TAGS = (
     ("review", "Queues, tasks, leases and decisions."),
     ("audit", "The append-only trail and its proof."),
     ("notes", "What people say about samples, pinned to a place, and whom they mention."),
+    ("search", "By words and filters, over samples, findings, notes, tasks and people."),
     ("webhooks", "Who is told of events over HTTP, and how each delivery went."),
     ("access", "Keys and roles."),
     ("contract", "Published schemas."),

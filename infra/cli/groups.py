@@ -23,6 +23,7 @@ FEATURES: dict[str, tuple[str, str]] = {
     "convert": ("infra.cli.convert", "convert"),
     "ingest": ("infra.cli.ingest", "ingest"),
     "samples": ("infra.cli.samples", "samples"),
+    "search": ("infra.cli.search", "search"),
     "top": ("infra.cli.top", "top"),
     "queue": ("infra.cli.review", "queue"),
     "claim": ("infra.cli.review", "claim"),

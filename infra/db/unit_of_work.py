@@ -18,6 +18,7 @@ from infra.db.repositories.outbox import PostgresOutbox
 from infra.db.repositories.projects import PostgresProjects
 from infra.db.repositories.review import PostgresReview
 from infra.db.repositories.samples import PostgresSamples
+from infra.db.repositories.search import PostgresSearch
 from infra.db.repositories.webhooks import PostgresWebhooks
 from services.ports.database import (
     AccessRepository,
@@ -31,6 +32,7 @@ from services.ports.notes import NoteRepository
 from services.ports.operations import OperationsRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
+from services.ports.search import SearchRepository
 from services.ports.webhooks import WebhookRepository
 
 _NOW = text("SELECT clock_timestamp()")
@@ -51,6 +53,7 @@ class PostgresTransaction:
     operations: OperationsRepository
     webhooks: WebhookRepository
     notes: NoteRepository
+    search: SearchRepository
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -64,6 +67,7 @@ class PostgresTransaction:
         self.operations = PostgresOperations(session)
         self.webhooks = PostgresWebhooks(session)
         self.notes = PostgresNotes(session)
+        self.search = PostgresSearch(session)
         self.outbox = self._outbox = PostgresOutbox(session)
         self.audit = self._audit = PostgresAudit(session)
 

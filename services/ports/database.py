@@ -27,6 +27,7 @@ from services.ports.notes import NoteRepository
 from services.ports.operations import OperationsRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
+from services.ports.search import SearchRepository
 from services.ports.webhooks import WebhookRepository
 from services.rules.rule_set import RuleSet
 
@@ -193,6 +194,7 @@ class Transaction(Protocol):
     operations: OperationsRepository
     webhooks: WebhookRepository
     notes: NoteRepository
+    search: SearchRepository
 
     async def now(self) -> datetime:
         """Return the database's clock, which all leases and deadlines go by."""

@@ -34,6 +34,7 @@ EVERYWHERE = {
     ("DELETE", "/v1/keys/{key_id}"),
     ("GET", "/v1/whoami"),
     ("GET", "/v1/mentions"),
+    ("GET", "/v1/search"),
 }
 """Guarded routes that belong to no project."""
 

@@ -18,6 +18,7 @@ from infra.db.tables.samples import (
     SampleRow,
     StageChangeRow,
 )
+from infra.db.tables.search import SearchEntryRow
 from infra.db.tables.webhooks import WebhookAttemptRow, WebhookDeliveryRow, WebhookEndpointRow
 
 METADATA = Table.metadata
@@ -46,6 +47,7 @@ __all__ = [
     "RuleSetRow",
     "SampleRevisionRow",
     "SampleRow",
+    "SearchEntryRow",
     "StageChangeRow",
     "Table",
     "TaskActivityRow",
