@@ -109,7 +109,7 @@ def _print_search(measured: SearchBenchmark) -> None:
             (page.what, page.first_ms, page.deep_ms, page.rows, ", ".join(page.indexes), ", ".join(page.whole_tables))
             for page in measured.pages
         ],
-        title=f"{measured.tasks:,} tasks, {measured.entries:,} entries of the search, {measured.filled_s:.0f} s to make",
+        title=f"{measured.tasks:,} tasks, {measured.entries:,} search entries, {measured.filled_s:.0f} s to make",
     )
 
 
