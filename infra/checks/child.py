@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,8 @@ from pydantic import TypeAdapter
 
 from infra.checks.plug_ins import installed_checks
 from infra.checks.process import ReaderConfig
+from infra.checks.region_reader import RegionTexts
+from infra.semantic.sentence_encoder import installed_encoder
 from infra.storage.asset_reader import open_asset_reader
 from infra.storage.decode import decode_stream, decode_text, read_facts
 from services.alignment.engine import run_checks
@@ -17,7 +21,7 @@ from services.alignment.sample import AssetFacts, AudioData, CheckSample
 from services.contracts.annotations import Annotations
 from services.contracts.findings import CheckReport, Finding, finding_id
 from services.contracts.manifest import SampleManifest
-from services.errors import AssetError, AssetHashMismatchError, AssetMissingError
+from services.errors import AssetError, AssetHashMismatchError, AssetMissingError, UnavailableError
 from services.ports.assets import AssetReader
 from services.rules.rule_set import RuleSet
 
@@ -38,7 +42,9 @@ def check_sample(config: ReaderConfig, manifest_json: bytes, annotations_json: b
     rules = RuleSet.model_validate_json(rules_json)
     annotations = _ANNOTATIONS.validate_json(annotations_json)
     reader = open_asset_reader(config.roots, config.hosts, config.max_bytes, config.timeout_s)
-    sample, faults = asyncio.run(read_sample(manifest, annotations, reader, rules))
+    texts = RegionTexts(manifest, annotations, rules)
+    sample, faults = asyncio.run(read_sample(manifest, annotations, reader, rules, texts.look))
+    sample = with_models(texts.given_to(sample), rules)
     report = run_checks(sample, rules, installed_checks())
     whole = CheckReport(
         rule=report.rule,
@@ -50,9 +56,21 @@ def check_sample(config: ReaderConfig, manifest_json: bytes, annotations_json: b
 
 
 async def read_sample(
-    manifest: SampleManifest, annotations: Annotations, reader: AssetReader, rules: RuleSet
+    manifest: SampleManifest,
+    annotations: Annotations,
+    reader: AssetReader,
+    rules: RuleSet,
+    look: Callable[[str, bytes], None] = lambda _stream, _content: None,
 ) -> tuple[CheckSample, list[Finding]]:
-    """Return the sample with its decoded assets, and a finding for each that can not be read."""
+    """Return the sample with its decoded assets, and a finding for each that can not be read.
+
+    Args:
+        manifest: The sample.
+        annotations: Its labels.
+        reader: Reads the assets.
+        rules: The rule set, which findings name.
+        look: Is shown the stream and the file of every image.
+    """
     audio: dict[str, AudioData] = {}
     clouds_m: dict[str, NDArray[np.float32]] = {}
     sizes_px: dict[str, tuple[int, int]] = {}
@@ -75,6 +93,7 @@ async def read_sample(
             audio[stream.id] = decoded
         elif isinstance(decoded, tuple):
             sizes_px[stream.id] = decoded
+            look(stream.id, content.data)
         elif decoded is not None:
             clouds_m[stream.id] = decoded
     for file in manifest.label_files:
@@ -92,6 +111,17 @@ async def read_sample(
         asset_facts=facts,
     )
     return sample, faults
+
+
+def with_models(sample: CheckSample, rules: RuleSet) -> CheckSample:
+    """Return the sample with the optional models that the rule set asks for, or with why they are not there."""
+    asking = (rules.text_visual, rules.taxonomy_conformance)
+    if not any(section is not None and section.enabled and section.meaning is not None for section in asking):
+        return sample
+    try:
+        return replace(sample, text_encoder=installed_encoder())
+    except UnavailableError as error:
+        return replace(sample, unavailable={**sample.unavailable, "text_encoder": error.detail})
 
 
 def _fault(what: str, stream_id: str, error: AssetError, rules: RuleSet, *, place: str) -> Finding:

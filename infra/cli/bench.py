@@ -154,9 +154,17 @@ def bench_detection(
         ],
     )  # fmt: skip
     print_table(
-        ("check", "control", "half", "labels", "false alarms", "per 1000"),
+        ("benchmark", "control", "half", "labels", "false alarms", "per 1000", "95 %"),
         [
-            (one.check, one.control, one.half, one.labels, one.false_alarms, one.false_alarms_per_1000)
+            (
+                one.benchmark,
+                one.control,
+                one.half,
+                one.labels,
+                one.false_alarms,
+                one.false_alarms_per_1000,
+                f"{one.false_alarms_per_1000_low} to {one.false_alarms_per_1000_high}",
+            )
             for one in report.controls
             if one.labels
         ],

@@ -14,7 +14,16 @@ from infra.cli.documents import read_document
 from infra.client import ApiProblem, ClaimedTask, ConcordClient
 from services.contracts.annotations import Annotations
 from services.contracts.findings import LabelPatch
-from services.contracts.review import Decision, DecisionInput, Evidence, TaskKind, Verdict
+from services.contracts.review import (
+    Decision,
+    DecisionInput,
+    Evidence,
+    FindingResolution,
+    Remark,
+    TaskKind,
+    Verdict,
+)
+from services.contracts.validation import validate
 from services.review.judges import FINISHED_STATES
 
 EXIT_NOTHING = 1
@@ -113,6 +122,13 @@ def decide(
     note: Annotated[str | None, typer.Option(help="Needed to reject, escalate or discard.")] = None,
     patch: Annotated[Path | None, typer.Option(help='A JSON file {"upsert": […], "remove": […]}.')] = None,
     labels: Annotated[Path | None, typer.Option(help="A JSON file with the whole label set, to submit.")] = None,
+    resolve: Annotated[
+        list[str] | None,
+        typer.Option(help="FINDING=approve or FINDING=accept_conflict:REASON, against the verdict; may be repeated."),
+    ] = None,
+    remarks: Annotated[
+        Path | None, typer.Option(help='A JSON file [{"pin": {"stream": …, "frame": …}, "text": …}], for rework.')
+    ] = None,
     fence: Annotated[int | None, typer.Option(min=1, help="From the claim; looked up if left out.")] = None,
     label_version: Annotated[
         int | None, typer.Option(min=0, help="Of the labels you saw; refused if they have changed where it matters.")
@@ -124,6 +140,8 @@ def decide(
     """Decide a task that you hold."""
     patch_document = None if patch is None else read_document(LabelPatch, patch, what="patch")
     annotations = None if labels is None else read_document(Annotations, labels, what="label set")
+    pinned = None if remarks is None else read_document(tuple[Remark, ...], remarks, what="remarks")
+    resolutions = tuple(resolution_of(text) for text in resolve or ()) or None
 
     async def work(client: ConcordClient) -> Decision:
         held = fence if fence is not None else await fence_of(client, task)
@@ -134,6 +152,8 @@ def decide(
             "note": note,
             "patch": patch_document,
             "annotations": annotations,
+            "resolutions": resolutions,
+            "remarks": pinned,
             "label_version": label_version,
         }
         return await client.decide(task, DecisionInput(**given))
@@ -150,6 +170,18 @@ def decide(
             ("sha256", decision.content_sha256),
         ]
     )
+
+
+def resolution_of(text: str) -> FindingResolution:
+    """Return what ``FINDING=VERDICT[:REASON]`` says about one finding.
+
+    Raises:
+        InvalidInputError: It does not say that.
+    """
+    finding_id, _, said = text.partition("=")
+    verdict, _, reason = said.partition(":")
+    given = {"finding_id": finding_id, "verdict": verdict, "reason_code": reason or None}
+    return validate(FindingResolution, given, what=f"resolution {text!r} (FINDING=approve, FINDING=accept_conflict:…)")
 
 
 async def fence_of(client: ConcordClient, task: str) -> int:

@@ -67,7 +67,7 @@ class TextInImagesPreLabeler(LocalPreLabeler):
         self._reader = reader
 
     def _label(self, stream: str, content: bytes) -> list[Annotation]:
-        image = _decoded(content, stream, self._config.max_pixels)
+        image = decoded_bgr(content, stream, self._config.max_pixels)
         answer = self._reader.engine(self._config.threads)(image)
         boxes, texts, scores = (getattr(answer, key, None) for key in ("boxes", "txts", "scores"))
         if boxes is None or texts is None or scores is None:
@@ -100,7 +100,12 @@ def _shaped(shape: str, points_px: NDArray[np.float64], common: dict[str, Any]) 
     return Box(box=(float(x_min), float(y_min), float(x_max), float(y_max)), **common)
 
 
-def _decoded(content: bytes, stream: str, max_pixels: int) -> NDArray[np.uint8]:
+def decoded_bgr(content: bytes, stream: str, max_pixels: int) -> NDArray[np.uint8]:
+    """Return an image as RapidOCR takes it: shape (h, w, 3), blue first; a rotation by EXIF is not applied.
+
+    Raises:
+        PreLabelError: It can not be decoded, or is larger than ``max_pixels``.
+    """
     try:
         with Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > max_pixels:

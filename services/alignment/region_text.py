@@ -48,7 +48,7 @@ def regions_of(sample: CheckSample, section: TextVisualRules) -> list[Region]:
     found = []
     for label in sorted(sample.annotations, key=lambda item: item.id):
         box = extent_px(label)
-        text = _text_in(label, section.text_attributes) or _text_in(label, section.ocr_attributes)
+        text = text_in(label, section.text_attributes) or text_in(label, section.ocr_attributes)
         if box is not None and text:
             found.append(Region(label, box, text))
     return found
@@ -62,7 +62,8 @@ def region_text_findings(maker: Maker, sample: CheckSample, regions: Sequence[Re
     yield from _fields_of_pages(maker, sample, regions, linked)
 
 
-def _text_in(label: Annotation, names: Sequence[str]) -> str:
+def text_in(label: Annotation, names: Sequence[str]) -> str:
+    """Return the first of the attributes ``names`` that states a text; empty if none does."""
     for name in names:
         value = label.attributes.get(name)
         if value is not None and not isinstance(value, bool) and str(value).strip():
@@ -73,7 +74,7 @@ def _text_in(label: Annotation, names: Sequence[str]) -> str:
 def _against_ocr(maker: Maker, sample: CheckSample) -> Iterator[Finding]:
     section = maker.section
     for label in sorted(sample.annotations, key=lambda item: item.id):
-        said, read = _text_in(label, section.text_attributes), _text_in(label, section.ocr_attributes)
+        said, read = text_in(label, section.text_attributes), text_in(label, section.ocr_attributes)
         if said and read and (fault := same_value(said, read)) is not None:
             yield _mismatch(
                 maker,

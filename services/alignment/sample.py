@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from services.contracts.annotations import Annotation
 from services.contracts.findings import Finding, NotApplicable
 from services.contracts.manifest import SampleManifest
+from services.ports.text_encoder import TextEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,19 @@ class AssetFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadText:
+    """What a machine reads in a region of a picture.
+
+    Attributes:
+        text: Empty if it sees no text.
+        confidence: Its own, 0 to 1.
+    """
+
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
 class CheckSample:
     """One sample as the checks see it; a missing key means that there was no such asset.
 
@@ -69,6 +83,9 @@ class CheckSample:
         image_sizes_px: (width, height) by stream id.
         texts: What text assets say, by stream id; text in the manifest itself is not repeated here.
         asset_facts: What the files say about their own origin, by stream id.
+        region_texts: What OCR reads in the regions of labels, by label id, where the rule set asks for it.
+        text_encoder: A model of meaning, where the rule set asks for one and it is there.
+        unavailable: Why what the rule set asks for is not there: by ``text_encoder``, or ``ocr:`` and the stream.
     """
 
     manifest: SampleManifest
@@ -78,6 +95,9 @@ class CheckSample:
     image_sizes_px: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     asset_facts: Mapping[str, AssetFacts] = field(default_factory=dict)
+    region_texts: Mapping[str, ReadText] = field(default_factory=dict)
+    text_encoder: TextEncoder | None = None
+    unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

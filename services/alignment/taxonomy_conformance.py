@@ -6,6 +6,9 @@ Each label is judged by itself, the version first. A label of another version is
 ``not_canonical`` (a synonym or another spelling of a known class), ``deprecated_class``; then the class is held to its
 ``wrong_modality``, ``wrong_label_kind``, ``missing_attribute``, ``wrong_attribute`` and ``unknown_attribute``.
 
+Where the rule set asks for it, an unknown class that no spelling explains is looked up by its meaning; the answer is a
+question to people and changes nothing.
+
 Where one class is certain the finding carries the corrected label; the correction is judged again before it is
 proposed. The same fault in many labels is one finding with the cause ``systematic_label``, and the single ones are
 folded under it.
@@ -13,11 +16,14 @@ folded under it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from rapidfuzz.distance import OSA
 
+from services.alignment.attribute_values import among, converted, of_type
+from services.alignment.meaning import Meanings, Meant
 from services.alignment.sample import CheckOutcome, CheckSample
 from services.contracts.annotations import Annotation
 from services.contracts.base import Scalar
@@ -32,6 +38,7 @@ from services.contracts.findings import (
     finding_id,
 )
 from services.contracts.manifest import Modality
+from services.ports.text_encoder import TextEncoder
 from services.rules.rule_set import RuleSet
 from services.rules.taxonomy_conformance import TaxonomyConformanceKind, TaxonomyConformanceRules
 from services.taxonomy.crosswalk import Crosswalks, Translation
@@ -60,6 +67,7 @@ class Fault:
         sentence: About one label, with its class.
         fixed: The corrected label, where it is certain.
         similarity: Of the spelling, where the correction rests on it.
+        meant: The class that an unknown one may mean: a question to people, never a correction.
     """
 
     kind: TaxonomyConformanceKind
@@ -67,6 +75,7 @@ class Fault:
     sentence: str
     fixed: Annotation | None = None
     similarity: float | None = None
+    meant: Meant | None = None
 
 
 def check_taxonomy_conformance(sample: CheckSample, rules: RuleSet) -> CheckOutcome:
@@ -79,7 +88,12 @@ def check_taxonomy_conformance(sample: CheckSample, rules: RuleSet) -> CheckOutc
         reason = "the sample has no label whose class belongs to the taxonomy"
         return CheckOutcome(not_applicable=(NotApplicable(check=CHECK, reason=reason),))
     modalities = {stream.id: stream.modality for stream in sample.manifest.streams}
-    judge = Judge(section, section.taxonomy)
+    encoder = sample.text_encoder if section.meaning is not None else None
+    judge = Judge(section, section.taxonomy, encoder)
+    missing: tuple[NotApplicable, ...] = ()
+    if section.meaning is not None and encoder is None:
+        why = sample.unavailable.get("text_encoder", "no semantic model was given")
+        missing = (NotApplicable(check=CHECK, reason=f"unknown classes were not looked up by their meaning: {why}"),)
     groups: dict[tuple[str, ...], list[tuple[Annotation, Fault]]] = {}
     for label in sorted(judged, key=lambda item: item.id):
         for fault in judge.faults(label, modalities.get(label.stream)):
@@ -94,7 +108,7 @@ def check_taxonomy_conformance(sample: CheckSample, rules: RuleSet) -> CheckOutc
         else:
             findings.append(_cause(rules, key, groups[key], members))
             folded_findings.extend(members)
-    return CheckOutcome(tuple(findings), tuple(folded_findings))
+    return CheckOutcome(tuple(findings), tuple(folded_findings), missing)
 
 
 def _is_judged(label: Annotation, section: TaxonomyConformanceRules) -> bool:
@@ -111,15 +125,20 @@ class Judge:
     Args:
         section: The rules.
         taxonomy: The taxonomy they name.
+        encoder: Tells what an unknown class may mean; None to leave that open.
     """
 
-    def __init__(self, section: TaxonomyConformanceRules, taxonomy: Taxonomy) -> None:
+    def __init__(
+        self, section: TaxonomyConformanceRules, taxonomy: Taxonomy, encoder: TextEncoder | None = None
+    ) -> None:
+        self._encoder = encoder
         self._section = section
         self._index = TaxonomyIndex(taxonomy)
         self._here = taxonomy.reference
         self._walks = Crosswalks(section.crosswalks)
         self._spellings = {folded(name): item.id for item in taxonomy.classes for name in (*item.synonyms, item.id)}
         self._resolved: dict[str, tuple[str | None, float | None]] = {}
+        self._meant_by_name: dict[str, Meant | None] = {}
 
     def faults(self, label: Annotation, modality: Modality | None) -> list[Fault]:
         """Return the faults of one label; ``modality`` is None where its stream does not exist."""
@@ -175,7 +194,8 @@ class Judge:
                 sentence = f"has the class {label.label!r}, which {self._here} lacks; in {version} it was {current!r}"
                 return Fault("unknown_class", (label.label,), sentence, self._proved(label, current, modality))
         if name is None:
-            return Fault("unknown_class", (label.label,), f"has the class {label.label!r}, which {self._here} lacks")
+            sentence = f"has the class {label.label!r}, which {self._here} lacks"
+            return Fault("unknown_class", (label.label,), sentence, meant=self._meant(label.label))
         fixed = self._proved(label, name, modality)
         if similarity is None:
             sentence = f"calls {name!r} {label.label!r}, which is not its name in {self._here}"
@@ -209,6 +229,18 @@ class Judge:
         if similarity >= self._section.min_spelling_similarity and similarity - second >= _CLEARLY:
             return self._index.current(first), similarity
         return None, None
+
+    @cached_property
+    def _meanings(self) -> Meanings | None:
+        if self._encoder is None or self._section.meaning is None:
+            return None
+        return Meanings(self._index, self._encoder, self._section.meaning)
+
+    def _meant(self, name: str) -> Meant | None:
+        if name not in self._meant_by_name:
+            meant = self._meanings.nearest([name])[0] if self._meanings is not None else None
+            self._meant_by_name[name] = meant if meant is not None and meant.clear else None
+        return self._meant_by_name[name]
 
     def _proved(self, label: Annotation, class_id: str, modality: Modality | None) -> Annotation | None:
         """Return the label with another class, if that has no fault of its own that the label did not have."""
@@ -250,66 +282,20 @@ class Judge:
     def _value_faults(self, label: Annotation, rule: AttributeRule, value: Scalar) -> Iterator[Fault]:
         shown = f"({label.label!r}) has {rule.name} = {str(value)[:60]!r}"
         about = (label.label, rule.name, type(value).__name__, str(value)[:100])
-        converted = _converted(rule, value)
-        if not _of_type(rule, value):
-            fixed = self._with_attribute(label, rule, converted)
+        meant = converted(rule, value)
+        if not of_type(rule, value):
+            fixed = self._with_attribute(label, rule, meant)
             yield Fault("wrong_attribute", about, f"{shown}, which is no {rule.type}", fixed)
-        elif rule.values and not _among(value, rule.values):
+        elif rule.values and not among(value, rule.values):
             allowed = ", ".join(str(item) for item in rule.values[:12])
-            fixed = self._with_attribute(label, rule, converted)
+            fixed = self._with_attribute(label, rule, meant)
             yield Fault("wrong_attribute", about, f"{shown}; allowed is {allowed}", fixed)
 
     @staticmethod
     def _with_attribute(label: Annotation, rule: AttributeRule, value: Scalar | None) -> Annotation | None:
-        if value is None or not _of_type(rule, value) or (rule.values and not _among(value, rule.values)):
+        if value is None or not of_type(rule, value) or (rule.values and not among(value, rule.values)):
             return None
         return label.model_copy(update={"attributes": {**label.attributes, rule.name: value}})
-
-
-def _of_type(rule: AttributeRule, value: Scalar) -> bool:
-    fits: dict[str, Callable[[], bool]] = {
-        "text": lambda: isinstance(value, str),
-        "flag": lambda: isinstance(value, bool),
-        "integer": lambda: isinstance(value, int) and not isinstance(value, bool),
-        "number": lambda: isinstance(value, int | float) and not isinstance(value, bool),
-    }
-    return fits[rule.type]()
-
-
-def _among(value: Scalar, allowed: Sequence[Scalar]) -> bool:
-    return any(value == item and isinstance(value, bool) == isinstance(item, bool) for item in allowed)
-
-
-def _converted(rule: AttributeRule, value: Scalar) -> Scalar | None:
-    """Return the value that was surely meant: another type's text, another case, or a listed synonym."""
-    text = str(value).strip()
-    for item in rule.values:
-        if folded(str(item)) == folded(text):
-            return item
-    for name, others in sorted(rule.synonyms.items()):
-        if folded(text) in {folded(name), *(folded(other) for other in others)}:
-            return next((item for item in rule.values if str(item) == name), name)
-    if rule.type == "flag":
-        return {"true": True, "yes": True, "false": False, "no": False}.get(text.casefold())
-    if rule.type in ("integer", "number") and isinstance(value, str):
-        return _number(text, whole=rule.type == "integer")
-    if rule.type == "integer" and isinstance(value, float) and value.is_integer():
-        return int(value)
-    if rule.type == "text" and not isinstance(value, str):
-        return text
-    return None
-
-
-def _number(text: str, *, whole: bool) -> int | float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    if not abs(number) <= 1e12:
-        return None
-    if whole:
-        return int(number) if number.is_integer() else None
-    return number
 
 
 def _severity(section: TaxonomyConformanceRules, kind: TaxonomyConformanceKind) -> Severity:
@@ -323,6 +309,8 @@ def _finding(rules: RuleSet, section: TaxonomyConformanceRules, label: Annotatio
     if fault.fixed is not None:
         summary = _change(label, fault.fixed)
         suggestion = Suggestion(summary=summary, patch=LabelPatch(upsert=(fault.fixed,)))
+    elif fault.meant is not None:
+        suggestion = _question(fault.meant)
     measured = None
     if fault.similarity is not None:
         measured = Measured(value=fault.similarity, unit="similarity", threshold=section.min_spelling_similarity)
@@ -341,6 +329,11 @@ def _finding(rules: RuleSet, section: TaxonomyConformanceRules, label: Annotatio
     )
 
 
+def _question(meant: Meant) -> Suggestion:
+    """Return a suggestion that changes nothing: a meaning that is near is no proof."""
+    return Suggestion(summary=f"Did you mean {meant.class_id[:200]!r}? Its meaning is near ({meant.similarity:.2f}).")
+
+
 def _change(before: Annotation, after: Annotation) -> str:
     if before.label != after.label:
         return f"Change the class from {before.label[:200]!r} to {after.label[:200]!r}."
@@ -356,7 +349,7 @@ def _cause(
     first_label, first = group[0]
     author = key[-1]
     fixed = [fault.fixed for _, fault in group if fault.fixed is not None]
-    suggestion = None
+    suggestion = _question(first.meant) if first.meant is not None else None
     if len(fixed) == len(group) and len(fixed) <= _MAX_PATCH:
         summary = f"{_change(first_label, fixed[0])} In all {len(fixed)} labels."
         suggestion = Suggestion(summary=summary[:2_000], patch=LabelPatch(upsert=tuple(fixed)))

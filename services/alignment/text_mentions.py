@@ -8,8 +8,10 @@ bound only if nothing restricts it: ``three dogs`` does, ``three dogs that bark`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from services.alignment.meaning import Meanings
+from services.alignment.text_phrases import Mapped, mapped_phrases
 from services.alignment.text_tokens import (
     ADJECTIVES,
     ANY,
@@ -54,6 +56,7 @@ class Mention:
         certainty: Of ``high`` and ``negated``: SURE, LIKELY (a place restricts it), UNKNOWN.
         attributes: Allowed values by attribute name.
         adds: How many things the phrase adds to those named before; None if there is no limit.
+        similarity: How near the noun is to the class it is taken for; None where the taxonomy names it.
     """
 
     classes: tuple[str, ...]
@@ -66,6 +69,7 @@ class Mention:
     certainty: int = SURE
     attributes: dict[str, frozenset[Scalar]] = field(default_factory=dict)
     adds: int | None = None
+    similarity: float | None = None
 
 
 class MentionReader:
@@ -73,10 +77,12 @@ class MentionReader:
 
     Args:
         index: The taxonomy.
+        meanings: Tells what a noun means that the taxonomy does not name; None to leave such nouns alone.
     """
 
-    def __init__(self, index: TaxonomyIndex) -> None:
+    def __init__(self, index: TaxonomyIndex, meanings: Meanings | None = None) -> None:
         self._index = index
+        self._meanings = meanings
         self._values: dict[str, set[tuple[str, Scalar]]] = {}
         rules = [*index.taxonomy.attributes, *(rule for item in index.taxonomy.classes for rule in item.attributes)]
         for rule in rules:
@@ -96,9 +102,12 @@ class MentionReader:
         """
         tokens = tokens_of(text)
         supposed = _supposed(tokens)
+        nouns = self._nouns(tokens, spans)
+        mapped = {one.first: one for one in self._mapped(tokens, nouns)}
+        nouns += [(one.first, one.last, (one.class_id,)) for one in mapped.values()]
         return tuple(
-            mention
-            for first, last, classes in self._nouns(tokens, spans)
+            mention if first not in mapped else replace(mention, similarity=mapped[first].similarity)
+            for first, last, classes in sorted(nouns)
             if not supposed[first] and (mention := self._mention(text, tokens, first, last, classes)) is not None
         )
 
@@ -111,8 +120,17 @@ class MentionReader:
         return {name: frozenset(values) for name, values in found.items()}
 
     def named(self, text: str) -> frozenset[str]:
-        """Return every class whose name occurs in a text, whatever is said of it."""
-        return frozenset(name for _, _, classes in self._nouns(tokens_of(text), ()) for name in classes)
+        """Return every class whose name, or what is taken for it, occurs in a text, whatever is said of it."""
+        tokens = tokens_of(text)
+        nouns = self._nouns(tokens, ())
+        meant = {one.class_id for one in self._mapped(tokens, nouns)}
+        return frozenset(name for _, _, classes in nouns for name in classes) | meant
+
+    def _mapped(self, tokens: Sequence[Token], nouns: Sequence[tuple[int, int, tuple[str, ...]]]) -> list[Mapped]:
+        if self._meanings is None:
+            return []
+        taken = frozenset(at for first, last, _ in nouns for at in range(first, last + 1))
+        return mapped_phrases(tokens, taken, lambda word: folded(word) in self._values, self._meanings)
 
     def _nouns(
         self, tokens: Sequence[Token], spans: Sequence[tuple[int, int, tuple[str, ...]]]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from services.alignment.text_mentions import LIKELY, UNKNOWN, Mention, MentionReader
 from services.alignment.text_visual_source import Maker, Source, judged
 from services.alignment.visual_evidence import Instance, count_range, stated
-from services.contracts.findings import Cause, Finding, Measured
+from services.contracts.findings import Cause, Finding, Measured, Severity
 from services.contracts.labels_visual import FrameLabel, ImageClassification
 from services.taxonomy.lookup import TaxonomyIndex
 
@@ -66,11 +66,18 @@ class Claims:
         unmentioned = list(self._unmentioned(any_seen=bool(present)))
         if not self._exhaustive and present:
             absent = []
-        distinct = {mention.classes for mention, _ in absent}
-        if present or not absent or (len(distinct) < 2 and not unmentioned):
+        # What the taxonomy names goes first: of two findings about one class its own is kept.
+        absent.sort(key=lambda pair: pair[0].similarity is not None)
+        named = [mention for mention, _ in absent if mention.similarity is None]
+        distinct = {mention.classes for mention in named}
+        if present or not named or (len(distinct) < 2 and not unmentioned):
             return [*dict_by_id([finding for _, finding in absent]), *others, *unmentioned], []
         folded = [*dict_by_id([finding for _, finding in absent]), *unmentioned]
-        return [self._wrong_text([mention for mention, _ in absent], folded), *others], folded
+        return [self._wrong_text(named, folded), *others], folded
+
+    def _at_most(self, mention: Mention) -> Severity:
+        meaning = self._maker.section.meaning
+        return "critical" if mention.similarity is None or meaning is None else meaning.max_severity
 
     def _is_judged(self, mention: Mention) -> bool:
         return all(judged(self._index, self._maker.section, name) for name in mention.classes)
@@ -139,10 +146,11 @@ class Claims:
         return self._maker.make(
             "count_mismatch",
             "minor" if severity == "minor" else "major",
-            f"The text says “{mention.text}”, and {how} {number} of class {name} {_are(number)} labelled.",
+            f"The text says {_quoted(mention)}, and {how} {number} of class {name} {_are(number)} labelled.",
             streams=self._streams,
             annotations=self._labels(mention, seen),
             place=f"{name}:{mention.text.casefold()}",
+            at_most=self._at_most(mention),
             measured=Measured(value=float(number), unit="instances", threshold=float(claimed)),
         )
 
@@ -163,11 +171,12 @@ class Claims:
         return self._maker.make(
             "attribute_mismatch",
             "major",
-            f"The text says “{mention.text}” ({said}); every label of class {_names(mention)} says "
+            f"The text says {_quoted(mention)} ({said}); every label of class {_names(mention)} says "
             f"{' or '.join(shown[:_SHOWN])}.",
             streams=self._streams,
             annotations=self._labels(mention, seen),
             place=f"{_names(mention)}:{mention.text.casefold()}",
+            at_most=self._at_most(mention),
             measured=Measured(value=float(len(seen)), unit="contradicting labels", threshold=0.0),
         )
 
@@ -178,10 +187,11 @@ class Claims:
             yield self._maker.make(
                 "negation_conflict",
                 "minor" if mention.certainty == LIKELY else "major",
-                f"The text says “{mention.text}”, and {len(against)} of class {name} {_are(len(against))} labelled.",
+                f"The text says {_quoted(mention)}, and {len(against)} of class {name} {_are(len(against))} labelled.",
                 streams=self._streams,
                 annotations=self._labels(mention, against),
                 place=f"{name}:{mention.text.casefold()}",
+                at_most=self._at_most(mention),
                 measured=Measured(value=float(len(against)), unit="instances", threshold=0.0),
             )
 
@@ -191,11 +201,12 @@ class Claims:
         return self._maker.make(
             "mentioned_not_seen",
             "major",
-            f"The text mentions “{mention.text}”, and no {name} is labelled; labelled are {', '.join(seen[:_SHOWN])}"
+            f"The text mentions {_quoted(mention)}, and no {name} is labelled; labelled are {', '.join(seen[:_SHOWN])}"
             f"{' and others' if len(seen) > _SHOWN else ''}.",
             streams=self._streams,
             annotations=self._labels(mention, ()),
             place=name,
+            at_most=self._at_most(mention),
             measured=Measured(value=0.0, unit="instances", threshold=float(mention.low)),
         )
 
@@ -272,6 +283,12 @@ def _distinct(mentions: Sequence[Mention]) -> Iterator[Mention]:
         if claim not in said:
             said.add(claim)
             yield mention
+
+
+def _quoted(mention: Mention) -> str:
+    if mention.similarity is None:
+        return f"“{mention.text}”"
+    return f"“{mention.text}” (by its meaning {_names(mention)}, similarity {mention.similarity:.2f})"
 
 
 def _names(mention: Mention) -> str:

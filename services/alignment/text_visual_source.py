@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from services.alignment.sample import CheckSample
-from services.contracts.findings import Cause, Finding, Measured, Severity, Suggestion, finding_id
+from services.contracts.findings import SEVERITY_ORDER, Cause, Finding, Measured, Severity, Suggestion, finding_id
 from services.contracts.labels_language import EntitySpan, Summary
 from services.contracts.labels_spatial import MetadataField, TextValue
 from services.rules.rule_set import RuleSet
@@ -65,15 +65,20 @@ class Maker:
         cause: Cause | None = None,
         suggestion: Suggestion | None = None,
         explains: tuple[str, ...] = (),
+        at_most: Severity = "critical",
     ) -> Finding:
-        """Return a finding; its id does not depend on what was measured."""
+        """Return a finding; its id does not depend on what was measured.
+
+        ``at_most`` bounds the severity, that of the rule set too.
+        """
+        graveness = self.section.severities.get(kind, severity)
         return Finding(
             finding_id=finding_id(
                 CHECK, kind, self.rules.id, streams=streams, annotations=annotations, frames=frames, place=place
             ),
             check=CHECK,
             kind=kind,
-            severity=self.section.severities.get(kind, severity),
+            severity=min(graveness, at_most, key=SEVERITY_ORDER.__getitem__),
             message=message[:2_000],
             measured=measured,
             streams=streams,

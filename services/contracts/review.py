@@ -13,6 +13,7 @@ from services.contracts.base import Contract, Identifier, LongText, Name, Sha256
 from services.contracts.findings import Finding, LabelPatch
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.manifest import Context, Risk, Stream
+from services.contracts.pins import Pin
 
 
 class TaskKind(StrEnum):
@@ -130,6 +131,23 @@ class Activity(Contract):
     active_at: UtcDatetime | None = Field(default=None, description="The last moment of activity; None while hidden.")
 
 
+class Remark(Contract):
+    """What is wrong, and where: for who makes the labels again."""
+
+    pin: Pin
+    text: Text
+
+
+class FindingResolution(Contract):
+    """What a person says about one finding that differs from what they say about the others."""
+
+    finding_id: Identifier
+    verdict: Literal[Verdict.APPROVE, Verdict.ACCEPT_CONFLICT] = Field(
+        description="The labels are right as they are, or the disagreement is real and stays."
+    )
+    reason_code: Name | None = Field(default=None, description="Required to accept a conflict.")
+
+
 class DecisionInput(Contract):
     """What a person sends to decide a task."""
 
@@ -140,6 +158,12 @@ class DecisionInput(Contract):
     patch: LabelPatch | None = Field(default=None, description="The correction, for fix and submit.")
     annotations: Annotations | None = Field(
         default=None, description="For submit: the whole label set, instead of a patch."
+    )
+    resolutions: Annotated[tuple[FindingResolution, ...], Field(min_length=1, max_length=1_000)] | None = Field(
+        default=None, description="Findings that are judged otherwise than by the verdict."
+    )
+    remarks: Annotated[tuple[Remark, ...], Field(min_length=1, max_length=100)] | None = Field(
+        default=None, description="What is wrong, pinned to its place; goes with the labels to who makes them again."
     )
     label_version: Annotated[int, Field(ge=0, le=2_147_483_647)] | None = Field(
         default=None,
@@ -159,11 +183,19 @@ class Decision(Contract):
     reason_code: Name | None = None
     note: LongText | None = None
     finding_ids: tuple[Identifier, ...] = ()
+    resolutions: tuple[FindingResolution, ...] | None = None
+    remarks: tuple[Remark, ...] | None = None
     fence: int
     label_version_before: int
     label_version_after: int
     content_sha256: Sha256 = Field(description="Of the DecisionInput without its fence.")
     decided_at: UtcDatetime
+
+    @property
+    def judged_by_verdict(self) -> tuple[str, ...]:
+        """The findings that the verdict itself is about: those without a resolution of their own."""
+        own = {resolution.finding_id for resolution in self.resolutions or ()}
+        return tuple(name for name in self.finding_ids if name not in own)
 
 
 class FindingState(StrEnum):

@@ -14,7 +14,6 @@ from services.contracts.records import LabelSet, SampleRevision
 from services.contracts.review import (
     JUDGING_KINDS,
     LABELLING_KINDS,
-    VERDICTS_OF,
     Decision,
     DecisionInput,
     FindingState,
@@ -28,6 +27,7 @@ from services.errors import ChangedMeanwhileError, DecisionInvalidError, Integri
 from services.ports.database import Transaction
 from services.projects.registry import rules_of
 from services.review.authorship import concerned_sha256
+from services.review.fits import ensure_fits, ensure_pinned
 from services.review.judges import (
     FINISHED_STATES,
     ensure_lease,
@@ -42,9 +42,7 @@ from services.review.judges import (
 from services.review.labels import LabelChange, apply_patch, apply_submission, labels_by_id, labels_sha256
 from services.review.recording import record_decision
 from services.review.signs import note_sign
-from services.rules.rule_set import RuleSet
 
-NOTE_NEEDED = frozenset({Verdict.REJECT, Verdict.ESCALATE, Verdict.DISCARD})
 _ORIGIN: dict[TaskKind, LabelOrigin] = {
     TaskKind.ANNOTATE: "annotator",
     TaskKind.REWORK: "rework",
@@ -110,11 +108,12 @@ async def decide_task(tx: Transaction, principal: Principal, task_id: UUID, give
     await ensure_lease(tx, principal, task, given.fence)
     await ensure_may_judge(tx, principal, task)
     rules = await rules_of(tx, task.ref.project)
-    _ensure_fits(task, given, rules)
+    ensure_fits(task, given, rules)
 
     await note_sign(tx, task_id, principal.actor_id)
     case = await _read_case(tx, revision, task)
     await _ensure_current(tx, case, given)
+    ensure_pinned(given, revision.manifest, case.annotations)
     change = _changed_labels(case, given, principal.actor_id)
     decision_id = uuid4()
     after = case.label_version
@@ -134,6 +133,8 @@ async def decide_task(tx: Transaction, principal: Principal, task_id: UUID, give
         reason_code=given.reason_code,
         note=given.note,
         finding_ids=task.finding_ids,
+        resolutions=given.resolutions,
+        remarks=given.remarks,
         fence=given.fence,
         label_version_before=case.label_version,
         label_version_after=after,
@@ -150,31 +151,6 @@ async def decide_task(tx: Transaction, principal: Principal, task_id: UUID, give
 def content_of(given: DecisionInput) -> str:
     """Return the hash of a decision without its fence: what makes a repeated call the same call."""
     return content_sha256(given.model_dump(mode="json", exclude_none=True, exclude={"fence"}))
-
-
-def _ensure_fits(task: ReviewTask, given: DecisionInput, rules: RuleSet) -> None:
-    places = []
-    allowed = VERDICTS_OF[task.kind]
-    if given.verdict not in allowed:
-        places.append(("/verdict", f"a task of kind {task.kind} takes {', '.join(sorted(allowed))}"))
-    if given.verdict in NOTE_NEEDED and not (given.note or "").strip():
-        places.append(("/note", f"is required for {given.verdict}; say why in a sentence"))
-    if given.verdict is Verdict.ACCEPT_CONFLICT and given.reason_code not in rules.accept_reason_codes:
-        codes = ", ".join(rules.accept_reason_codes)
-        places.append(("/reason_code", f"is required for {given.verdict}; the rule set has {codes}"))
-    if given.patch is not None and given.verdict not in (Verdict.FIX, Verdict.SUBMIT):
-        places.append(("/patch", f"does not go with {given.verdict}; use fix to correct labels"))
-    if given.annotations is not None and given.verdict is not Verdict.SUBMIT:
-        places.append(("/annotations", f"does not go with {given.verdict}; use submit"))
-    if given.verdict is Verdict.FIX and given.patch is None:
-        places.append(("/patch", "is required for fix"))
-    if given.verdict is Verdict.SUBMIT and (given.patch is None) == (given.annotations is None):
-        places.append(("/annotations", "submit takes either the whole label set or a patch"))
-    if places:
-        more = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
-        raise DecisionInvalidError(
-            f"The decision does not fit the task: {places[0][0]}: {places[0][1]}{more}", places=tuple(places)
-        )
 
 
 async def _read_case(tx: Transaction, revision: SampleRevision, task: ReviewTask) -> _Case:
@@ -227,20 +203,20 @@ def _changed_labels(case: _Case, given: DecisionInput, actor_id: str) -> LabelCh
 
 
 async def _settle_findings(tx: Transaction, case: _Case, decision: Decision, change: LabelChange | None) -> None:
-    state = _STATE_AFTER.get(decision.verdict)
-    if state is None or case.task.kind in LABELLING_KINDS:
+    if decision.verdict not in _STATE_AFTER or case.task.kind in LABELLING_KINDS:
         return
     by_id = labels_by_id(change.annotations if change is not None else case.annotations)
-    is_open = state is FindingState.OPEN
+    own = {resolution.finding_id: resolution.verdict for resolution in decision.resolutions or ()}
     for item in case.findings:
         if item.state in _SETTLED:
             continue
+        state = _STATE_AFTER[own.get(item.finding.finding_id, decision.verdict)]
         await tx.review.put_finding(
             item.model_copy(
                 update={
                     "state": state,
                     "labels_sha256": concerned_sha256(item.finding, by_id),
-                    "decision_id": None if is_open else decision.decision_id,
+                    "decision_id": None if state is FindingState.OPEN else decision.decision_id,
                     "fixed_by_label_version": decision.label_version_after if state is FindingState.FIXED else None,
                     "updated_at": decision.decided_at,
                 }

@@ -168,6 +168,11 @@ def follow_up_kind(decision: Decision, risk: Risk, rules: RuleSet) -> TaskKind |
     return TaskKind.ADJUDICATE if four_eyes and decision.verdict in _JUDGING else None
 
 
+def needs_four_eyes(task: ReviewTask, rules: RuleSet) -> bool:
+    """Whether a verdict on this task is followed by a second look."""
+    return task.kind is TaskKind.REVIEW and task.risk in rules.four_eyes_risks
+
+
 def follow_up(
     decision: Decision,
     kind: TaskKind,
@@ -191,7 +196,8 @@ def follow_up(
         decisions: All decisions on it.
         may_rework: Whether a person is known and may be given rework.
     """
-    finding_ids = decision.finding_ids or task.finding_ids
+    handed_on = decision.verdict in (Verdict.REJECT, Verdict.ESCALATE)
+    finding_ids = (decision.judged_by_verdict if handed_on else decision.finding_ids) or task.finding_ids
     symptoms = {finding.finding_id: finding for finding in folded}
     concerned = [stored.finding for stored in findings if stored.finding.finding_id in finding_ids]
     # Without findings (an annotator escalated) the whole label set is what is judged.

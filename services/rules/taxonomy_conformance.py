@@ -8,6 +8,7 @@ from pydantic import Field
 
 from services.contracts.base import Contract, Fraction, Name
 from services.contracts.findings import Severity
+from services.rules.meaning import MeaningRules
 from services.taxonomy.crosswalk import VersionCrosswalk
 from services.taxonomy.taxonomy import LabelKind, Taxonomy
 
@@ -45,6 +46,10 @@ class TaxonomyConformanceRules(Contract):
         default=0.82,
         description="Least similarity (normalised Damerau-Levenshtein) at which an unknown class is taken for a "
         "misspelt one; the second best must be clearly worse.",
+    )
+    meaning: MeaningRules | None = Field(
+        default=None,
+        description="Asks “did you mean” where an unknown class means a known one; nothing is changed. None: does not.",
     )
     cause_min_labels: Annotated[int, Field(ge=2, le=100_000)] = Field(
         default=3, description="From this many labels with the same fault on, one finding speaks for all of them."

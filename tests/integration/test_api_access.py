@@ -35,6 +35,8 @@ EVERYWHERE = {
     ("GET", "/v1/whoami"),
     ("GET", "/v1/mentions"),
     ("GET", "/v1/search"),
+    # It streams for as long as it is read, to whoever may; the operations' own tests read it.
+    ("GET", "/v1/projects/{project}/operations/live"),
 }
 """Guarded routes that belong to no project."""
 
@@ -63,7 +65,8 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
         (method, f"{base}{part}", f"/v1/projects/{{project}}{part}")
         for method, part in (
             ("GET", ""), ("PUT", ""), ("GET", "/samples"), ("GET", "/report"), ("GET", "/agreement"),
-            ("GET", "/ground-truth"), ("GET", "/audit"), ("POST", "/verify"),
+            ("GET", "/ground-truth"), ("GET", "/audit"), ("POST", "/verify"), ("GET", "/operations"),
+            ("GET", "/operations/samples"), ("GET", "/operations/tasks"), ("GET", "/operations/decisions"),
         )
     ]  # fmt: skip
     of_task = [

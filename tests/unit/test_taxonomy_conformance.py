@@ -12,11 +12,13 @@ from services.alignment.sample import CheckOutcome
 from services.alignment.taxonomy_conformance import check_taxonomy_conformance
 from services.contracts.annotations import Annotation
 from services.contracts.labels_language import SoundEvent, TranscriptSegment
+from services.rules.meaning import MeaningRules
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
 from services.rules.taxonomy_conformance import TaxonomyConformanceRules
 from services.taxonomy.crosswalk import ClassChange, VersionCrosswalk
 from services.taxonomy.taxonomy import AttributeRule, Crosswalk, Taxonomy, TaxonomyClass
 from tests.unit.label_cases import box, kinds, sample_of
+from tests.unit.near_words import NearWords
 
 TAXONOMY = Taxonomy(
     id="av",
@@ -54,6 +56,8 @@ STEP = VersionCrosswalk(
         ClassChange(kind="deprecate", sources=("junk",)),
     ),
 )
+
+NEAR = NearWords({"passer by": ("pedestrian", 0.7), "zeppelin": ("vehicle", 0.3), "pedestrain": ("car", 0.9)})
 
 
 def rules(**changes: Any) -> RuleSet:
@@ -207,3 +211,39 @@ def test_order_changes_nothing_and_names_change_only_names(labels: list[tuple[st
     assert kinds(renamed.findings) == kinds(first.findings)
     sample = sample_of(given_labels)
     assert check_taxonomy_conformance(replace(sample), RULES) == first
+
+
+def asked_by_meaning(*labels: Annotation, near: NearWords | None = NEAR, **meaning: Any) -> CheckOutcome:
+    sample = replace(sample_of(labels), text_encoder=near)
+    return check_taxonomy_conformance(sample, rules(meaning=MeaningRules(**meaning)))
+
+
+def test_an_unknown_class_is_asked_about_by_its_meaning_and_never_changed() -> None:
+    (finding,) = asked_by_meaning(box("a", "Passer-By")).findings
+    assert (finding.kind, finding.severity) == ("unknown_class", "major")
+    assert finding.suggestion is not None
+    assert finding.suggestion.patch is None
+    assert finding.suggestion.summary == "Did you mean 'pedestrian'? Its meaning is near (0.70)."
+    (alone,) = check(box("a", "Passer-By")).findings
+    assert alone.finding_id == finding.finding_id
+    assert alone.suggestion is None
+
+
+def test_one_question_stands_for_many_labels_with_one_unknown_class() -> None:
+    outcome = asked_by_meaning(*(box(name, "passer by") for name in "abc"))
+    (finding,) = outcome.findings
+    assert finding.suggestion is not None
+    assert finding.suggestion.summary.startswith("Did you mean 'pedestrian'?")
+
+
+def test_what_is_known_or_misspelt_or_far_is_not_looked_up() -> None:
+    assert fixed(asked_by_meaning(box("a", "automobile"))).label == "car"
+    assert fixed(asked_by_meaning(box("a", "pedestrain"))).label == "pedestrian"
+    assert asked_by_meaning(box("a", "zeppelin")).findings[0].suggestion is None
+    assert asked_by_meaning(box("a", "passer by"), min_similarity=0.71).findings[0].suggestion is None
+
+
+def test_without_a_model_the_labels_are_judged_and_the_reason_told() -> None:
+    outcome = asked_by_meaning(box("a", "passer by"), near=None)
+    assert [finding.kind for finding in outcome.findings] == ["unknown_class"]
+    assert "not looked up by their meaning: no semantic model" in outcome.not_applicable[0].reason

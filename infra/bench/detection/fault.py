@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from services.alignment.sample import CheckSample
+from services.contracts.findings import Finding
 from services.rules.rule_set import RuleSet
 
 Injected = tuple[CheckSample, frozenset[str]]
@@ -28,6 +30,7 @@ class LabelFault:
         inject: Changes one thing.
         also: Further kinds that name the same fault rightly.
         name: Tells faults of one kind apart, such as ``yaw 1 deg``.
+        names: Whether a finding of the kind is about the fault in the changed sample, where ids of labels do not tell.
     """
 
     check: str
@@ -35,12 +38,18 @@ class LabelFault:
     inject: Inject
     also: frozenset[str] = frozenset()
     name: str = ""
+    names: Callable[[Finding, CheckSample], bool] | None = None
+
+
+def half_of(group: str) -> str:
+    """Return ``tune`` or ``test``; fixed for a group whatever else is there."""
+    return "test" if zlib.crc32(group.encode()) % 2 else "tune"
 
 
 CleanSamples = Callable[[Path], Iterator[tuple[str, CheckSample]]]
 """Yields (group, sample) from a folder of recordings; a group is a sequence, file or speaker and is never split.
 
-Yields nothing where the folder lacks the recordings it reads.
+Yields nothing where the folder lacks the recordings it reads; raises a ConcordError where a model is not installed.
 """
 
 RulesOf = Callable[[Path, RuleSet], RuleSet]

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from infra.bench.detection import event_structure, text_visual
+from infra.bench.detection.class_names import asked_about
 from infra.bench.detection.event_recordings import dialogues, kitchen_videos
 from infra.bench.detection.metadata_source import photos
 from infra.bench.detection.text_recordings import receipts, sentences
@@ -17,6 +18,7 @@ from services.alignment.sample import CheckSample
 from services.contracts.base import Contract
 from services.contracts.findings import Finding
 from services.contracts.labels_language import TranscriptSegment
+from services.errors import UnavailableError
 from services.rules.rule_set import RuleSet
 
 _LONG_S = 30.0
@@ -183,6 +185,15 @@ def _false_sentences(data: Path, rules: RuleSet) -> _Outcome | None:
     return _Outcome(len(false), found, len(_all("text_visual", true, own)))
 
 
+def _asked(data: Path, rules: RuleSet) -> _Outcome | None:
+    """Score the questions about names of other data sets; wrong questions are the others."""
+    try:
+        counted = asked_about(data, rules)
+    except UnavailableError:
+        return None
+    return _Outcome(*counted) if counted is not None else None
+
+
 _KNOWN: tuple[tuple[str, str, str, _Measure], ...] = (
     ("track_identity", "TUD-Campus, a tracker's output", "id switches counted with the truth", _switches),
     ("metadata_source", "photos with GPS", "cameras that are a day off", _day_off),
@@ -202,6 +213,7 @@ _KNOWN: tuple[tuple[str, str, str, _Measure], ...] = (
     ("event_structure", "MELD dialogues", "dialogues out of order", _time_faults("order_violation", _is_out_of_order)),
     ("event_structure", "EPIC kitchens", "sounds that end after their video", _after_the_end),
     ("text_visual", "NLVR scenes", "sentences that people found false", _false_sentences),
+    ("taxonomy_conformance", "MSeg", "class names of other data sets, asked about by meaning", _asked),
 )
 
 

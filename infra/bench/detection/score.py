@@ -11,20 +11,21 @@ import importlib
 import math
 import pkgutil
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import chi2
 
 import infra.bench.detection
-from infra.bench.detection.fault import CleanSamples, LabelFault, RulesOf
+from infra.bench.detection.fault import CleanSamples, LabelFault, RulesOf, half_of
 from infra.bench.detection.known import KnownScore, known_disagreements
 from services.alignment.engine import CHECKS
 from services.alignment.sample import CheckOutcome, CheckSample
 from services.contracts.base import Contract
 from services.contracts.findings import SEVERITY_ORDER, Finding
+from services.errors import ConcordError
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
 
 GRAVE = SEVERITY_ORDER["major"]
@@ -55,14 +56,20 @@ class FaultScore(Contract):
 
 
 class CleanScore(Contract):
-    """False alarms (findings of major or above) of one check on labels without a fault."""
+    """False alarms (findings of major or above) of one check on labels without a fault.
+
+    Alarms are counts, so the bounds of their 95 % interval are those of a Poisson rate (Garwood, 1936).
+    """
 
     check: str
+    benchmark: str
     half: str
     control: str
     labels: int
     false_alarms: int
     false_alarms_per_1000: float | None
+    false_alarms_per_1000_low: float | None
+    false_alarms_per_1000_high: float | None
 
 
 class DetectionReport(Contract):
@@ -76,6 +83,7 @@ class DetectionReport(Contract):
 
 @dataclass(frozen=True, slots=True)
 class _Benchmark:
+    name: str
     check: str
     faults: Sequence[LabelFault]
     clean_samples: CleanSamples
@@ -83,16 +91,12 @@ class _Benchmark:
 
 
 def benchmarks() -> Iterator[_Benchmark]:
-    """Yield what each module of this package that is named after a check brings."""
+    """Yield what each module of this package brings that is named after a check, or a check and what is special."""
     for module in sorted(pkgutil.iter_modules(infra.bench.detection.__path__), key=lambda one: one.name):
-        if module.name in CHECKS:
+        check = next((name for name in CHECKS if module.name == name or module.name.startswith(f"{name}_")), None)
+        if check is not None:
             found = importlib.import_module(f"{infra.bench.detection.__name__}.{module.name}")
-            yield _Benchmark(module.name, found.FAULTS, found.clean_samples, getattr(found, "rules_of", None))
-
-
-def half_of(group: str) -> str:
-    """Return ``tune`` or ``test``; fixed for a group whatever else is there."""
-    return "test" if zlib.crc32(group.encode()) % 2 else "tune"
+            yield _Benchmark(module.name, check, found.FAULTS, found.clean_samples, getattr(found, "rules_of", None))
 
 
 def score(
@@ -118,16 +122,20 @@ def score(
     for benchmark in benchmarks():
         if checks and benchmark.check not in checks:
             continue
-        samples = list(benchmark.clean_samples(data))
+        try:
+            samples = list(benchmark.clean_samples(data))
+        except ConcordError as error:
+            left_out.append(f"{benchmark.name}: {error.detail}")
+            continue
         if not samples:
-            left_out.append(f"{benchmark.check}: the folder has no recordings for it")
+            left_out.append(f"{benchmark.name}: the folder has no recordings for it")
             continue
         own = benchmark.rules_of(data, rules) if benchmark.rules_of is not None else rules
         for half in ("tune", "test"):
             group = [sample for name, sample in samples if half_of(name) == half]
-            tell(f"{benchmark.check}: {len(group)} samples of the half {half}")
+            tell(f"{benchmark.name}: {len(group)} samples of the half {half}")
             for control, change in _CONTROLS.items():
-                controls.append(_score_clean(benchmark.check, half, control, [change(one) for one in group], own))
+                controls.append(_score_clean(benchmark, half, control, [change(one) for one in group], own))
             faults.extend(_score_fault(fault, half, group, own, seeds) for fault in benchmark.faults)
     tell("disagreements that the recordings hold as they are")
     known = known_disagreements(data, rules, checks)
@@ -149,7 +157,8 @@ def _renamed(sample: CheckSample) -> CheckSample:
         )
         for label in sample.annotations
     )
-    return replace(sample, annotations=renamed)
+    texts = {names.get(name, name): read for name, read in sample.region_texts.items()}
+    return replace(sample, annotations=renamed, region_texts=texts)
 
 
 _CONTROLS: dict[str, Callable[[CheckSample], CheckSample]] = {
@@ -163,16 +172,22 @@ def _grave(outcome: CheckOutcome) -> list[Finding]:
     return [finding for finding in outcome.findings if SEVERITY_ORDER[finding.severity] >= GRAVE]
 
 
-def _score_clean(check: str, half: str, control: str, samples: Sequence[CheckSample], rules: RuleSet) -> CleanScore:
+def _score_clean(
+    benchmark: _Benchmark, half: str, control: str, samples: Sequence[CheckSample], rules: RuleSet
+) -> CleanScore:
     labels = sum(len(sample.annotations) for sample in samples)
-    alarms = sum(len(_grave(CHECKS[check](sample, rules))) for sample in samples)
+    alarms = sum(len(_grave(CHECKS[benchmark.check](sample, rules))) for sample in samples)
+    low, high = poisson(alarms)
     return CleanScore(
-        check=check,
+        check=benchmark.check,
+        benchmark=benchmark.name,
         half=half,
         control=control,
         labels=labels,
         false_alarms=alarms,
         false_alarms_per_1000=round(1000 * alarms / labels, 3) if labels else None,
+        false_alarms_per_1000_low=round(1000 * low / labels, 3) if labels else None,
+        false_alarms_per_1000_high=round(1000 * high / labels, 3) if labels else None,
     )
 
 
@@ -192,10 +207,10 @@ def _score_fault(
             seconds += time.perf_counter() - started
             labels += len(changed.annotations)
             injected += 1
-            found += any(_names(finding, fault, concerned) for finding in outcome.findings)
+            found += any(_names(finding, fault, concerned, changed) for finding in outcome.findings)
             alarms = _grave(outcome)
             grave += len(alarms)
-            right += sum(_concerns(finding, fault, concerned) for finding in alarms)
+            right += sum(_concerns(finding, fault, concerned, changed) for finding in alarms)
     low, high = wilson(found, injected)
     precise = wilson(right, grave)
     return FaultScore(
@@ -215,15 +230,17 @@ def _score_fault(
     )
 
 
-def _names(finding: Finding, fault: LabelFault, concerned: frozenset[str]) -> bool:
+def _names(finding: Finding, fault: LabelFault, concerned: frozenset[str], changed: CheckSample) -> bool:
     """Whether a finding is of the fault's kind and about its labels, where it is about any."""
     if finding.kind != fault.kind and finding.kind not in fault.also:
+        return False
+    if fault.names is not None and not fault.names(finding, changed):
         return False
     return not concerned or not finding.annotations or bool(concerned & set(finding.annotations))
 
 
-def _concerns(finding: Finding, fault: LabelFault, concerned: frozenset[str]) -> bool:
-    return _names(finding, fault, concerned) or bool(concerned & set(finding.annotations))
+def _concerns(finding: Finding, fault: LabelFault, concerned: frozenset[str], changed: CheckSample) -> bool:
+    return _names(finding, fault, concerned, changed) or bool(concerned & set(finding.annotations))
 
 
 def wilson(hits: int, trials: int) -> tuple[float | None, float | None]:
@@ -236,3 +253,9 @@ def wilson(hits: int, trials: int) -> tuple[float | None, float | None]:
     spread = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
     scale = 1 + z * z / trials
     return round(max(0.0, (centre - spread) / scale), 4), round(min(1.0, (centre + spread) / scale), 4)
+
+
+def poisson(count: int) -> tuple[float, float]:
+    """Return the bounds of the 95 % interval of a rate of which ``count`` were seen."""
+    low = float(chi2.ppf(0.025, 2 * count)) / 2 if count else 0.0
+    return low, float(chi2.ppf(0.975, 2 * count + 2)) / 2

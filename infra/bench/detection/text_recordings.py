@@ -26,6 +26,7 @@ _SHAPES = (
     TaxonomyClass(id="triangle", parents=("item",)),
     TaxonomyClass(id="person", synonyms=("pedestrian", "human")),
 )
+WILDRECEIPT = Path("wildreceipt/tests/data/kie_toy_dataset/wildreceipt")
 _PANEL_OFFSET_PX = 150
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -100,7 +101,7 @@ def receipts(data: Path) -> Iterator[tuple[str, CheckSample]]:
 
 def labelled_receipts(data: Path) -> Iterator[tuple[str, CheckSample]]:
     """Yield receipts whose values are regions, each linked to a field of the record that repeats it."""
-    folder = data / "wildreceipt" / "tests" / "data" / "kie_toy_dataset" / "wildreceipt"
+    folder = data / WILDRECEIPT
     if not (folder / "data.txt").exists():
         return
     lines = (folder / "class_list.txt").read_text().splitlines()

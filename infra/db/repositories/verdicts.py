@@ -65,6 +65,7 @@ def _finding_of(row: Any) -> StoredFinding:
 
 def decision_of(row: Any) -> Decision:
     """Return a stored decision."""
+    body = body_of(row.body)
     return Decision(
         decision_id=row.decision_id,
         task_id=row.task_id,
@@ -75,6 +76,8 @@ def decision_of(row: Any) -> Decision:
         reason_code=row.reason_code,
         note=row.note,
         finding_ids=tuple(row.finding_ids),
+        resolutions=body.get("resolutions"),
+        remarks=body.get("remarks"),
         fence=row.fence,
         label_version_before=row.label_version_before,
         label_version_after=row.label_version_after,

@@ -5,8 +5,10 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.cli.review import fence_of
+from infra.cli.review import fence_of, resolution_of
 from infra.client import ApiProblem, ConcordClient
+from services.contracts.review import Verdict
+from services.errors import InvalidInputError
 
 TASK_ID = "11111111-1111-4111-8111-111111111111"
 
@@ -48,3 +50,15 @@ async def test_who_does_not_hold_a_task_is_told_to_claim_it(task: dict[str, Any]
     async with client_of(**task) as client:
         with pytest.raises(ApiProblem, match="claim it first"):
             await fence_of(client, TASK_ID)
+
+
+def test_a_resolution_is_read_from_one_word() -> None:
+    told = resolution_of("f-1=accept_conflict:occlusion")
+    assert (told.finding_id, told.verdict, told.reason_code) == ("f-1", Verdict.ACCEPT_CONFLICT, "occlusion")
+    assert resolution_of("f-1=approve").reason_code is None
+
+
+@pytest.mark.parametrize("text", ["f-1", "=approve", "f-1=reject", "f-1=accept"])
+def test_a_resolution_that_says_nothing_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInputError, match="FINDING=approve"):
+        resolution_of(text)
