@@ -19,6 +19,7 @@ from infra.bench.kill import KillReport, kill_campaign
 from infra.bench.pipeline import PipelineBenchmark, PipelineConfig, measure_pipeline
 from infra.bench.search import SearchBenchmark, measure_search
 from infra.cli.bench_checks import print_checks, print_memory
+from infra.cli.bench_votes import bench_votes
 from infra.cli.console import EXIT_FOUND, JsonOption, messages, plain, print_facts, print_json, print_table
 from infra.stack.events import EventKind, ProcessEvent
 from infra.stack.signals import run_until_signal
@@ -273,6 +274,9 @@ def bench_kill(
         print_table(("", "proof", "counted"), proofs)
     if not report.survived:
         raise typer.Exit(EXIT_FOUND)
+
+
+app.command("votes")(bench_votes)
 
 
 @contextlib.contextmanager

@@ -72,6 +72,7 @@ def dawid_skene(
     *,
     raters: Ints | None = None,
     smoothing: float = 0.01,
+    pooling: float = 0.0,
     max_iterations: int = 500,
     tolerance: float = 1e-7,
 ) -> DawidSkene:
@@ -83,6 +84,9 @@ def dawid_skene(
         raters: Shape (columns,), from 0: whose column it is, where somebody judged the same units more than once. Left
             out, every column is another rater's.
         smoothing: Added to every count of a confusion and of the prior.
+        pooling: How many judgements of each class everybody is taken to have made as all of them together do, beside
+            their own: somebody new is then as good as people are on the whole, and who judged much is what they are
+            (a hierarchical prior, estimated from the same votes).
         max_iterations: Most turns.
         tolerance: A turn that changes no posterior by more ends the estimation.
 
@@ -99,7 +103,7 @@ def dawid_skene(
     voted = counts.sum(axis=1)
     posteriors = np.full((len(codes), categories), 1.0 / categories)
     posteriors[voted > 0] = counts[voted > 0] / voted[voted > 0, None]
-    confusions, prior = _maximise(posteriors, given, voted, smoothing)
+    confusions, prior = _maximise(posteriors, given, voted, smoothing, pooling)
     likelihood, iterations, converged = 0.0, 0, False
     while iterations < max_iterations and not converged:
         logs = np.log(prior) + np.einsum("urv,rcv->uc", given, np.log(confusions))
@@ -110,13 +114,18 @@ def dawid_skene(
         likelihood = float((most + np.log(sums))[voted > 0].sum())
         converged = not len(codes) or bool(np.abs(after - posteriors).max() <= tolerance)
         posteriors = after
-        confusions, prior = _maximise(posteriors, given, voted, smoothing)
+        confusions, prior = _maximise(posteriors, given, voted, smoothing, pooling)
         iterations += 1
     return DawidSkene(posteriors, confusions, prior, likelihood, iterations, converged)
 
 
-def _maximise(posteriors: Floats, given: Floats, voted: Floats, smoothing: float) -> tuple[Floats, Floats]:
+def _maximise(
+    posteriors: Floats, given: Floats, voted: Floats, smoothing: float, pooling: float
+) -> tuple[Floats, Floats]:
     counts = np.einsum("uc,urv->rcv", posteriors, given) + smoothing
+    if pooling:
+        together = counts.sum(axis=0)
+        counts = counts + pooling * together / together.sum(axis=1, keepdims=True)
     confusions = counts / counts.sum(axis=2, keepdims=True)
     shares = posteriors[voted > 0].sum(axis=0) + smoothing
     return np.asarray(confusions), np.asarray(shares / shares.sum())

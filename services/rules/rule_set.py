@@ -11,6 +11,7 @@ from services.contracts.canonical import content_sha256
 from services.contracts.findings import SEVERITY_ORDER, Finding, RuleReference, Severity
 from services.contracts.manifest import Risk
 from services.rules.affect_agreement import AffectAgreementRules
+from services.rules.asking import AskingRules
 from services.rules.audio_transcript import AudioTranscriptRules
 from services.rules.clock import ClockRules
 from services.rules.consensus import ConsensusRules
@@ -94,6 +95,9 @@ class RuleSet(Contract):
     )
     consensus: ConsensusRules | None = Field(
         default=None, description="When several people's labels agree; none: the defaults of its table."
+    )
+    asking: AskingRules | None = Field(
+        default=None, description="What another answer may cost; none: the defaults of its table."
     )
     report: ReportRules | None = Field(
         default=None, description="What the report of a dataset asks for; none: the defaults of its table."

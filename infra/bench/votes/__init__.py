@@ -1,0 +1,1 @@
+"""Real votes, replayed: how many of them are needed."""
