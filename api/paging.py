@@ -47,6 +47,13 @@ class SampleKey(NamedTuple):
     revision: _Revision
 
 
+class EntryKey(NamedTuple):
+    """Key of a list by time, of things that are numbered."""
+
+    at: UtcDatetime
+    entry: _Sequence
+
+
 class RevisionKey(NamedTuple):
     """Key of a list by id and number."""
 

@@ -13,6 +13,7 @@ from infra.db.repositories.ground_truth import PostgresGroundTruth
 from infra.db.repositories.idempotency import PostgresIdempotency
 from infra.db.repositories.inbox import PostgresInbox
 from infra.db.repositories.incidents import PostgresIncidents
+from infra.db.repositories.notes import PostgresNotes
 from infra.db.repositories.operations import PostgresOperations
 from infra.db.repositories.outbox import PostgresOutbox
 from infra.db.repositories.people import PostgresPeople
@@ -21,6 +22,7 @@ from infra.db.repositories.quality import PostgresQuality
 from infra.db.repositories.queues import PostgresQueues
 from infra.db.repositories.review import PostgresReview
 from infra.db.repositories.samples import PostgresSamples
+from infra.db.repositories.search import PostgresSearch
 from infra.db.repositories.task_operations import PostgresTaskOperations
 from infra.db.repositories.webhooks import PostgresWebhooks
 from services.ports.database import (
@@ -32,11 +34,13 @@ from services.ports.database import (
 )
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.incidents import IncidentRepository
+from services.ports.notes import NoteRepository
 from services.ports.operations import OperationsRepository
 from services.ports.quality import QualityRepository
 from services.ports.queues import PeopleRepository, QueueRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
+from services.ports.search import SearchRepository
 from services.ports.task_operations import TaskOperationRepository
 from services.ports.webhooks import WebhookRepository
 
@@ -62,6 +66,8 @@ class PostgresTransaction:
     idempotency: IdempotencyRepository
     operations: OperationsRepository
     webhooks: WebhookRepository
+    notes: NoteRepository
+    search: SearchRepository
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -79,6 +85,8 @@ class PostgresTransaction:
         self.idempotency = PostgresIdempotency(session)
         self.operations = PostgresOperations(session)
         self.webhooks = PostgresWebhooks(session)
+        self.notes = PostgresNotes(session)
+        self.search = PostgresSearch(session)
         self.outbox = self._outbox = PostgresOutbox(session)
         self.audit = self._audit = PostgresAudit(session)
 

@@ -34,6 +34,8 @@ class Permission(StrEnum):
     INCIDENTS_MANAGE = "incidents.manage"  # preview, fix, dismiss
     QUALITY_MANAGE = "quality.manage"  # known answers, and how often people are right
     KEYS_MANAGE = "keys.manage"
+    NOTES_READ = "notes.read"
+    NOTES_WRITE = "notes.write"
     WEBHOOKS_READ = "webhooks.read"
     WEBHOOKS_WRITE = "webhooks.write"
     WEBHOOKS_SEND = "webhooks.send"  # test an endpoint, send events again
@@ -45,23 +47,34 @@ _EVERYBODY = frozenset(
 _HISTORY = frozenset({Permission.HISTORY_READ, Permission.GROUND_TRUTH_READ})
 # People who judge do not get HISTORY_READ: the evidence of their task holds what they may know, and a blind second
 # look would not be blind if the first verdict could be read one address further.
-_AT_WORK = _EVERYBODY | {Permission.TASKS_READ, Permission.TASKS_WORK, Permission.GROUND_TRUTH_READ}
+_NOTES = frozenset({Permission.NOTES_READ, Permission.NOTES_WRITE})
+_AT_WORK = _EVERYBODY | _NOTES | {Permission.TASKS_READ, Permission.TASKS_WORK, Permission.GROUND_TRUTH_READ}
 _VIEWER = (
     _EVERYBODY
     | _HISTORY
-    | {Permission.TASKS_READ, Permission.AUDIT_READ, Permission.OPERATIONS_READ, Permission.INCIDENTS_READ}
+    | {
+        Permission.TASKS_READ,
+        Permission.AUDIT_READ,
+        Permission.OPERATIONS_READ,
+        Permission.INCIDENTS_READ,
+        Permission.NOTES_READ,
+    }
 )
-_OPERATIONS = _VIEWER | {
-    Permission.DEAD_LETTERS_READ,
-    Permission.DEAD_LETTERS_REPLAY,
-    Permission.AUDIT_VERIFY,
-    Permission.QUEUES_MANAGE,
-    Permission.PEOPLE_MANAGE,
-    Permission.WEBHOOKS_READ,
-    Permission.WEBHOOKS_SEND,
-    Permission.INCIDENTS_MANAGE,
-    Permission.QUALITY_MANAGE,
-}
+_OPERATIONS = (
+    _VIEWER
+    | _NOTES
+    | {
+        Permission.DEAD_LETTERS_READ,
+        Permission.DEAD_LETTERS_REPLAY,
+        Permission.AUDIT_VERIFY,
+        Permission.QUEUES_MANAGE,
+        Permission.PEOPLE_MANAGE,
+        Permission.WEBHOOKS_READ,
+        Permission.WEBHOOKS_SEND,
+        Permission.INCIDENTS_MANAGE,
+        Permission.QUALITY_MANAGE,
+    }
+)
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: _OPERATIONS

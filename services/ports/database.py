@@ -24,11 +24,13 @@ from services.contracts.records import (
 )
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.incidents import IncidentRepository
+from services.ports.notes import NoteRepository
 from services.ports.operations import OperationsRepository
 from services.ports.quality import QualityRepository
 from services.ports.queues import PeopleRepository, QueueRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
+from services.ports.search import SearchRepository
 from services.ports.task_operations import TaskOperationRepository
 from services.ports.webhooks import WebhookRepository
 from services.rules.rule_set import RuleSet
@@ -200,6 +202,8 @@ class Transaction(Protocol):
     idempotency: IdempotencyRepository
     operations: OperationsRepository
     webhooks: WebhookRepository
+    notes: NoteRepository
+    search: SearchRepository
 
     async def now(self) -> datetime:
         """Return the database's clock, which all leases and deadlines go by."""

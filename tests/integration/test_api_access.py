@@ -33,6 +33,8 @@ EVERYWHERE = {
     ("POST", "/v1/keys"),
     ("DELETE", "/v1/keys/{key_id}"),
     ("GET", "/v1/whoami"),
+    ("GET", "/v1/mentions"),
+    ("GET", "/v1/search"),
     # It streams for as long as it is read, to whoever may; the operations' own tests read it.
     ("GET", "/v1/projects/{project}/operations/live"),
 }
@@ -122,8 +124,15 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
             ("POST", f"{delivery}/redeliver", "/webhooks/{endpoint_id}/deliveries/{delivery_id}/redeliver"),
         )
     ]  # fmt: skip
+    notes, note = f"{base}/samples/{sample}/notes", "/v1/projects/{project}/samples/{sample_id}/notes"
+    of_notes = [
+        ("GET", notes, note),
+        ("POST", notes, note),
+        *((method, f"{notes}/{task}", f"{note}/{{note_id}}") for method in ("GET", "PUT", "DELETE")),
+        ("GET", f"{notes}/{task}/history", f"{note}/{{note_id}}/history"),
+    ]
     whole = [*of_sample, *of_project, live, *of_queue, *of_operation, *of_person, *of_incident, *of_task]
-    return [*whole, *of_webhooks]
+    return [*whole, *of_notes, *of_webhooks]
 
 
 def _body(method: str, template: str, project: str) -> dict[str, object] | None:
@@ -147,6 +156,8 @@ def _body(method: str, template: str, project: str) -> dict[str, object] | None:
         "/release": {"fence": 1},
         "/verify": {},
         "/webhooks": {"url": "https://hooks.example/"},
+        "/notes": {"body": "x"},
+        "/{note_id}": {"body": "x"},
         "/{endpoint_id}": {"url": "https://hooks.example/"},
         "/redeliver": {"since": "2026-03-01T00:00:00Z"},
         "/fix": {},

@@ -7,6 +7,7 @@ from infra.db.tables.ground_truth import GroundTruthRow
 from infra.db.tables.idempotency import IdempotencyReplyRow
 from infra.db.tables.inbox import DeadLetterRow, InboxRow
 from infra.db.tables.incidents import CauseCandidateRow, IncidentFindingRow, IncidentPreviewRow, IncidentRow
+from infra.db.tables.notes import NoteMentionRow, NoteRow, NoteVersionRow
 from infra.db.tables.outbox import OutboxRow
 from infra.db.tables.people import ReviewerRow, ReviewerSkillRow
 from infra.db.tables.projects import ProjectRow, RuleSetRow
@@ -21,6 +22,7 @@ from infra.db.tables.samples import (
     SampleRow,
     StageChangeRow,
 )
+from infra.db.tables.search import SearchEntryRow
 from infra.db.tables.task_operations import TaskOperationItemRow, TaskOperationRow
 from infra.db.tables.webhooks import WebhookAttemptRow, WebhookDeliveryRow, WebhookEndpointRow
 
@@ -46,6 +48,9 @@ __all__ = [
     "IncidentPreviewRow",
     "IncidentRow",
     "LabelSetRow",
+    "NoteMentionRow",
+    "NoteRow",
+    "NoteVersionRow",
     "OutboxRow",
     "ProjectRow",
     "ReviewLaneRow",
@@ -56,6 +61,7 @@ __all__ = [
     "RuleSetRow",
     "SampleRevisionRow",
     "SampleRow",
+    "SearchEntryRow",
     "StageChangeRow",
     "Table",
     "TaskActivityRow",
