@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from infra.api_calls import ApiCaller
 
 Item = TypeVar("Item")
+VERIFY_WITHIN_S = 3_600.0
+"""For calls that read a whole project."""
 
 
 class Answer(BaseModel):

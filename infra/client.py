@@ -9,24 +9,14 @@ from uuid import UUID
 from pydantic import BaseModel, TypeAdapter
 
 from infra.api_calls import ApiProblem
-from infra.api_pages import Answer, Page, path_part
-from infra.client_queues import QueueCalls
+from infra.api_pages import VERIFY_WITHIN_S, Answer, Page, path_part
+from infra.client_incidents import IncidentCalls
 from services.contracts.access import ApiKeyInfo, Principal, Role
 from services.contracts.agreement import AgreementReport
 from services.contracts.dataset_report import DatasetReport
 from services.contracts.findings import RuleReference
-from services.contracts.incidents import (
-    DismissRequest,
-    FixPreview,
-    FixRequest,
-    IncidentMember,
-    IncidentState,
-    IncidentSummary,
-    MemberState,
-)
 from services.contracts.lifecycle import Stage
 from services.contracts.operations import OperationsView
-from services.contracts.quality import GoldAnswer, QualityReport, StoredGoldAnswer
 from services.contracts.records import (
     AuditEntry,
     DeadLetter,
@@ -54,7 +44,6 @@ from services.contracts.webhooks import WebhookEndpoint
 from services.rules.rule_set import RuleSet
 
 Item = TypeVar("Item")
-VERIFY_WITHIN_S = 3_600.0
 __all__ = ["ApiProblem", "ClaimedTask", "ConcordClient", "CreatedKey", "EventResult", "Page", "cloud_event"]
 
 
@@ -105,7 +94,7 @@ def cloud_event(kind: str, source: str, event_id: str, data: Any, *, subject: st
     return event | ({"subject": subject} if subject is not None else {})
 
 
-class ConcordClient(QueueCalls):
+class ConcordClient(IncidentCalls):
     """The API of one Concord, with one key; an async context manager, see :class:`infra.api_calls.ApiCaller`."""
 
     # Events in
@@ -308,87 +297,6 @@ class ConcordClient(QueueCalls):
         body = {"fence": fence, "note": note}
         return Decision.model_validate(await self.call("POST", f"{_task_path(task_id)}/escalate", body))
 
-    # Incidents
-
-    async def incidents(
-        self,
-        project: str,
-        *,
-        state: IncidentState | None = None,
-        cursor: str | None = None,
-        limit: int | None = None,
-    ) -> Page[IncidentSummary]:
-        """Return a page of incidents, newest first."""
-        return await self.page_of(IncidentSummary, _incident_path(project), state=state, cursor=cursor, limit=limit)
-
-    async def incident(self, project: str, incident_id: UUID | str) -> IncidentSummary:
-        """Return an incident with how far it is."""
-        return IncidentSummary.model_validate(await self.call("GET", _incident_path(project, incident_id)))
-
-    async def incident_samples(
-        self,
-        project: str,
-        incident_id: UUID | str,
-        *,
-        state: MemberState | None = None,
-        spot_checks: bool | None = None,
-        cursor: str | None = None,
-        limit: int | None = None,
-    ) -> Page[IncidentMember]:
-        """Return a page of an incident's findings, by sample and finding id."""
-        path = f"{_incident_path(project, incident_id)}/samples"
-        return await self.page_of(
-            IncidentMember, path, state=state, spot_checks=spot_checks, cursor=cursor, limit=limit
-        )
-
-    async def preview_fix(self, project: str, incident_id: UUID | str, fix: FixRequest) -> FixPreview:
-        """Return what a correction explains; nothing is changed. The checks of the spot checks are run meanwhile."""
-        body = fix.model_copy(update={"dry_run": True})
-        path = f"{_incident_path(project, incident_id)}/fix"
-        return FixPreview.model_validate(await self.call("POST", path, body, timeout_s=VERIFY_WITHIN_S))
-
-    async def fix_incident(self, project: str, incident_id: UUID | str, fix: FixRequest) -> IncidentSummary:
-        """Order a fix that was previewed."""
-        body = fix.model_copy(update={"dry_run": False})
-        return IncidentSummary.model_validate(
-            await self.call("POST", f"{_incident_path(project, incident_id)}/fix", body)
-        )
-
-    async def dismiss_incident(
-        self, project: str, incident_id: UUID | str, dismissal: DismissRequest
-    ) -> IncidentSummary:
-        """Say that an incident is none."""
-        path = f"{_incident_path(project, incident_id)}/dismiss"
-        return IncidentSummary.model_validate(await self.call("POST", path, dismissal))
-
-    # Quality
-
-    async def quality(
-        self, project: str, *, samples: int | None = None, listed: int | None = None, bar: float | None = None
-    ) -> QualityReport:
-        """Return how often the people of a project were right."""
-        path = f"/v1/projects/{path_part(project)}/quality"
-        query = {"samples": samples, "listed": listed, "bar": bar}
-        answer = await self.call("GET", path, query=query, timeout_s=VERIFY_WITHIN_S)
-        return QualityReport.model_validate(answer)
-
-    async def gold(
-        self, project: str, *, cursor: str | None = None, limit: int | None = None
-    ) -> Page[StoredGoldAnswer]:
-        """Return a page of known answers, by sample id."""
-        return await self.page_of(
-            StoredGoldAnswer, f"/v1/projects/{path_part(project)}/gold", cursor=cursor, limit=limit
-        )
-
-    async def put_gold(self, project: str, answer: GoldAnswer) -> StoredGoldAnswer:
-        """Keep the known answer of a sample."""
-        path = f"/v1/projects/{path_part(project)}/gold/{path_part(answer.sample_id)}"
-        return StoredGoldAnswer.model_validate(await self.call("PUT", path, answer))
-
-    async def drop_gold(self, project: str, sample_id: str) -> None:
-        """Forget a known answer."""
-        await self.call("DELETE", f"/v1/projects/{path_part(project)}/gold/{path_part(sample_id)}")
-
     # Keys and the service itself
 
     async def create_key(
@@ -437,11 +345,6 @@ def _operations_path(project: str) -> str:
 
 def _sample_path(project: str, sample_id: str) -> str:
     return f"/v1/projects/{path_part(project)}/samples/{path_part(sample_id)}"
-
-
-def _incident_path(project: str, incident_id: UUID | str | None = None) -> str:
-    path = f"/v1/projects/{path_part(project)}/incidents"
-    return path if incident_id is None else f"{path}/{path_part(incident_id)}"
 
 
 def _task_path(task_id: UUID | str) -> str:

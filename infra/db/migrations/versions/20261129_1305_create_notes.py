@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261129_1305"
-down_revision = "20261129_1500"
+down_revision = "20261129_1400"
 branch_labels = None
 depends_on = None
 
