@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from api.auth import Services
 from api.bodies import json_body, page_reply, reply
-from api.etags import IfMatch, expected_of
+from api.etags import IfMatch, expected_version
 from api.idempotency import Idempotent
 from api.paging import DEFAULT_LIMIT, Cursor, Limit, NumberKey, TimeKey, cut_page, decode_cursor, slice_page
 from api.policies import requires
@@ -102,7 +102,7 @@ async def edit_note(
     """Replace what a note says; only its author may, and what it said is kept."""
 
     async def call(database: Database) -> Response:
-        expected = expected_of(if_match, "this note")
+        expected = expected_version(if_match, "note")
         return _told(
             await NoteBook(database).edit(principal, project, sample_id, note_id, change.body, expected=expected)
         )
@@ -122,7 +122,7 @@ async def delete_note(
     """Take a note back; only its author may. Its place in the thread stays, and its history with it."""
 
     async def call(database: Database) -> Response:
-        expected = expected_of(if_match, "this note")
+        expected = expected_version(if_match, "note")
         return _told(await NoteBook(database).delete(principal, project, sample_id, note_id, expected=expected))
 
     return await once.run(principal, call)
