@@ -19,7 +19,7 @@ import asyncpg
 
 from infra.db.engine import PostgresDatabase, open_database
 from infra.db.migrate import migrate
-from infra.db.repositories.search import find_sql
+from infra.db.repositories.search import RARE_ENTRIES, find_sql
 from infra.stack.stack import EmbeddedStack, StackConfig
 from services.contracts.search import HitKind, SearchFilter
 
@@ -171,7 +171,10 @@ async def _search_page(
                 hits = await tx.search.find(wanted, before=before, limit=_LIMIT)
             times[at_depth].append((time.monotonic() - began) * 1_000)
             rows = rows if at_depth else len(hits)
-    plans = [await _plan(connection, *find_sql(wanted, before=before, limit=_LIMIT)) for before in (None, cursor)]
+    rare = bool(words) and count <= RARE_ENTRIES
+    plans = [
+        await _plan(connection, *find_sql(wanted, before=before, limit=_LIMIT, rare=rare)) for before in (None, cursor)
+    ]
     return _page_time(what, times, rows, plans)
 
 
