@@ -47,6 +47,13 @@ class SampleKey(NamedTuple):
     revision: _Revision
 
 
+class EntryKey(NamedTuple):
+    """Key of a list by time, of things that are numbered."""
+
+    at: UtcDatetime
+    entry: _Sequence
+
+
 class RevisionKey(NamedTuple):
     """Key of a list by id and number."""
 
@@ -87,6 +94,13 @@ class NumberKey(NamedTuple):
     """Key of a list by sequence number."""
 
     sequence: _Sequence
+
+
+class MemberKey(NamedTuple):
+    """Key of a list of the findings of an incident."""
+
+    sample_id: Identifier
+    finding_id: Identifier
 
 
 class IdKey(NamedTuple):

@@ -11,6 +11,7 @@ from services.contracts.access import ApiKeyInfo
 from services.contracts.base import Contract, Identifier, LongText, ProjectId, Text
 from services.contracts.review import Lease, ReviewTask
 from services.contracts.verification import Anchor
+from services.contracts.webhooks import WebhookEndpoint
 
 Item = TypeVar("Item", bound=BaseModel)
 MAX_INTEGER = 2**31 - 1
@@ -85,6 +86,13 @@ class CreatedKey(Contract):
 
     key: ApiKeyInfo
     secret: str = Field(description="ck_ and 43 characters; send it as a bearer token.")
+
+
+class CreatedWebhook(Contract):
+    """A webhook with its new secret, which is told this once."""
+
+    webhook: WebhookEndpoint
+    secret: str = Field(description="whsec_ and 32 bytes in base64; it verifies the signatures.")
 
 
 class Readiness(BaseModel):

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from infra.api_calls import ApiCaller
 
 Item = TypeVar("Item")
+VERIFY_WITHIN_S = 3_600.0
+"""For calls that read a whole project."""
 
 
 class Answer(BaseModel):
@@ -44,15 +46,18 @@ class PagedCaller(ApiCaller):
         answer: dict[str, Any] = await self.call(method, path, body)
         return answer
 
-    async def _page(self, kind: type[Item], path: str, **query: Any) -> Page[Item]:
+    async def page_of(self, kind: type[Item], path: str, **query: Any) -> Page[Item]:
+        """Return a page of a list."""
         answer = await self.call("GET", path, query=query)
         items = TypeAdapter(tuple[kind, ...]).validate_python(answer["items"])  # type: ignore[valid-type]
         cursor = answer.get("next_cursor")
         return Page(items=items, next_cursor=None if cursor is None else str(cursor))
 
-    async def _all(self, kind: type[Item], path: str, **query: Any) -> tuple[Item, ...]:
+    async def all_of(self, kind: type[Item], path: str, **query: Any) -> tuple[Item, ...]:
+        """Return every item of a list."""
+
         async def part(cursor: str | None) -> Page[Item]:
-            return await self._page(kind, path, cursor=cursor, **query)
+            return await self.page_of(kind, path, cursor=cursor, **query)
 
         return tuple([item async for item in self.each(part)])
 

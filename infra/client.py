@@ -9,8 +9,8 @@ from uuid import UUID
 from pydantic import BaseModel, TypeAdapter
 
 from infra.api_calls import ApiProblem
-from infra.api_pages import Answer, Page, path_part
-from infra.client_queues import QueueCalls
+from infra.api_pages import VERIFY_WITHIN_S, Answer, Page, path_part
+from infra.client_incidents import IncidentCalls
 from services.contracts.access import ApiKeyInfo, Principal, Role
 from services.contracts.agreement import AgreementReport
 from services.contracts.dataset_report import DatasetReport
@@ -40,10 +40,10 @@ from services.contracts.review import (
     TaskState,
 )
 from services.contracts.verification import VerificationReport
+from services.contracts.webhooks import WebhookEndpoint
 from services.rules.rule_set import RuleSet
 
 Item = TypeVar("Item")
-VERIFY_WITHIN_S = 3_600.0
 __all__ = ["ApiProblem", "ClaimedTask", "ConcordClient", "CreatedKey", "EventResult", "Page", "cloud_event"]
 
 
@@ -74,6 +74,13 @@ class CreatedKey(Answer):
     secret: str
 
 
+class WebhookWithSecret(Answer):
+    """A webhook with its new secret, which is told this once."""
+
+    webhook: WebhookEndpoint
+    secret: str
+
+
 def cloud_event(kind: str, source: str, event_id: str, data: Any, *, subject: str | None = None) -> dict[str, Any]:
     """Return a CloudEvents 1.0 envelope in structured form."""
     event = {
@@ -87,7 +94,7 @@ def cloud_event(kind: str, source: str, event_id: str, data: Any, *, subject: st
     return event | ({"subject": subject} if subject is not None else {})
 
 
-class ConcordClient(QueueCalls):
+class ConcordClient(IncidentCalls):
     """The API of one Concord, with one key; an async context manager, see :class:`infra.api_calls.ApiCaller`."""
 
     # Events in
@@ -106,7 +113,7 @@ class ConcordClient(QueueCalls):
 
     async def dead_letters(self, *, cursor: str | None = None, limit: int | None = None) -> Page[DeadLetter]:
         """Return events that could not be handled, newest first."""
-        return await self._page(DeadLetter, "/v1/dead-letters", cursor=cursor, limit=limit)
+        return await self.page_of(DeadLetter, "/v1/dead-letters", cursor=cursor, limit=limit)
 
     async def replay_dead_letter(self, dead_letter_id: UUID | str) -> dict[str, Any]:
         """Handle a dead letter once more; the answer says what became of it."""
@@ -120,7 +127,7 @@ class ConcordClient(QueueCalls):
 
     async def projects(self) -> tuple[Project, ...]:
         """Return the projects the key sees."""
-        return await self._all(Project, "/v1/projects")
+        return await self.all_of(Project, "/v1/projects")
 
     async def project(self, project: str) -> Project:
         """Return a project."""
@@ -137,7 +144,7 @@ class ConcordClient(QueueCalls):
 
     async def rule_sets(self) -> tuple[RuleReference, ...]:
         """Return all rule set versions."""
-        return await self._all(RuleReference, "/v1/rule-sets")
+        return await self.all_of(RuleReference, "/v1/rule-sets")
 
     async def rule_set(self, rule_set_id: str, version: int) -> RuleSet:
         """Return a rule set version."""
@@ -150,7 +157,7 @@ class ConcordClient(QueueCalls):
     ) -> Page[SampleSummary]:
         """Return a page of sample revisions, newest first."""
         path = f"/v1/projects/{path_part(project)}/samples"
-        return await self._page(SampleSummary, path, stage=stage, cursor=cursor, limit=limit)
+        return await self.page_of(SampleSummary, path, stage=stage, cursor=cursor, limit=limit)
 
     async def sample(self, project: str, sample_id: str, *, revision: int | None = None) -> SampleRevision:
         """Return a revision of a sample, the newest by default."""
@@ -158,7 +165,7 @@ class ConcordClient(QueueCalls):
 
     async def timeline(self, project: str, sample_id: str) -> tuple[StageChange, ...]:
         """Return every stage change of a sample, in order."""
-        return await self._all(StageChange, f"{_sample_path(project, sample_id)}/timeline")
+        return await self.all_of(StageChange, f"{_sample_path(project, sample_id)}/timeline")
 
     async def labels(
         self, project: str, sample_id: str, *, revision: int | None = None, version: int | None = None
@@ -169,7 +176,7 @@ class ConcordClient(QueueCalls):
 
     async def findings(self, project: str, sample_id: str, *, revision: int | None = None) -> tuple[StoredFinding, ...]:
         """Return the findings of a revision with what became of them."""
-        return await self._all(StoredFinding, f"{_sample_path(project, sample_id)}/findings", revision=revision)
+        return await self.all_of(StoredFinding, f"{_sample_path(project, sample_id)}/findings", revision=revision)
 
     async def lineage(self, project: str, sample_id: str, *, revision: int | None = None) -> dict[str, Any]:
         """Return why a committed record is believed."""
@@ -184,7 +191,7 @@ class ConcordClient(QueueCalls):
         self, project: str, *, cursor: str | None = None, limit: int | None = None
     ) -> Page[GroundTruth]:
         """Return a page of committed records."""
-        return await self._page(
+        return await self.page_of(
             GroundTruth, f"/v1/projects/{path_part(project)}/ground-truth", cursor=cursor, limit=limit
         )
 
@@ -219,7 +226,7 @@ class ConcordClient(QueueCalls):
 
     async def audit(self, project: str, *, after: int | None = None, limit: int | None = None) -> Page[AuditEntry]:
         """Return a page of the project's audit chain."""
-        return await self._page(AuditEntry, f"/v1/projects/{path_part(project)}/audit", after=after, limit=limit)
+        return await self.page_of(AuditEntry, f"/v1/projects/{path_part(project)}/audit", after=after, limit=limit)
 
     async def verify(self, project: str, *, anchor: tuple[int, str] | None = None) -> VerificationReport:
         """Verify the project's audit chain and ground truth; ``anchor`` is (sequence, sha256) noted earlier."""
@@ -232,7 +239,7 @@ class ConcordClient(QueueCalls):
 
     async def queues(self) -> tuple[QueueSummary, ...]:
         """Return the state of every queue."""
-        return await self._all(QueueSummary, "/v1/queues")
+        return await self.all_of(QueueSummary, "/v1/queues")
 
     async def tasks(
         self,
@@ -243,7 +250,7 @@ class ConcordClient(QueueCalls):
         limit: int | None = None,
     ) -> Page[ReviewTask]:
         """Return a page of tasks, oldest first."""
-        return await self._page(ReviewTask, "/v1/tasks", queue=queue, state=state, cursor=cursor, limit=limit)
+        return await self.page_of(ReviewTask, "/v1/tasks", queue=queue, state=state, cursor=cursor, limit=limit)
 
     async def claim_next(
         self, *, queue: str | None = None, project: str | None = None, kinds: tuple[TaskKind, ...] = ()
@@ -308,7 +315,7 @@ class ConcordClient(QueueCalls):
 
     async def keys(self) -> tuple[ApiKeyInfo, ...]:
         """Return all keys, never their secrets."""
-        return await self._all(ApiKeyInfo, "/v1/keys")
+        return await self.all_of(ApiKeyInfo, "/v1/keys")
 
     async def revoke_key(self, key_id: str) -> None:
         """Revoke a key."""

@@ -24,7 +24,7 @@ class QueueCalls(PagedCaller):
 
     async def project_queues(self, project: str) -> tuple[ListedQueue, ...]:
         """Return a project's queues in the order in which they are asked, then those of its rule set."""
-        return await self._all(ListedQueue, f"{_base(project)}/queues")
+        return await self.all_of(ListedQueue, f"{_base(project)}/queues")
 
     async def project_queue(self, project: str, name: str) -> ReviewQueue:
         """Return a queue."""
@@ -76,7 +76,7 @@ class QueueCalls(PagedCaller):
         self, project: str, *, cursor: str | None = None, limit: int | None = None
     ) -> Page[TaskOperation]:
         """Return a page of a project's operations, oldest first."""
-        return await self._page(TaskOperation, f"{_base(project)}/task-operations", cursor=cursor, limit=limit)
+        return await self.page_of(TaskOperation, f"{_base(project)}/task-operations", cursor=cursor, limit=limit)
 
     async def operation_items(
         self,
@@ -89,11 +89,11 @@ class QueueCalls(PagedCaller):
     ) -> Page[OperationItem]:
         """Return a page of what an operation did with each task."""
         path = f"{_base(project)}/task-operations/{path_part(operation_id)}/items"
-        return await self._page(OperationItem, path, outcome=outcome, cursor=cursor, limit=limit)
+        return await self.page_of(OperationItem, path, outcome=outcome, cursor=cursor, limit=limit)
 
     async def reviewers(self, project: str) -> tuple[Reviewer, ...]:
         """Return the people that a project knows."""
-        return await self._all(Reviewer, f"{_base(project)}/reviewers")
+        return await self.all_of(Reviewer, f"{_base(project)}/reviewers")
 
     async def reviewer(self, project: str, actor_id: str) -> Reviewer:
         """Return a person."""

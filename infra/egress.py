@@ -14,7 +14,8 @@ import socket
 import ssl
 import zlib
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import httpx
 
@@ -32,6 +33,7 @@ Take = Callable[[bytes], object]
 
 _CHUNK_BYTES = 65_536
 _ADDRESSES = 4
+_EXCERPT_WITHIN_S = 2.0
 _GZIP = 31  # zlib's word for: a gzip header, the largest window
 
 
@@ -58,10 +60,12 @@ class EgressAnswer:
     Attributes:
         status: The HTTP status; redirects are answers like others.
         headers: The headers.
+        excerpt: How the body begins, whatever the status, where that was asked for and the body is not packed.
     """
 
     status: int
     headers: httpx.Headers
+    excerpt: bytes = b""
 
     @property
     def encoding(self) -> str:
@@ -139,6 +143,7 @@ class EgressClient:
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
         take: Take | None = None,
+        excerpt_bytes: int = 0,
     ) -> EgressAnswer:
         """Send one request.
 
@@ -148,6 +153,8 @@ class EgressClient:
             headers: Further headers.
             content: The body.
             take: Is given the body of a 2xx answer, unpacked, piece by piece; without it no body is read.
+            excerpt_bytes: Without ``take``, read so many bytes of any answer's body for a log. A body that is slow
+                or breaks off does not make an answer of what has a status already fail.
 
         Raises:
             EgressForbiddenError: The address may not be asked; nothing was sent.
@@ -160,7 +167,7 @@ class EgressClient:
         try:
             async with asyncio.timeout(self._timeout_s):
                 addresses = await self._addresses(to)
-                return await self._send(to, addresses, method, dict(headers or {}), content, take)
+                return await self._send(to, addresses, method, dict(headers or {}), content, take, excerpt_bytes)
         except TimeoutError:
             raise EgressTimeoutError(f"no whole answer within {self._timeout_s:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -193,6 +200,7 @@ class EgressClient:
         headers: dict[str, str],
         content: bytes | None,
         take: Take | None,
+        excerpt_bytes: int,
     ) -> EgressAnswer:
         """Ask the first address that can be connected to."""
         # One address that swallows everything must leave time for the others.
@@ -216,6 +224,8 @@ class EgressClient:
                         answer = EgressAnswer(response.status_code, response.headers)
                         if take is not None and response.is_success:
                             await self._read(response, answer, take)
+                        elif take is None and excerpt_bytes and not answer.encoding:
+                            return replace(answer, excerpt=await _beginning(response, excerpt_bytes))
                         return answer
                 except (httpx.ConnectError, httpx.ConnectTimeout):
                     if number == len(addresses):
@@ -250,6 +260,17 @@ class EgressClient:
         if self._ssl_context is None:
             self._ssl_context = httpx.create_ssl_context()
         return self._ssl_context
+
+
+async def _beginning(response: httpx.Response, size: int) -> bytes:
+    found = bytearray()
+    with suppress(httpx.HTTPError, TimeoutError):
+        async with asyncio.timeout(_EXCERPT_WITHIN_S):
+            async for chunk in response.aiter_raw():
+                found += chunk
+                if len(found) >= size:
+                    break
+    return bytes(found[:size])
 
 
 class _Gunzip:

@@ -39,6 +39,10 @@ class Settings(BaseSettings):
     pre_label_hosts: tuple[str, ...] = Field(
         default=(), description="Hosts (host or host:port) that pre-label requests may go to; JSON list."
     )
+    webhook_hosts: tuple[Annotated[str, AfterValidator(allowed_host)], ...] = Field(
+        default=(), description="Hosts (host or host:port) that webhooks may be posted to; JSON list."
+    )
+    webhook_timeout_s: Annotated[float, Field(gt=0, le=40)] = 15.0
     log_level: str = "INFO"
     log_format: str = Field(default="json", pattern="^(json|console)$")
     alive_file: Path | None = Field(default=None, description="A file to touch as a sign of life, for a supervisor.")

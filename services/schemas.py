@@ -25,6 +25,7 @@ from services.contracts.events import (
 from services.contracts.findings import CheckReport, Finding, LabelPatch
 from services.contracts.lifecycle import Stage
 from services.contracts.manifest import SampleManifest
+from services.contracts.notes import NOTE_MENTIONED, NoteMentioned
 from services.contracts.records import GroundTruth, Project
 from services.contracts.review import Decision, DecisionInput, Evidence, ReviewTask
 from services.contracts.verification import VerificationReport
@@ -54,6 +55,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "labels-submitted": LabelsSubmitted,
     "stage-changed": StageChanged,
     "task-deadline": TaskDeadline,
+    "note-mentioned": NoteMentioned,
 }
 SCHEMAS = frozenset({*_MODELS, ASYNCAPI})
 """Names of all published documents."""
@@ -79,6 +81,7 @@ def asyncapi_document() -> dict[str, Any]:
         **{stage_event_type(stage): StageChanged for stage in Stage},
         TASK_REMINDED: TaskDeadline,
         TASK_OVERDUE: TaskDeadline,
+        NOTE_MENTIONED: NoteMentioned,
     }
     incoming: dict[str, type[BaseModel]] = {kind.value: model for kind, model in DATA_MODELS.items()}
     models = {*incoming.values(), *outgoing.values()}

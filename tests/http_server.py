@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+_LENGTH = re.compile(r"^content-length: *([0-9]+)\r$", re.IGNORECASE | re.MULTILINE)
 Handler = Callable[[str, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -18,10 +20,12 @@ class Served:
     Attributes:
         port: Where it listens on 127.0.0.1.
         heads: The head of each request, in the order they came.
+        bodies: The body of each request; empty where its length was not stated.
     """
 
     port: int = 0
     heads: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
 
 
 @asynccontextmanager
@@ -33,7 +37,10 @@ async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncI
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            length = _LENGTH.search(head)
+            body = await reader.readexactly(int(length[1])) if length is not None else b""
             served.heads.append(head)
+            served.bodies.append(body)
             await handler(head, writer)
             await writer.drain()
 

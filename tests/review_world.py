@@ -13,6 +13,7 @@ import httpx
 from api.app import create_app
 from api.services import ApiServices
 from infra.db.engine import PostgresDatabase
+from infra.webhooks.http import WebhookHttp
 from services.access.keys import new_secret, sha256_of_secret
 from services.contracts.access import ApiKeyInfo, Principal, Role
 from services.contracts.canonical import content_sha256
@@ -176,9 +177,16 @@ class ApiWorld:
         return await self.http.request(method, path, json=body, headers=sent)
 
 
-def open_client(database: PostgresDatabase, *, body_max_bytes: int = 1_000_000) -> httpx.AsyncClient:
+def open_client(
+    database: PostgresDatabase, *, body_max_bytes: int = 1_000_000, webhook_hosts: tuple[str, ...] = ()
+) -> httpx.AsyncClient:
     """A client that talks straight into an application over ``database``."""
-    services = ApiServices(database=database, inbox=Inbox(database, NoAssets()), body_max_bytes=body_max_bytes)
+    services = ApiServices(
+        database=database,
+        inbox=Inbox(database, NoAssets()),
+        body_max_bytes=body_max_bytes,
+        webhook_targets=WebhookHttp(webhook_hosts, 20),
+    )
     transport = httpx.ASGITransport(app=create_app(services), raise_app_exceptions=True)
     return httpx.AsyncClient(transport=transport, base_url="http://concord.test")
 

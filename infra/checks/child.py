@@ -17,6 +17,7 @@ from infra.checks.region_reader import RegionTexts
 from infra.semantic.sentence_encoder import installed_encoder
 from infra.storage.asset_reader import BoundedAssetReader, open_asset_reader
 from infra.storage.decode import MAX_FILE_BYTES, MAX_TEXT_BYTES, decode_stream, decode_text, read_facts
+from infra.words.pocketsphinx_aligner import installed_aligner
 from services.alignment.engine import run_checks
 from services.alignment.sample import AssetFacts, AudioData, CheckSample
 from services.contracts.annotations import Annotations
@@ -143,6 +144,10 @@ def _why_not_read(stream: Stream, size_bytes: int) -> str | None:
 
 def with_models(sample: CheckSample, rules: RuleSet) -> CheckSample:
     """Return the sample with the optional models that the rule set asks for, or with why they are not there."""
+    return _with_aligner(_with_encoder(sample, rules), rules)
+
+
+def _with_encoder(sample: CheckSample, rules: RuleSet) -> CheckSample:
     asking = (rules.text_visual, rules.taxonomy_conformance)
     if not any(section is not None and section.enabled and section.meaning is not None for section in asking):
         return sample
@@ -150,6 +155,16 @@ def with_models(sample: CheckSample, rules: RuleSet) -> CheckSample:
         return replace(sample, text_encoder=installed_encoder())
     except UnavailableError as error:
         return replace(sample, unavailable={**sample.unavailable, "text_encoder": error.detail})
+
+
+def _with_aligner(sample: CheckSample, rules: RuleSet) -> CheckSample:
+    section = rules.audio_transcript
+    if not section.enabled or section.words is None:
+        return sample
+    try:
+        return replace(sample, word_aligner=installed_aligner())
+    except UnavailableError as error:
+        return replace(sample, unavailable={**sample.unavailable, "word_aligner": error.detail})
 
 
 def _fault(what: str, stream_id: str, error: AssetError, rules: RuleSet, *, place: str) -> Finding:

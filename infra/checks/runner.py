@@ -52,19 +52,24 @@ class ProcessCheckRunner:
         reader_config: How the processes read assets.
         processes: How many samples are checked at once.
         timeout_s: Longest time for one sample, waiting for a free process aside.
+        late: Start a process when the first sample needs it, for programs that may never check one.
     """
 
-    def __init__(self, reader_config: ReaderConfig, processes: int, timeout_s: float) -> None:
+    def __init__(self, reader_config: ReaderConfig, processes: int, timeout_s: float, *, late: bool = False) -> None:
         self._config = reader_config
         self._processes = processes
         self._timeout_s = timeout_s
+        self._late = late
         # None stands for a process that is still to be started.
         self._free: asyncio.Queue[_Process | None] = asyncio.Queue()
 
     async def __aenter__(self) -> Self:
-        """Start the processes and wait until they are ready."""
-        started = await asyncio.gather(*(_start() for _ in range(self._processes)))
-        for process in started:
+        """Start the processes and wait until they are ready, unless they are to start late."""
+        if self._late:
+            for _ in range(self._processes):
+                self._free.put_nowait(None)
+            return self
+        for process in await asyncio.gather(*(_start() for _ in range(self._processes))):
             self._free.put_nowait(process)
         return self
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,8 @@ from infra.bench.checks.timings import measure_checks
 from infra.bench.detection.score import score
 from infra.bench.kill import KillReport, kill_campaign
 from infra.bench.pipeline import PipelineBenchmark, PipelineConfig, measure_pipeline
+from infra.bench.search import SearchBenchmark, measure_search
+from infra.cli.bench_beside import bench_beside
 from infra.cli.bench_checks import print_checks, print_memory
 from infra.cli.bench_queue import bench_crowd, bench_queue
 from infra.cli.bench_votes import bench_votes
@@ -28,6 +31,9 @@ from services.errors import InvalidInputError
 EXIT_STOPPED = 130
 
 app = typer.Typer(help="Measure the whole on this machine.", no_args_is_help=True, add_completion=False)
+
+
+app.command("beside")(bench_beside)
 
 
 @app.callback()
@@ -74,6 +80,43 @@ def bench_pipeline(
         print_json(measured[0])
     else:
         _print(measured[0])
+
+
+@app.command("search")
+def bench_search(
+    tasks: Annotated[int, typer.Option(min=1_000, max=10_000_000, help="Tasks in the store.")] = 1_000_000,
+    keep: Annotated[Path | None, typer.Option(help="Keep the embedded stack's data in this folder.")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """First and deep pages of the search and of the list of tasks; exit 1 if a plan reads a table whole."""
+    configure_logging(level="WARNING", form="console")
+    console = messages()
+    measured: list[SearchBenchmark] = []
+    with _folder(keep) as folder:
+
+        async def work() -> None:
+            measured.append(await measure_search(folder, tasks, lambda what: console.print(plain(what), style="dim")))
+
+        asyncio.run(run_until_signal(work()))
+    if not measured:
+        raise typer.Exit(EXIT_STOPPED)
+    if json_output:
+        print_json(asdict(measured[0]))
+    else:
+        _print_search(measured[0])
+    if measured[0].faulty:
+        raise typer.Exit(EXIT_FOUND)
+
+
+def _print_search(measured: SearchBenchmark) -> None:
+    print_table(
+        ("page of 100", "first ms", "deep ms", "rows", "indexes", "reads whole"),
+        [
+            (page.what, page.first_ms, page.deep_ms, page.rows, ", ".join(page.indexes), ", ".join(page.whole_tables))
+            for page in measured.pages
+        ],
+        title=f"{measured.tasks:,} tasks, {measured.entries:,} search entries, {measured.filled_s:.0f} s to make",
+    )
 
 
 @app.command("detection")

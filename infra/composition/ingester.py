@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from infra.composition.shared import Service, asset_reader, open_store
+from infra.composition.shared import Service, asset_reader, open_store, webhook_http
 from infra.db.engine import PostgresDatabase
 from infra.messaging.ingester import Ingester
 from infra.messaging.nats import open_nats
@@ -16,6 +16,7 @@ from infra.messaging.relay import EventRelay
 from infra.settings import Settings
 from infra.temporal.client import connect_temporal
 from infra.temporal.dispatcher import WorkflowDispatcher
+from infra.webhooks.sender import WebhookSender
 from services.errors import UnavailableError
 from services.intake.inbox import Inbox
 
@@ -24,9 +25,9 @@ _log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def open_ingester(settings: Settings) -> AsyncIterator[Service]:
-    """Open what moves messages: events in, events out, and what Temporal is told.
+    """Open what moves messages: events in, events out over NATS and webhooks, and what Temporal is told.
 
-    The three work side by side: while Temporal is away events still come in.
+    They work side by side: while Temporal is away events still come in.
     """
     async with (
         open_store(settings) as database,
@@ -34,11 +35,13 @@ async def open_ingester(settings: Settings) -> AsyncIterator[Service]:
     ):
         ingester = Ingester(nats, Inbox(database, asset_reader(settings)))
         relay = EventRelay(database, nats)
+        webhooks = WebhookSender(database, webhook_http(settings))
 
         async def run(stop: asyncio.Event) -> None:
             async with asyncio.TaskGroup() as group:
                 group.create_task(ingester.run(stop), name="ingester")
                 group.create_task(relay.run(stop), name="event-relay")
+                group.create_task(webhooks.run(stop), name="webhook-sender")
                 group.create_task(_dispatch(settings, database, stop), name="workflow-dispatcher")
 
         yield run

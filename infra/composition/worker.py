@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from activities.registry import all_activities
-from infra.checks.process import ReaderConfig
 from infra.checks.runner import ProcessCheckRunner
-from infra.composition.shared import Service, asset_reader, open_store
+from infra.composition.shared import Service, asset_reader, open_store, reader_config
 from infra.pre_label.registry import PreLabelers
 from infra.settings import Settings
 from infra.telemetry.activities import ActivityLog
@@ -20,15 +19,9 @@ from infra.temporal.worker import build_workers, work
 @asynccontextmanager
 async def open_worker(settings: Settings) -> AsyncIterator[Service]:
     """Open the Temporal workers with everything its activities need."""
-    reader = ReaderConfig(
-        roots=settings.asset_roots,
-        max_bytes=settings.asset_max_bytes,
-        timeout_s=settings.asset_timeout_s,
-        hosts=settings.asset_hosts,
-    )
     async with (
         open_store(settings) as database,
-        ProcessCheckRunner(reader, settings.check_processes, settings.check_timeout_s) as runner,
+        ProcessCheckRunner(reader_config(settings), settings.check_processes, settings.check_timeout_s) as runner,
     ):
         client = await connect_temporal(settings.temporal_address, settings.temporal_namespace)
         pre_labelers_for = PreLabelers(settings.pre_label_hosts)

@@ -12,13 +12,17 @@ from infra.db.repositories.audit import PostgresAudit
 from infra.db.repositories.ground_truth import PostgresGroundTruth
 from infra.db.repositories.idempotency import PostgresIdempotency
 from infra.db.repositories.inbox import PostgresInbox
+from infra.db.repositories.incidents import PostgresIncidents
+from infra.db.repositories.notes import PostgresNotes
 from infra.db.repositories.operations import PostgresOperations
 from infra.db.repositories.outbox import PostgresOutbox
 from infra.db.repositories.people import PostgresPeople
 from infra.db.repositories.projects import PostgresProjects
+from infra.db.repositories.quality import PostgresQuality
 from infra.db.repositories.queues import PostgresQueues
 from infra.db.repositories.review import PostgresReview
 from infra.db.repositories.samples import PostgresSamples
+from infra.db.repositories.search import PostgresSearch
 from infra.db.repositories.task_operations import PostgresTaskOperations
 from infra.db.repositories.webhooks import PostgresWebhooks
 from services.ports.database import (
@@ -29,10 +33,14 @@ from services.ports.database import (
     ProjectRepository,
 )
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
+from services.ports.incidents import IncidentRepository
+from services.ports.notes import NoteRepository
 from services.ports.operations import OperationsRepository
+from services.ports.quality import QualityRepository
 from services.ports.queues import PeopleRepository, QueueRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
+from services.ports.search import SearchRepository
 from services.ports.task_operations import TaskOperationRepository
 from services.ports.webhooks import WebhookRepository
 
@@ -50,12 +58,16 @@ class PostgresTransaction:
     queues: QueueRepository
     people: PeopleRepository
     task_operations: TaskOperationRepository
+    incidents: IncidentRepository
+    quality: QualityRepository
     ground_truth: GroundTruthRepository
     audit: AuditRepository
     outbox: OutboxRepository
     idempotency: IdempotencyRepository
     operations: OperationsRepository
     webhooks: WebhookRepository
+    notes: NoteRepository
+    search: SearchRepository
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -67,10 +79,14 @@ class PostgresTransaction:
         self.queues = PostgresQueues(session)
         self.people = PostgresPeople(session)
         self.task_operations = PostgresTaskOperations(session)
+        self.incidents = PostgresIncidents(session)
+        self.quality = PostgresQuality(session)
         self.ground_truth = PostgresGroundTruth(session)
         self.idempotency = PostgresIdempotency(session)
         self.operations = PostgresOperations(session)
         self.webhooks = PostgresWebhooks(session)
+        self.notes = PostgresNotes(session)
+        self.search = PostgresSearch(session)
         self.outbox = self._outbox = PostgresOutbox(session)
         self.audit = self._audit = PostgresAudit(session)
 

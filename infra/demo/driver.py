@@ -21,6 +21,7 @@ from services.contracts.pre_label import LabelFilePredictions
 from services.contracts.records import Project, ProjectConfig
 from services.contracts.review import Decision, StoredFinding, TaskKind, Verdict
 from services.rules.context_gate import ContextGateRules
+from services.rules.incidents import IncidentRules
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
 
 SOURCE = "/concord/demo"
@@ -47,7 +48,12 @@ def rules_for(planned: Sequence[PlannedSample]) -> RuleSet:
     with_policy = all(sample.truth.context.policy is not None for sample in planned)
     required = ("region", "policy") if with_policy else ("region",)
     return DEFAULT_RULE_SET.model_copy(
-        update={"id": "demo" if with_policy else "demo-recordings", "context_gate": ContextGateRules(required=required)}
+        update={
+            "id": "demo" if with_policy else "demo-recordings",
+            "context_gate": ContextGateRules(required=required),
+            # The same fault is put into several samples, and each is to be decided by a person of the cast.
+            "incidents": IncidentRules(enabled=False),
+        }
     )
 
 

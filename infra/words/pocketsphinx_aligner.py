@@ -13,6 +13,7 @@ S. Young, *Phone-level pronunciation scoring and assessment for interactive lang
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import math
@@ -25,7 +26,8 @@ from numpy.typing import NDArray
 
 from infra.storage.resample import resampled
 from infra.words.pronounce import guessed_sounds, spoken_parts
-from services.ports.word_aligner import AlignedWord
+from services.errors import UnavailableError
+from services.ports.word_aligner import AlignedWord, WordAligner
 
 _RATE_HZ = 16_000
 _FRAME_S = 0.01
@@ -33,32 +35,26 @@ _CENTRE_S = 0.0078
 """A frame hears 25.6 ms; between two frames lies the middle of their centres, this much after the second begins."""
 _SCORE_NATS = 1_024 * math.log(1.0001)
 """The package's scores are logarithms of base 1.0001, without their lowest ten bits."""
-_BEAM = 1e-60
 _LEAST_S = 0.1
 _MAX_ADDED = 10_000
 _FILLERS = ("<", "[")
 
 
 class PocketsphinxAligner:
-    """Implements :class:`services.ports.word_aligner.WordAligner` for English; about 70 MB with its model.
+    """Implements :class:`services.ports.word_aligner.WordAligner` for English; about 100 MB with its models.
 
-    The model is loaded when it is first needed. A fault of the package, which is written in C, ends the alignment at
-    hand and drops the model.
+    Ways that look hopeless are given up, which finds the place of words that are said. Where none is left, because some
+    of the words are not said, every way is followed to its end, which takes nearly twice as long. The models are loaded
+    when they are first needed. A fault of the package, which is written in C, ends the alignment at hand.
     """
 
     def __init__(self) -> None:
-        self._decoder: Any = None
-        self._added: set[str] = set()
+        self._models = (_Model(1e-60), _Model(0.0))
 
     def unable(self, language: str) -> str:
         """Return why texts of a language can not be aligned; empty if they can."""
-        if importlib.util.find_spec("pocketsphinx") is None:
-            return (
-                "The package pocketsphinx is not installed; install Concord with the extra 'words': "
-                "pip install -e '.[words]' in Concord's folder"
-            )
         if language.partition("-")[0].casefold() not in ("en", "eng"):
-            return f"the words of language {language} can not be aligned: the model knows English only"
+            return f"in the language {language}: the model knows English only"
         return ""
 
     def align(
@@ -69,26 +65,49 @@ class PocketsphinxAligner:
         flat = [part for entry in parts for part in entry]
         if not flat or len(samples) < _LEAST_S * rate_hz:
             return None
+        heard = _as_bytes(resampled(samples, rate_hz, _RATE_HZ))
+        for model in self._models:
+            guessed, places = model.places(heard, flat)
+            if places is not None:
+                return tuple(_joined(parts, places, guessed))
+        return None
+
+
+_Place = tuple[int, int, float]
+
+
+class _Model:
+    """The package's decoder, with the words that were added to its dictionary.
+
+    Args:
+        beam: How much less likely than the best a way may be that is still followed.
+    """
+
+    def __init__(self, beam: float) -> None:
+        self._beam = beam
+        self._decoder: Any = None
+        self._added: set[str] = set()
+
+    def places(self, heard: bytes, parts: Sequence[str]) -> tuple[set[str], list[_Place] | None]:
+        """Return the words whose pronunciation is a guess, and (first frame, frame after the last, nats) of each."""
         try:
             decoder = self._ready()
-            guessed = {part for part in flat if self._add(decoder, part)}
-            places = _decode(decoder, resampled(samples, rate_hz, _RATE_HZ), flat)
+            guessed = {part for part in parts if self._add(decoder, part)}
+            return guessed, _decode(decoder, heard, parts)
         except (RuntimeError, ValueError, IndexError):
             self._decoder = None  # in which state a fault left it is not known
-            return None
-        return None if places is None else tuple(_joined(parts, places, guessed))
+            return set(), None
 
     def _ready(self) -> Any:
         if self._decoder is None or len(self._added) > _MAX_ADDED:
-            module = importlib.import_module("pocketsphinx")
             self._added = set()
-            self._decoder = module.Decoder(
+            self._decoder = importlib.import_module("pocketsphinx").Decoder(
                 lm=None,
                 loglevel="FATAL",
                 samprate=_RATE_HZ,
-                beam=_BEAM,
-                pbeam=_BEAM,
-                wbeam=_BEAM,
+                beam=self._beam,
+                pbeam=self._beam,
+                wbeam=self._beam,
                 bestpath=False,  # it would put an end mark of one frame after the last word
                 compallsen=True,  # every sound is scored, so that the best of a frame is the best of all
             )
@@ -105,20 +124,34 @@ class PocketsphinxAligner:
         return True
 
 
-_Place = tuple[int, int, float]
+@functools.cache
+def installed_aligner() -> WordAligner:
+    """Return the aligner of this process, which keeps its model.
+
+    Raises:
+        UnavailableError: Its package is not installed.
+    """
+    if importlib.util.find_spec("pocketsphinx") is None:
+        raise UnavailableError(
+            "the package pocketsphinx is not installed; in Concord's folder: .venv/bin/pip install -e '.[words]'"
+        )
+    return PocketsphinxAligner()
 
 
-def _decode(decoder: Any, samples: NDArray[np.float32], parts: Sequence[str]) -> list[_Place] | None:
-    """Return (first frame, frame after the last, score in nats) of each part."""
+def _as_bytes(samples: NDArray[np.float32]) -> bytes:
     loud = np.clip(np.nan_to_num(samples), -1.0, 1.0)
     # The last bit rustles, always alike: digital silence would be scored by what was heard before.
     rustle = np.random.default_rng(0).integers(-1, 2, len(loud))
+    return (loud * 32_766 + rustle).astype("<i2").tobytes()
+
+
+def _decode(decoder: Any, heard: bytes, parts: Sequence[str]) -> list[_Place] | None:
     # What the front end learned from earlier sound would change the answer.
     decoder.reinit_feat()
     decoder.set_align_text(" ".join(parts))
     decoder.start_utt()
     try:
-        decoder.process_raw((loud * 32_766 + rustle).astype("<i2").tobytes(), full_utt=True)
+        decoder.process_raw(heard, full_utt=True)
     finally:
         with suppress(RuntimeError):
             decoder.end_utt()

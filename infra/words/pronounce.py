@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_LETTERS = re.compile(r"[a-z]+(?:['.-][a-z]+)*\.?")
+_LETTERS = re.compile(r"[a-z]+(?:'[a-z]+)*")
+_INITIALS = re.compile(r"[^a-z]*(?:[a-z]\.){2,}[^a-z]*")
 _ONES = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
@@ -46,8 +47,10 @@ def spoken_parts(word: str) -> tuple[str, ...]:
     ):
         if piece[0].isdigit():
             parts += _number(piece.replace(",", ""))
-        elif (found := _LETTERS.search(piece)) is not None:
-            parts.append(found[0])
+        elif _INITIALS.fullmatch(piece):
+            parts.append(piece.strip("'"))
+        else:
+            parts += _LETTERS.findall(piece)
     return tuple(parts)
 
 

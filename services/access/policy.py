@@ -30,7 +30,15 @@ class Permission(StrEnum):
     TASKS_WORK = "tasks.work"  # claim, draft, decide
     QUEUES_MANAGE = "queues.manage"  # set queues up, move tasks by the thousand
     PEOPLE_MANAGE = "people.manage"  # skills, teams, hours and caps of reviewers
+    INCIDENTS_READ = "incidents.read"
+    INCIDENTS_MANAGE = "incidents.manage"  # preview, fix, dismiss
+    QUALITY_MANAGE = "quality.manage"  # known answers, and how often people are right
     KEYS_MANAGE = "keys.manage"
+    NOTES_READ = "notes.read"
+    NOTES_WRITE = "notes.write"
+    WEBHOOKS_READ = "webhooks.read"
+    WEBHOOKS_WRITE = "webhooks.write"
+    WEBHOOKS_SEND = "webhooks.send"  # test an endpoint, send events again
 
 
 _EVERYBODY = frozenset(
@@ -39,15 +47,34 @@ _EVERYBODY = frozenset(
 _HISTORY = frozenset({Permission.HISTORY_READ, Permission.GROUND_TRUTH_READ})
 # People who judge do not get HISTORY_READ: the evidence of their task holds what they may know, and a blind second
 # look would not be blind if the first verdict could be read one address further.
-_AT_WORK = _EVERYBODY | {Permission.TASKS_READ, Permission.TASKS_WORK, Permission.GROUND_TRUTH_READ}
-_VIEWER = _EVERYBODY | _HISTORY | {Permission.TASKS_READ, Permission.AUDIT_READ, Permission.OPERATIONS_READ}
-_OPERATIONS = _VIEWER | {
-    Permission.DEAD_LETTERS_READ,
-    Permission.DEAD_LETTERS_REPLAY,
-    Permission.AUDIT_VERIFY,
-    Permission.QUEUES_MANAGE,
-    Permission.PEOPLE_MANAGE,
-}
+_NOTES = frozenset({Permission.NOTES_READ, Permission.NOTES_WRITE})
+_AT_WORK = _EVERYBODY | _NOTES | {Permission.TASKS_READ, Permission.TASKS_WORK, Permission.GROUND_TRUTH_READ}
+_VIEWER = (
+    _EVERYBODY
+    | _HISTORY
+    | {
+        Permission.TASKS_READ,
+        Permission.AUDIT_READ,
+        Permission.OPERATIONS_READ,
+        Permission.INCIDENTS_READ,
+        Permission.NOTES_READ,
+    }
+)
+_OPERATIONS = (
+    _VIEWER
+    | _NOTES
+    | {
+        Permission.DEAD_LETTERS_READ,
+        Permission.DEAD_LETTERS_REPLAY,
+        Permission.AUDIT_VERIFY,
+        Permission.QUEUES_MANAGE,
+        Permission.PEOPLE_MANAGE,
+        Permission.WEBHOOKS_READ,
+        Permission.WEBHOOKS_SEND,
+        Permission.INCIDENTS_MANAGE,
+        Permission.QUALITY_MANAGE,
+    }
+)
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: _OPERATIONS
@@ -56,6 +83,7 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
         Permission.PROJECTS_WRITE,
         Permission.RULE_SETS_WRITE,
         Permission.KEYS_MANAGE,
+        Permission.WEBHOOKS_WRITE,
     },
     Role.OPERATIONS: _OPERATIONS,
     Role.ANNOTATOR: _AT_WORK,

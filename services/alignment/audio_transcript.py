@@ -10,7 +10,9 @@ For every transcript (the segments of one stream; one version an author where au
 3. compares again with the transcript moved by it: ``speech_untranscribed``, ``text_over_silence``, ``beyond_end``.
    What the movement repairs is folded under it, what remains is reported by itself. Where most segments lie over
    silence and no movement helps, the cause is ``wrong_recording``;
-4. compares the segments' speakers with speaker turns (``speaker_mismatch``), and the words with any other transcript
+4. where the rule set asks for it, looks for every word in the sound (:mod:`services.alignment.word_stretches`), which
+   makes an offset finer and tells ``boundary_off`` and ``word_time_off`` (:mod:`services.alignment.transcript_words`);
+5. compares the segments' speakers with speaker turns (``speaker_mismatch``), and the words with any other transcript
    of the same recording (``text_mismatch``).
 
 Thresholds are in :class:`services.rules.audio_transcript.AudioTranscriptRules`. Times are seconds from the start of
@@ -32,6 +34,8 @@ from services.alignment.transcript_sound import Recording, sound_findings, wrong
 from services.alignment.transcript_structure import structure_findings
 from services.alignment.transcript_track import CHECK, FindingMaker, Track, claimed_spans, merged, tracks_of
 from services.alignment.transcript_units import find_unit_error, in_seconds, unit_finding
+from services.alignment.transcript_words import listen, said_findings
+from services.alignment.word_stretches import SpokenTrack
 from services.contracts.findings import Finding, NotApplicable
 from services.contracts.labels_language import AcousticEvent, SoundEvent, SpeakerTurn
 from services.rules.rule_set import RuleSet
@@ -92,12 +96,18 @@ class _Run:
             self._not_applicable(reason, track)
             self._speakers(maker, NO_MOVE, NO_MOVE)
             return
-        fault = self._fault(recording.activity, claimed_spans(track.segments))
+        heard = self._fault(recording.activity, claimed_spans(track.segments))
+        fault, spoken = self._listen(track, recording, heard)
         move = fault.correction if fault else NO_MOVE
         self._moves[track.stream, track.author] = move
         turn_fault = self._turn_fault(track, recording)
-        turns_share_it = fault is not None and turn_fault is not None and _alike(fault, turn_fault, recording)
+        turns_share_it = heard is not None and turn_fault is not None and _alike(heard, turn_fault, recording)
+        known = len(self.findings)
         self._sound(maker, recording, fault, also_turns=turns_share_it)
+        if spoken is not None:
+            own, folded = said_findings(maker, recording, spoken, self.findings[known:], move)
+            self.findings[known:] = own
+            self.folded.extend(folded)
         if turn_fault is not None and not turns_share_it:
             self._turns_moved(track, turn_fault)
         self._speakers(maker, move, turn_fault.correction if turn_fault else NO_MOVE)
@@ -179,6 +189,23 @@ class _Run:
         if key not in self._turn_faults:
             self._turn_faults[key] = self._fault(recording.activity, claimed_spans(self._turns(track)))
         return self._turn_faults[key]
+
+    def _listen(
+        self, track: Track, recording: Recording, fault: TimeFault | None
+    ) -> tuple[TimeFault | None, SpokenTrack | None]:
+        """Look for the words where the rule set asks for it; an offset comes back measured by them."""
+        section = self._rules.audio_transcript
+        if section.words is None:
+            return fault, None
+        aligner = self._sample.word_aligner
+        if aligner is None:
+            reason = self._sample.unavailable.get("word_aligner", "there is nothing here that can find them")
+            self._not_applicable(f"words were not looked for: {reason}", track)
+            return fault, None
+        fault, spoken, unjudged = listen(track, recording, fault, aligner, section)
+        if unjudged:
+            self._not_applicable(unjudged, track)
+        return fault, spoken
 
     def _sound(self, maker: FindingMaker, recording: Recording, fault: TimeFault | None, *, also_turns: bool) -> None:
         before = sound_findings(maker, recording, NO_MOVE)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.alignment.frame_matching import Boxes, assign_in_frames
 from services.alignment.geometry import Bools, Floats, Ints
 from services.alignment.lidar_camera_scene import Scene
-from services.alignment.matching import assign, iou_matrix, iou_pairs
+from services.alignment.matching import iou_matrix, iou_pairs
 from services.rules.lidar_camera import LidarCameraRules
 
 MIN_SHARED_IDS = 0.5
@@ -93,14 +94,20 @@ class IdentityIndex:
         return cuboids[order], boxes[order]
 
 
-def identity_index(scene: Scene) -> IdentityIndex:
-    """Return the index of a scene; labels without an id, in ignore regions, or twice in a frame are left out."""
+def object_numbers(scene: Scene) -> tuple[Ints, Ints]:
+    """Return a number for the object_id of every cuboid, (n,), and of every box, (m,); -1 where there is none."""
     codes: dict[str, int] = {}
-    numbers = [
+    cuboids, boxes = (
         np.array([-1 if name is None else codes.setdefault(name, len(codes)) for name in rows.object_ids], np.intp)
         for rows in (scene.cuboids, scene.boxes)
-    ]
-    names = max(len(codes), 1)
+    )
+    return cuboids, boxes
+
+
+def identity_index(scene: Scene) -> IdentityIndex:
+    """Return the index of a scene; labels without an id, in ignore regions, or twice in a frame are left out."""
+    numbers = object_numbers(scene)
+    names = max(int(max(column.max(initial=-1) for column in numbers)) + 1, 1)
     found: list[Ints] = []
     for rows, number in zip((scene.cuboids, scene.boxes), numbers, strict=True):
         usable = np.flatnonzero((number >= 0) & ~rows.ignore)
@@ -177,25 +184,14 @@ def _pair_rest(
     free_cuboids[taken_cuboids] = False
     free_boxes = np.ones(len(scene.boxes), dtype=np.bool_)
     free_boxes[taken_boxes] = False
-    found: list[tuple[Ints, Ints]] = []
-    for frame_cuboids, frame_boxes in frame_groups(scene):
-        c, b = frame_cuboids[free_cuboids[frame_cuboids]], frame_boxes[free_boxes[frame_boxes]]
-        if not len(c) or not len(b):
-            continue
-        score = iou_matrix(moved[c], scene.boxes.boxes_px[b])
-        if without_conflict:
-            score = np.where(_named_differently(scene, c, b), 0.0, score)
-        rows, columns = assign(score, minimum=minimum)
-        found.append((c[rows], b[columns]))
-    if not found:
-        return np.empty(0, np.intp), np.empty(0, np.intp)
-    return np.concatenate([c for c, _ in found]), np.concatenate([b for _, b in found])
-
-
-def _named_differently(scene: Scene, cuboids: Ints, boxes: Ints) -> Bools:
-    names_c = [scene.cuboids.object_ids[row] for row in cuboids.tolist()]
-    names_b = [scene.boxes.object_ids[row] for row in boxes.tolist()]
-    return np.array([[None not in (c, b) and c != b for b in names_b] for c in names_c], dtype=np.bool_)
+    c, b = np.flatnonzero(free_cuboids & ~scene.cuboids.ignore), np.flatnonzero(free_boxes & ~scene.boxes.ignore)
+    names_c, names_b = object_numbers(scene) if without_conflict else (None, None)
+    rows, columns = assign_in_frames(
+        Boxes(scene.cuboids.frames[c], moved[c], None if names_c is None else names_c[c]),
+        Boxes(scene.boxes.frames[b], scene.boxes.boxes_px[b], None if names_b is None else names_b[b]),
+        minimum=minimum,
+    )
+    return c[rows], b[columns]
 
 
 def _ids_are_unrelated(moved: Floats, scene: Scene, by_id: tuple[Ints, Ints], by_overlap: tuple[Ints, Ints]) -> bool:

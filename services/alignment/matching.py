@@ -16,10 +16,20 @@ def areas(boxes_px: Floats) -> Floats:
 
 def intersections(a_px: Floats, b_px: Floats) -> Floats:
     """Return the areas that boxes share; the two shapes (..., 4) broadcast."""
-    low = np.maximum(a_px[..., :2], b_px[..., :2])
-    high = np.minimum(a_px[..., 2:], b_px[..., 2:])
-    extent = np.maximum(high - low, 0.0)
-    return np.asarray(extent[..., 0] * extent[..., 1])
+    # Coordinate by coordinate: numpy is several times slower along a last axis of two.
+    width, height = (_shared_side(a_px, b_px, axis) for axis in (0, 1))
+    return np.asarray(np.multiply(width, height, out=width))
+
+
+def _shared_side(a_px: Floats, b_px: Floats, axis: int) -> Floats:
+    a_low, a_high, b_low, b_high = (
+        np.ascontiguousarray(boxes[..., side]).reshape(boxes.shape[:-1])
+        for boxes in (a_px, b_px)
+        for side in (axis, axis + 2)
+    )
+    side = np.asarray(np.minimum(a_high, b_high))
+    np.subtract(side, np.maximum(a_low, b_low), out=side)
+    return np.asarray(np.maximum(side, 0.0, out=side))
 
 
 def iou_pairs(a_px: Floats, b_px: Floats) -> Floats:
@@ -28,8 +38,12 @@ def iou_pairs(a_px: Floats, b_px: Floats) -> Floats:
     The Jaccard index; 0 where both boxes are empty.
     """
     shared = intersections(a_px, b_px)
-    union = areas(a_px) + areas(b_px) - shared
-    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
+    union = np.asarray(areas(a_px) + areas(b_px))
+    np.subtract(union, shared, out=union)
+    some = union > 0
+    if some.all():
+        return np.asarray(np.divide(shared, union, out=union))
+    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=some))
 
 
 def iou_matrix(a_px: Floats, b_px: Floats) -> Floats:

@@ -13,6 +13,7 @@ from services.contracts.annotations import Annotation
 from services.contracts.findings import Finding, NotApplicable
 from services.contracts.manifest import SampleManifest
 from services.ports.text_encoder import TextEncoder
+from services.ports.word_aligner import WordAligner
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,9 @@ class CheckSample:
         asset_facts: What the files say about their own origin, by stream id.
         region_texts: What OCR reads in the regions of labels, by label id, where the rule set asks for it.
         text_encoder: A model of meaning, where the rule set asks for one and it is there.
-        unavailable: Why what the rule set asks for is not there: by ``text_encoder``, or ``ocr:`` and the stream.
+        word_aligner: Finds words in recordings, where the rule set asks for it and it is there.
+        unavailable: Why what the rule set asks for is not there: by ``text_encoder``, ``word_aligner``, or ``ocr:`` and
+            the stream.
     """
 
     manifest: SampleManifest
@@ -97,6 +100,7 @@ class CheckSample:
     asset_facts: Mapping[str, AssetFacts] = field(default_factory=dict)
     region_texts: Mapping[str, ReadText] = field(default_factory=dict)
     text_encoder: TextEncoder | None = None
+    word_aligner: WordAligner | None = None
     unavailable: Mapping[str, str] = field(default_factory=dict)
 
 

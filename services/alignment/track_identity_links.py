@@ -19,12 +19,15 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from services.alignment.geometry import Bools, Floats, Ints
-from services.alignment.track_identity_motion import LAG, labelled_misses, misses
+from services.alignment.track_identity_motion import LAG, back_rows, labelled_misses, misses
 from services.alignment.track_identity_rows import TrackTable
 from services.rules.track_identity import TrackIdentityRules
 
 NEIGHBOURS = 4
 CANDIDATES = 16
+_CROWD = 32
+"""Up to so many rows in a frame all are compared with all; with more a tree is faster."""
+_HALF = 0.499
 _NEVER = 1e6
 _CLASS_CHANGE = 1.0
 _RETURN = 2.0 / 3.0
@@ -120,26 +123,33 @@ def _out_and_back(table: TrackTable, rules: TrackIdentityRules) -> Bools:
     broken = np.zeros(max(n - 1, 0), dtype=np.bool_)
     if n < 3:
         return broken
-    rows = np.arange(1, n - 1)
     chain = table.chains
-    rows = rows[(chain[rows - 1] == chain[rows]) & (chain[rows + 1] == chain[rows])]
-    span = np.maximum(table.frames[rows + 1] - table.frames[rows - 1], 1).astype(np.float64)
-    share = ((table.frames[rows] - table.frames[rows - 1]) / span)[:, None]
-    middle = table.centers[rows - 1] * (1 - share) + table.centers[rows + 1] * share
-    middle_size = table.log_sizes[rows - 1] * (1 - share) + table.log_sizes[rows + 1] * share
-    scale = np.sqrt(table.scales[rows - 1] * table.scales[rows + 1])
-    off = np.hypot(
-        np.linalg.norm(table.centers[rows] - middle, axis=1) / scale,
-        np.abs(table.log_sizes[rows] - middle_size).max(axis=1),
-    )
-    firsts, lasts = table.starts[chain[rows]], table.starts[chain[rows] + 1] - 1
-    without = misses(table, rows - 1, firsts, rows + 1, lasts).max(axis=1)
+    rows = 1 + np.flatnonzero((chain[:-2] == chain[1:-1]) & (chain[2:] == chain[1:-1]))
+    off = _off_the_middle(table, rows)
     least = rules.min_jump_sizes * (rules.space_share if table.space == "space" else 1.0)
     gate = least * np.where(table.cut_off[rows - 1] | table.cut_off[rows + 1], 1.4, 1.0)
-    jumped = rows[(off > gate) & (without < 0.3 * off)]
+    far = off > gate
+    rows, off = rows[far], off[far]
+    firsts, lasts = table.starts[chain[rows]], table.starts[chain[rows] + 1] - 1
+    without = misses(table, rows - 1, firsts, rows + 1, lasts).max(axis=1)
+    jumped = rows[without < 0.3 * off]
     broken[jumped - 1] = True
     broken[jumped] = True
     return broken
+
+
+def _off_the_middle(table: TrackTable, rows: Ints) -> Floats:
+    """Return how far rows are from the line between the rows before and after them, (n,), in object sizes."""
+    before, after = rows - 1, rows + 1
+    span = np.maximum(table.frames[after] - table.frames[before], 1).astype(np.float64)
+    share = (table.frames[rows] - table.frames[before]) / span
+    rest = 1 - share
+    square, most = np.zeros(len(rows)), np.zeros(len(rows))
+    for place, size in zip(table.centers.T, table.log_sizes.T, strict=True):
+        off = place[rows] - (place[before] * rest + place[after] * share)
+        square += off * off
+        np.maximum(most, np.abs(size[rows] - (size[before] * rest + size[after] * share)), out=most)
+    return np.hypot(np.sqrt(square) / np.sqrt(table.scales[before] * table.scales[after]), most)
 
 
 def _prefer_exchanges(table: TrackTable, broken: Bools, rules: TrackIdentityRules) -> None:
@@ -176,23 +186,29 @@ def _contested(table: TrackTable) -> Iterator[tuple[int, list[int]]]:
     if n < 4 or not len(rows):
         return
     spread = float(np.ptp(table.centers, axis=0).max()) * 4.0 + 1.0
-    tree = cKDTree(np.column_stack([table.ranks * spread, table.centers]))
-    pairs: list[Ints] = []
+    room = _room(table, spread)
+    asked = []
     for source, target, bound in ((rows, rows + 1, table.starts[:-1]), (rows + 1, rows, table.starts[1:] - 1)):
-        limits = bound[table.chains[source]]
-        away = np.sign(limits - source)
-        other = source + away * np.minimum(np.abs(limits - source), LAG)
-        span = (table.frames[source] - table.frames[other]).astype(np.float64)
-        velocity = (table.centers[source] - table.centers[other]) / np.where(span == 0, 1.0, span)[:, None]
-        aim = table.centers[source] + velocity * (table.frames[target] - table.frames[source])[:, None]
-        own = np.linalg.norm(table.centers[target] - aim, axis=1)
-        for begin in range(0, len(rows), 200_000):
+        aim, own = _aims(table, source, target, bound[table.chains[source]])
+        # Who is nearer to the aim than the labelled row is within twice that row's miss of it.
+        near = np.flatnonzero(own >= _HALF * room[target])
+        asked.append((source[near], target[near], aim[:, near].T, own[near]))
+    there_are = np.zeros(len(table.frame_of_rank), dtype=np.bool_)
+    for _, target, _, _ in asked:
+        there_are[table.ranks[target]] = True
+    standing = np.flatnonzero(there_are[table.ranks])
+    if not len(standing):
+        return
+    tree = cKDTree(np.column_stack([table.ranks[standing] * spread, table.centers[standing]]))
+    pairs: list[Ints] = []
+    for source, target, aim, own in asked:
+        for begin in range(0, len(source), 200_000):
             part = slice(begin, begin + 200_000)
             points = np.column_stack([table.ranks[target[part]] * spread, aim[part]])
-            apart, found = tree.query(points, k=min(NEIGHBOURS, n), distance_upper_bound=spread)
+            apart, found = tree.query(points, k=NEIGHBOURS, distance_upper_bound=spread)
             rival = np.isfinite(apart) & (np.asarray(apart) < own[part, None])
             i, k = np.nonzero(rival)
-            there = np.asarray(found)[i, k]
+            there = standing[np.asarray(found)[i, k]]
             usable = table.chains[there] != table.chains[target[part][i]]
             i, there = i[usable], there[usable]
             later = np.maximum(table.ranks[target[part][i]], table.ranks[source[part][i]])
@@ -207,6 +223,46 @@ def _contested(table: TrackTable) -> Iterator[tuple[int, list[int]]]:
         count, component = connected_components(graph, directed=False)
         for member in range(count):
             yield int(rank), names[component == member].tolist()
+
+
+def _aims(table: TrackTable, source: Ints, target: Ints, bounds: Ints) -> tuple[Floats, Floats]:
+    """Return where the motion at ``source`` leads at the time of ``target``, (d, n), and how far that row is, (n,)."""
+    other = back_rows(source, bounds)
+    span = (table.frames[source] - table.frames[other]).astype(np.float64)
+    span[span == 0] = 1.0
+    elapsed = table.frames[target] - table.frames[source]
+    aim = np.empty((table.centers.shape[1], len(source)))
+    square = np.zeros(len(source))
+    for axis, place in enumerate(table.centers.T):
+        here = place[source]
+        aim[axis] = here + (here - place[other]) / span * elapsed
+        off = place[target] - aim[axis]
+        square += off * off
+    return aim, np.sqrt(square)
+
+
+def _room(table: TrackTable, spread: float) -> Floats:
+    """Return how far each row is from the nearest other one of its frame, (n,); infinite where it is alone."""
+    n = len(table)
+    order = np.argsort(table.ranks, kind="stable")
+    ranks = table.ranks[order]
+    most = int(np.bincount(ranks).max())
+    if most > _CROWD:
+        points = np.column_stack([table.ranks * spread, table.centers])
+        apart, _ = cKDTree(points).query(points, k=2, distance_upper_bound=spread)
+        return np.asarray(np.asarray(apart)[:, 1])
+    square = np.full(n, np.inf)
+    places = [np.ascontiguousarray(place[order]) for place in table.centers.T]
+    for step in range(1, most):
+        apart = np.where(ranks[step:] == ranks[:-step], 0.0, np.inf)
+        for place in places:
+            off = place[step:] - place[:-step]
+            apart += off * off
+        np.minimum(square[step:], apart, out=square[step:])
+        np.minimum(square[:-step], apart, out=square[:-step])
+    room = np.empty(n)
+    room[order] = np.sqrt(square)
+    return room
 
 
 def _around(table: TrackTable, rank: int, chains: list[int], max_gap: int) -> tuple[list[int], list[int]]:

@@ -276,7 +276,6 @@ class IncidentMember(Contract):
     spot_check: bool = False
     position: ExactNumber | None = Field(default=None, description="Its value on the incident's axis.")
     values: tuple[MemberValue, ...] = ()
-    fix_id: UUID | None = None
     label_version: int | None = Field(default=None, description="The label set that the fix made, where it made one.")
     reason: Text | None = None
     joined_at: UtcDatetime

@@ -15,6 +15,7 @@ from services.contracts.findings import CheckReport, RuleReference
 from services.contracts.label_base import Author
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.manifest import Risk, SampleManifest
+from services.contracts.overlap import Overlap
 from services.contracts.pre_label import PreLabelSources
 from services.contracts.review import LabelOrigin
 
@@ -25,6 +26,9 @@ class ProjectConfig(Contract):
     rule_set: RuleReference = Field(default_factory=lambda: RuleReference(id="default", version=1))
     annotate: Literal["when_missing", "always", "never"] = Field(
         default="when_missing", description="When people label a sample before it is checked."
+    )
+    overlap: Overlap | None = Field(
+        default=None, description="How many people label the same sample, where people label; none: one."
     )
     pre_label: PreLabelSources = ()
     annotate_within_s: Annotated[int, Field(ge=1, le=31_536_000)] = 7 * 86_400
@@ -90,6 +94,7 @@ class LabelSet(Contract):
     annotations: Annotations
     sha256: Sha256
     decision_id: UUID | None = None
+    incident_id: UUID | None = Field(default=None, description="The incident whose fix made it.")
     created_at: UtcDatetime
 
 

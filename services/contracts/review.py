@@ -277,5 +277,15 @@ class QueueSummary(Contract):
 
 
 LabelOrigin = Literal[
-    "manifest", "label_files", "prediction", "pre_label", "annotator", "external", "reviewer", "adjudicator", "rework"
+    "manifest",
+    "label_files",
+    "prediction",
+    "pre_label",
+    "annotator",
+    "external",
+    "reviewer",
+    "adjudicator",
+    "rework",
+    "consensus",
+    "incident",
 ]

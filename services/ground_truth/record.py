@@ -145,13 +145,15 @@ def _prediction(labels: LabelSet) -> dict[str, Any]:
 
 
 def _label_set(labels: LabelSet) -> dict[str, Any]:
-    return {
+    told = {
         "version": labels.version,
         "origin": labels.origin,
         "author": labels.author.model_dump(mode="json", exclude_none=True),
         "sha256": labels.sha256,
         "decision_id": _id(labels.decision_id),
     }
+    # Only where there is one: the lineage of other records keeps its hash.
+    return told if labels.incident_id is None else {**told, "incident_id": _id(labels.incident_id)}
 
 
 def _check_run(run: CheckRun) -> dict[str, Any]:

@@ -8,10 +8,15 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from services.contracts.access import SYSTEM_ACTOR
+from services.contracts.annotations import Annotations
 from services.contracts.findings import CheckReport
 from services.contracts.lifecycle import NextStep, RevisionRef, Stage, StepResult
 from services.contracts.records import CheckRun, LabelSet, SampleRevision
 from services.contracts.review import Decision, FindingState, StoredFinding, TaskKind
+from services.incidents.ledger import CheckedRevision, note_findings
+from services.lifecycle.answers import are_open
+from services.lifecycle.asking import ask_people
+from services.lifecycle.covering import held_findings, spot_checks_of
 from services.lifecycle.journal import move, subject_of
 from services.lifecycle.merge import merge_findings
 from services.lifecycle.plan import plan_review
@@ -20,14 +25,11 @@ from services.lifecycle.steps import (
     ProjectRules,
     is_live,
     lock_revision,
-    open_task,
     read_project_rules,
     read_revision,
 )
-from services.lifecycle.windows import limits_of_task
 from services.ports.checks import CheckRunner
 from services.ports.database import Database, Transaction
-from services.review.routing import route
 
 _WAY_TO_CHECKING: Mapping[Stage, tuple[Stage, ...]] = {
     Stage.RECEIVED: (Stage.PRE_LABELING, Stage.CHECKING),
@@ -56,6 +58,8 @@ async def check_alignment(database: Database, runner: CheckRunner, ref: Revision
         revision = await read_revision(tx, ref)
         project = await read_project_rules(tx, ref.project)
         wanted = plan_review(await read_facts(tx, revision, project)).next_step is NextStep.CHECK
+        # Several answers are joined first, under the lock; what comes of it is checked next.
+        wanted = wanted and not (revision.stage is Stage.ANNOTATING and await are_open(tx, revision))
         labels = await tx.samples.label_set(ref) if wanted else None
     if not wanted:
         async with database.transaction() as tx:
@@ -78,6 +82,10 @@ class _Checked:
     seconds: float
 
     @property
+    def annotations(self) -> Annotations:
+        return self.labels.annotations if self.labels is not None else ()
+
+    @property
     def label_version(self) -> int:
         return 0 if self.labels is None else self.labels.version
 
@@ -90,15 +98,23 @@ async def _keep(tx: Transaction, revision: SampleRevision, checked: _Checked) ->
         return await settle(tx, revision)
     await _add_run(tx, revision, checked)
     findings = await _merge(tx, revision, checked, facts.decisions)
+    author = checked.labels.author if checked.labels is not None else None
+    await note_findings(
+        tx, CheckedRevision(revision, checked.annotations, author, findings, facts.decisions, project.rules)
+    )
+    held = await held_findings(tx, revision.ref)
     way = _WAY_TO_CHECKING.get(revision.stage, (Stage.CHECKING,))
-    kinds = await _ask(tx, revision, checked, findings, facts.decisions)
-    if not kinds:
+    kinds = await _ask(tx, revision, checked, findings, facts.decisions, held)
+    if not kinds and not held:
         after, next_step = Stage.ACCEPTED, NextStep.COMMIT
-    elif TaskKind.REVIEW in kinds:
+    elif TaskKind.REVIEW in kinds or not kinds:
         after, next_step = Stage.IN_REVIEW, NextStep.WAIT
     else:
         after, next_step = Stage.ADJUDICATING, NextStep.WAIT
     stage = await move(tx, revision, *way, after, actor=SYSTEM_ACTOR)
+    if held:
+        # What waits may have its fix ordered already.
+        return await settle(tx, await lock_revision(tx, revision.ref))
     return await step_result(tx, revision, stage, next_step, project)
 
 
@@ -142,7 +158,7 @@ async def _merge(
         checked.report,
         ref=ref,
         rules=checked.project.rules,
-        annotations=checked.labels.annotations if checked.labels is not None else (),
+        annotations=checked.annotations,
         label_version=checked.label_version,
         now=await tx.now(),
         decision_of_version=_decision_of_version(decisions),
@@ -167,28 +183,20 @@ async def _ask(
     checked: _Checked,
     findings: tuple[StoredFinding, ...],
     decisions: tuple[Decision, ...],
+    held: frozenset[str],
 ) -> frozenset[TaskKind]:
-    """Open tasks for open findings; return the kinds of all tasks that are open then."""
-    ref, project = revision.ref, checked.project
+    """Open tasks for open findings that wait for no incident; return the kinds of all tasks that are open then."""
+    ref = revision.ref
     live = [task for task in await tx.review.tasks_of(ref) if is_live(task)]
-    covered = {name for task in live for name in task.finding_ids}
-    open_findings = [item for item in findings if item.state is FindingState.OPEN]
-    asked = [item for item in open_findings if item.finding.finding_id not in covered]
-    kinds = {task.kind for task in live}
-    if asked:
-        tasks = route(
-            asked,
-            project.rules,
-            revision,
-            await tx.samples.label_sets(ref),
-            decisions,
-            queues=await tx.queues.list(ref.project),
-            domain=project.domain,
-            folded=checked.report.folded,
-            max_review_rounds=project.config.max_review_rounds,
-        )
-        now = await tx.now()
-        for task in tasks:
-            await open_task(tx, limits_of_task(task, project.config).open(task, now))
-            kinds.add(task.kind)
-    return frozenset(kinds)
+    covered = held.union(*(task.finding_ids for task in live))
+    asked = [item for item in findings if item.state is FindingState.OPEN and item.finding.finding_id not in covered]
+    opened = await ask_people(
+        tx,
+        revision,
+        checked.project,
+        asked,
+        decisions,
+        folded=checked.report.folded,
+        spot_checks=await spot_checks_of(tx, ref),
+    )
+    return opened | {task.kind for task in live}

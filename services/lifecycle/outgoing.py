@@ -16,6 +16,7 @@ from services.contracts.events import (
     task_event_type,
 )
 from services.contracts.lifecycle import RevisionRef
+from services.contracts.notes import NOTE_MENTIONED, NoteMentioned, mention_event_id
 from services.contracts.records import OutboxMessage
 from services.intake.cloud_events import structured_event
 from services.lifecycle.journal import subject_of
@@ -43,12 +44,15 @@ def outgoing(message: OutboxMessage) -> OutgoingEvent:
     if "moment_key" in message.body:
         told = TaskDeadline.model_validate(message.body)
         return _event(task_event_id(told), task_event_type(told), told, {})
+    if "note_id" in message.body:
+        mentioned = NoteMentioned.model_validate(message.body)
+        return _event(mention_event_id(mentioned), NOTE_MENTIONED, mentioned, {})
     change = StageChanged.model_validate(message.body)
     return _event(stage_event_id(change), stage_event_type(change.stage), change, {"sequence": str(change.sequence)})
 
 
 def _event(
-    event_id: str, event_type: str, data: StageChanged | TaskDeadline, extensions: Mapping[str, str]
+    event_id: str, event_type: str, data: StageChanged | TaskDeadline | NoteMentioned, extensions: Mapping[str, str]
 ) -> OutgoingEvent:
     ref = RevisionRef(project=data.project, sample_id=data.sample_id, revision=data.revision)
     body = structured_event(

@@ -31,6 +31,7 @@ class ReviewFacts:
         tasks: All its tasks, oldest first.
         decisions: All its decisions, oldest first.
         checked_version: The label version of the newest check run; None before the first.
+        waits_for_incident: Whether an open finding waits for the fix of an incident, and nobody is asked about it.
     """
 
     revision: SampleRevision
@@ -38,6 +39,7 @@ class ReviewFacts:
     tasks: tuple[ReviewTask, ...]
     decisions: tuple[Decision, ...]
     checked_version: int | None
+    waits_for_incident: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ def plan_review(facts: ReviewFacts) -> ReviewPlan:
     - A discarded sample is rejected and its other tasks are cancelled.
     - Every decision that needs one gets its follow-up task, once.
     - While a task is open the sample waits; when none is, it is checked.
+    - A sample that was checked and waits for an incident waits on.
     """
     revision = facts.revision
     if revision.stage in FINAL_STAGES:
@@ -78,6 +81,8 @@ def plan_review(facts: ReviewFacts) -> ReviewPlan:
     follow_ups = _follow_ups(facts)
     kinds = {task.kind for task in live} | {follow_up.kind for follow_up in follow_ups}
     waits = [kind for kind in _PRECEDENCE if kind in kinds]
+    if not waits and facts.waits_for_incident and facts.checked_version == revision.label_version:
+        return ReviewPlan(NextStep.WAIT, path=_path(revision.stage, Stage.IN_REVIEW))
     return ReviewPlan(
         next_step=_next_step(waits),
         open=follow_ups,

@@ -10,17 +10,16 @@ from services.contracts.label_base import Author
 from services.contracts.lifecycle import NextStep, RevisionRef, Stage, StepResult
 from services.contracts.pre_label import LabelFilePredictions
 from services.contracts.records import LabelSet, SampleRevision
-from services.contracts.review import NewTask, TaskKind
 from services.formats.result import FileLosses
+from services.incidents.applying import CARRIED_ORIGIN
+from services.lifecycle.answers import ask_annotators
 from services.lifecycle.gathering import Failure, Gathered, PreLabelersFor, gather_sample
 from services.lifecycle.journal import move, subject_of
 from services.lifecycle.settle import settle, step_result
 from services.lifecycle.shares import ProjectShares
-from services.lifecycle.steps import ProjectRules, lock_revision, open_task, read_project_rules
-from services.lifecycle.windows import limits_of_task
+from services.lifecycle.steps import ProjectRules, lock_revision, read_project_rules
 from services.ports.assets import AssetReader
 from services.ports.database import Database, Transaction
-from services.review.queueing import facts_of_sample, place_of
 
 _LOSSES_NOTED = 20
 _PLACE_LENGTH = 200
@@ -59,7 +58,8 @@ async def prepare_sample(
         if revision.stage not in _BEFORE_LABELLING:
             return await settle(tx, revision)
         await move(tx, revision, Stage.PRE_LABELING, actor=SYSTEM_ACTOR)
-        sources = (await read_project_rules(tx, ref.project)).config.pre_label
+        carried = await _carried(tx, ref)
+        sources = () if carried else (await read_project_rules(tx, ref.project)).config.pre_label
     asks = any(not isinstance(source, LabelFilePredictions) for source in sources)
     with shares.place(ref.project) if shares is not None and asks else nullcontext():
         gathered = await gather_sample(revision.manifest, assets, sources, pre_labelers_for)
@@ -67,10 +67,16 @@ async def prepare_sample(
         revision = await lock_revision(tx, ref)
         if revision.stage is not Stage.PRE_LABELING:
             return await settle(tx, revision)
-        return await _keep(tx, revision, gathered)
+        return await _keep(tx, revision, gathered, carried=carried)
 
 
-async def _keep(tx: Transaction, revision: SampleRevision, gathered: Gathered) -> StepResult:
+async def _carried(tx: Transaction, ref: RevisionRef) -> bool:
+    """Whether the revision began with the labels of the one before: its manifest alone was corrected."""
+    newest = await tx.samples.label_set(ref)
+    return newest is not None and newest.origin == CARRIED_ORIGIN
+
+
+async def _keep(tx: Transaction, revision: SampleRevision, gathered: Gathered, *, carried: bool) -> StepResult:
     project = await read_project_rules(tx, revision.ref.project)
     for failure in gathered.failures:
         _note(tx, revision.ref, failure)
@@ -80,10 +86,11 @@ async def _keep(tx: Transaction, revision: SampleRevision, gathered: Gathered) -
     for prediction in gathered.predictions:
         author = Author(kind="model", id=prediction.model, version=prediction.version)
         await tx.samples.add_label_set(revision.ref, prediction.annotations, origin="prediction", author=author)
-    await _keep_label_files(tx, revision, gathered.labels)
+    if not carried:
+        await _keep_label_files(tx, revision, gathered.labels)
     newest = await tx.samples.label_set(revision.ref)
-    if _needs_annotator(project, newest):
-        await _ask_annotator(tx, revision, project)
+    if not carried and _needs_annotator(project, newest):
+        await ask_annotators(tx, revision, project)
         stage = await move(tx, revision, Stage.ANNOTATING, actor=SYSTEM_ACTOR)
         return await step_result(tx, revision, stage, NextStep.ANNOTATE, project)
     if newest is None and gathered.predictions:
@@ -134,21 +141,6 @@ async def _keep_label_files(tx: Transaction, revision: SampleRevision, labels: t
 def _needs_annotator(project: ProjectRules, newest: LabelSet | None) -> bool:
     mode = project.config.annotate
     return mode == "always" or (mode == "when_missing" and (newest is None or not newest.annotations))
-
-
-async def _ask_annotator(tx: Transaction, revision: SampleRevision, project: ProjectRules) -> None:
-    facts = facts_of_sample(revision.manifest.context, project.domain)
-    queues = await tx.queues.list(revision.ref.project)
-    place = place_of(TaskKind.ANNOTATE, revision.risk, facts, project.rules, queues)
-    task = NewTask(
-        ref=revision.ref,
-        kind=TaskKind.ANNOTATE,
-        queue=place.queue,
-        **({} if place.priority is None else {"priority": place.priority}),
-        risk=revision.risk,
-        facts=facts,
-    )
-    await open_task(tx, limits_of_task(task, project.config).open(task, await tx.now()))
 
 
 async def _promote_predictions(tx: Transaction, revision: SampleRevision, gathered: Gathered) -> None:

@@ -20,10 +20,12 @@ from services.errors import (
     StageConflictError,
     TaskHeldError,
 )
+from services.incidents.leaving import leave_incidents
 from services.lifecycle.journal import record_stage, tell_workflow
 from services.lifecycle.steps import cancel_task, is_live, lifecycle_input
 from services.ports.database import Transaction
 from services.review.labelling import complete_labelling
+from services.review.overlap import answered_before
 
 _NOT_IN_AN_ID = re.compile(r"[^A-Za-z0-9._:@+-]+")
 # Ground truth, and a rejection, stay what they are; the revision that follows says that it was opened again.
@@ -96,6 +98,7 @@ async def withdraw_revision(tx: Transaction, revision: SampleRevision, actor: st
     for task in await tx.review.tasks_of(revision.ref):
         if is_live(task):
             await cancel_task(tx, task, reason)
+    await leave_incidents(tx, revision.ref, reason)
     await record_stage(tx, revision.ref, revision.stage, Stage.WITHDRAWN, actor=actor, reason=reason)
 
 
@@ -176,7 +179,19 @@ async def _task_for(tx: Transaction, revision: SampleRevision, author: Author) -
             "nobody asks for its labels now",
             facts={"stage": revision.stage.value, "revision": revision.ref.revision},
         )
-    for candidate in sorted(wanted, key=lambda task: task.assignee != author.id):
+    decisions = await tx.review.decisions(revision.ref)
+    wanted = [task for task in wanted if not answered_before(author.id, task, decisions)]
+    if not wanted:
+        raise StageConflictError(
+            f"{author.id!r} has labelled revision {revision.ref.revision} of sample {revision.ref.sample_id!r} "
+            "already; the labels of somebody else are needed",
+            facts={"stage": revision.stage.value, "revision": revision.ref.revision},
+        )
+
+    def order(task: ReviewTask) -> tuple[bool, bool]:
+        return task.assignee != author.id, task.held_by not in (None, author.id)
+
+    for candidate in sorted(wanted, key=order):
         if candidate.assignee in (None, author.id):
             task = await tx.review.task(candidate.task_id, lock=True)
             if task is not None and is_live(task):

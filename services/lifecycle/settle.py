@@ -11,6 +11,9 @@ from services.contracts.lifecycle import FINAL_STAGES, NextStep, RevisionRef, St
 from services.contracts.people import ReviewerProfile
 from services.contracts.records import SampleRevision
 from services.contracts.review import FindingState, NewTask, TaskKind
+from services.incidents.leaving import leave_incidents
+from services.lifecycle.answers import settle_answers
+from services.lifecycle.covering import cover, held_findings
 from services.lifecycle.journal import move
 from services.lifecycle.plan import FollowUp, ReviewFacts, plan_review
 from services.lifecycle.steps import (
@@ -48,13 +51,27 @@ async def settle(tx: Transaction, revision: SampleRevision) -> StepResult:
     if revision.stage in FINAL_STAGES:
         return await final_result(tx, revision)
     project = await read_project_rules(tx, revision.ref.project)
+    covered = await cover(tx, revision, project)
+    if covered.changed:
+        revision = await lock_revision(tx, revision.ref)
+        if revision.stage in FINAL_STAGES:
+            return await final_result(tx, revision)
     plan = plan_review(await read_facts(tx, revision, project))
+    answered = revision.stage is Stage.ANNOTATING and plan.next_step is NextStep.CHECK
+    if answered and await settle_answers(tx, revision, project):
+        plan = plan_review(await read_facts(tx, revision, project))
     for task in plan.cancel:
         await cancel_task(tx, task, plan.cancel_reason)
+    if plan.next_step is NextStep.STOP:
+        await leave_incidents(tx, revision.ref, plan.cancel_reason)
     if plan.open:
         await _open_follow_ups(tx, revision, plan.open, project)
     stage = await move(tx, revision, *plan.path, actor=SYSTEM_ACTOR)
-    return await step_result(tx, revision, stage, plan.next_step, project)
+    result = await step_result(tx, revision, stage, plan.next_step, project)
+    if covered.look_again_in is None:
+        return result
+    due_in = covered.look_again_in if result.due_in is None else min(result.due_in, covered.look_again_in)
+    return result.model_copy(update={"due_in": due_in})
 
 
 async def final_result(tx: Transaction, revision: SampleRevision) -> StepResult:
@@ -91,6 +108,7 @@ async def read_facts(tx: Transaction, revision: SampleRevision, project: Project
         tasks=await tx.review.tasks_of(revision.ref),
         decisions=await tx.review.decisions(revision.ref),
         checked_version=None if last_run is None else last_run.label_version,
+        waits_for_incident=bool(await held_findings(tx, revision.ref)),
     )
 
 

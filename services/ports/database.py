@@ -23,10 +23,14 @@ from services.contracts.records import (
     StoredEvent,
 )
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
+from services.ports.incidents import IncidentRepository
+from services.ports.notes import NoteRepository
 from services.ports.operations import OperationsRepository
+from services.ports.quality import QualityRepository
 from services.ports.queues import PeopleRepository, QueueRepository
 from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
+from services.ports.search import SearchRepository
 from services.ports.task_operations import TaskOperationRepository
 from services.ports.webhooks import WebhookRepository
 from services.rules.rule_set import RuleSet
@@ -146,6 +150,10 @@ class OutboxRepository(Protocol):
         """
         ...
 
+    def wake(self) -> None:
+        """Wake the relays when the transaction commits, for something else that they are to send."""
+        ...
+
     async def pending(self, topics: tuple[str, ...], *, limit: int) -> tuple[OutboxMessage, ...]:
         """Return unpublished messages in the order they must be told, oldest first, whose retry time has come."""
         ...
@@ -186,12 +194,16 @@ class Transaction(Protocol):
     queues: QueueRepository
     people: PeopleRepository
     task_operations: TaskOperationRepository
+    incidents: IncidentRepository
+    quality: QualityRepository
     ground_truth: GroundTruthRepository
     audit: AuditRepository
     outbox: OutboxRepository
     idempotency: IdempotencyRepository
     operations: OperationsRepository
     webhooks: WebhookRepository
+    notes: NoteRepository
+    search: SearchRepository
 
     async def now(self) -> datetime:
         """Return the database's clock, which all leases and deadlines go by."""

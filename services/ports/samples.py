@@ -77,6 +77,7 @@ class SampleRepository(Protocol):
         origin: str,
         author: Author,
         decision_id: UUID | None = None,
+        incident_id: UUID | None = None,
     ) -> LabelSet:
         """Keep the next version of the labels; origin ``prediction`` leaves the label version as it is."""
         ...

@@ -34,7 +34,7 @@ class ClaimedDelivery:
         fence: Rises with every claim; what is recorded under an older one is dropped.
         attempts: Attempts since it was begun, the one that follows among them; from 1.
         first_attempt_at: When the first of them began.
-        failing_since: When the endpoint's run of failures began, if there is one.
+        claimed_at: When it was claimed, by the database's clock.
         message: What the outbox holds of the event; None for a test of the endpoint.
         body: The test of the endpoint, whole; None for other events.
     """
@@ -47,7 +47,7 @@ class ClaimedDelivery:
     fence: int
     attempts: int
     first_attempt_at: datetime
-    failing_since: datetime | None
+    claimed_at: datetime
     message: OutboxMessage | None
     body: dict[str, Any] | None
 
@@ -127,7 +127,10 @@ class WebhookRepository(Protocol):
         ...
 
     async def record(self, claimed: ClaimedDelivery, attempt: WebhookAttempt, step: NextStep) -> bool:
-        """Keep an attempt and what follows; False, and nothing kept, if the delivery was claimed again since."""
+        """Keep an attempt and what follows; False, and nothing kept, if the delivery was claimed again since.
+
+        The caller holds the lock of :meth:`endpoint`.
+        """
         ...
 
     async def stop(self, claimed: ClaimedDelivery, state: EndpointState, reason: str) -> bool:

@@ -10,12 +10,12 @@ from services.contracts.access import Principal
 from services.contracts.agreement import AgreementReport
 from services.contracts.consensus import Answer
 from services.contracts.records import LabelSet
-from services.contracts.review import TaskKind, Verdict
 from services.ports.database import Database, Transaction
 from services.projects.registry import rules_of
 from services.report.agreement_build import AgreementBuilder
 from services.report.agreement_units import answers_by_author, author_name
 from services.report.reader import OUT, newest_revisions
+from services.review.overlap import submissions
 
 _ANSWERS = frozenset({"annotator", "external"})
 
@@ -77,11 +77,7 @@ async def answers_of(tx: Transaction, label_sets: Iterable[LabelSet]) -> list[An
     sets = list(label_sets)
     found: list[Answer] = []
     if sets:
-        submitted = {
-            decision.decision_id
-            for decision in await tx.review.decisions(sets[0].ref)
-            if decision.task_kind is TaskKind.ANNOTATE and decision.verdict is Verdict.SUBMIT
-        }
+        submitted = submissions(await tx.review.decisions(sets[0].ref))
         found = [
             answer
             for item in sets

@@ -80,7 +80,7 @@ KINDS: Mapping[str, Mapping[str, Issue]] = {
         **_all(_ALIGNMENT, "wrong_recording", "speech_untranscribed", "text_over_silence"),
         **_all(
             _TIMES, "importer_error", "offset", "drift", "overlap", "out_of_order", "negative_duration", "no_duration",
-            "beyond_end", "rate_implausible",
+            "beyond_end", "rate_implausible", "boundary_off", "word_time_off",
         ),
         **_all(_LABELS, "speaker_mismatch", "text_mismatch"),
     },

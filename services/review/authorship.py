@@ -11,6 +11,8 @@ from services.contracts.records import LabelSet
 from services.contracts.review import Decision
 from services.review.labels import labels_by_id, labels_sha256
 
+_ANSWERS = frozenset({"annotator", "external"})
+
 
 def concerned_ids(finding: Finding, annotations: Iterable[Annotation]) -> tuple[str, ...]:
     """Return the ids of the labels a finding is about.
@@ -34,7 +36,8 @@ def count_human_authors(label_sets: Iterable[LabelSet], annotation_ids: Iterable
     """Return how many of the labels each person made, in any version.
 
     A label without an author of its own belongs to the author of the first label set that has it in that form;
-    so a person who corrected one label does not become the author of its neighbours.
+    so a person who corrected one label does not become the author of its neighbours. What was joined from several
+    people's answers was made by all of them.
 
     Args:
         label_sets: Versions of the labels; predictions are left out.
@@ -42,17 +45,22 @@ def count_human_authors(label_sets: Iterable[LabelSet], annotation_ids: Iterable
     """
     wanted = None if annotation_ids is None else frozenset(annotation_ids)
     made: Counter[str] = Counter()
+    answered: set[str] = set()
     before: dict[str, Annotation] = {}
     for labels in sorted(label_sets, key=lambda labels: labels.version):
         if labels.origin == "prediction":
             continue
         now = labels_by_id(labels.annotations)
+        if labels.origin in _ANSWERS and labels.author.kind == "human":
+            answered.add(labels.author.id)
         for name, annotation in now.items():
             if (wanted is not None and name not in wanted) or before.get(name) == annotation:
                 continue
             author = annotation.author or labels.author
             if author.kind == "human":
                 made[author.id] += 1
+            elif labels.origin == "consensus":
+                made.update(answered)
         before = now
     return made
 

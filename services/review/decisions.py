@@ -26,6 +26,7 @@ from services.contracts.review import (
 from services.errors import ChangedMeanwhileError, DecisionInvalidError, IntegrityError, TaskFinishedError
 from services.ports.database import Transaction
 from services.projects.registry import rules_of
+from services.review.answers import labels_for
 from services.review.authorship import concerned_sha256
 from services.review.fits import ensure_fits, ensure_pinned
 from services.review.judges import (
@@ -158,7 +159,7 @@ async def _read_case(tx: Transaction, revision: SampleRevision, task: ReviewTask
     return _Case(
         revision=revision,
         task=task,
-        labels=await tx.samples.label_set(task.ref),
+        labels=await labels_for(tx, task),
         findings=findings,
         folded=await folded_of(tx, task.ref, findings),
     )

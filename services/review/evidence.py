@@ -17,9 +17,12 @@ from services.contracts.review import (
     FindingState,
     ReviewTask,
     StoredFinding,
+    TaskKind,
+    Verdict,
 )
 from services.errors import ForbiddenError, IntegrityError
 from services.ports.database import Transaction
+from services.review.answers import labels_for
 from services.review.judges import (
     FINISHED_STATES,
     blindfolded,
@@ -58,7 +61,7 @@ async def evidence_of(tx: Transaction, principal: Principal, task_id: UUID) -> E
 
     findings = await findings_of(tx, task)
     folded = await folded_of(tx, task.ref, findings)
-    label_set = await tx.samples.label_set(task.ref)
+    label_set = await labels_for(tx, task)
     annotations = label_set.annotations if label_set is not None else ()
     predictions: tuple[Annotation, ...] = ()
     if task.kind in LABELLING_KINDS:
@@ -114,6 +117,9 @@ def _earlier(
         or named.intersection(item.finding_ids)
         or (not named and item.task_kind not in JUDGING_KINDS)
     ]
+    if task.kind is TaskKind.ANNOTATE and not knows_history:
+        # What others answered, and what they wrote with it, is not for who is asked to label by themselves.
+        chosen = [item for item in chosen if item.task_id == task.task_id or item.verdict is not Verdict.SUBMIT]
     if own is not None and not knows_history:
         chosen = [item for item in chosen if item.decided_at <= own.decided_at]
     return tuple(chosen)

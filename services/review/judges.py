@@ -21,11 +21,13 @@ from services.errors import (
 )
 from services.ports.database import Transaction
 from services.review.authorship import concerned_ids
+from services.review.overlap import answered_before
 from services.review.routing import excluded_actors
 
 SeenTask = TypeVar("SeenTask", bound=ReviewTask)
 FINISHED_STATES = frozenset({TaskState.COMPLETED, TaskState.CANCELLED})
 _SELF_REVIEW = "You made, or have already judged, what this task is about; somebody else must decide it."
+_ANSWERED = "You have labelled this sample already; another person's labels are needed."
 _SECOND_LOOK_AFTER = frozenset({Verdict.APPROVE, Verdict.FIX, Verdict.ACCEPT_CONFLICT})
 
 
@@ -93,11 +95,17 @@ async def ensure_lease(tx: Transaction, principal: Principal, task: ReviewTask, 
 async def ensure_may_judge(tx: Transaction, principal: Principal, task: ReviewTask) -> None:
     """Refuse whoever made the labels concerned or has judged the same findings before, by what is stored now.
 
+    A second answer to the same sample is refused too: answers are to be independent.
+
     The people excluded on the task were right when it was opened; labels may have changed hands since.
 
     Raises:
         SelfReviewError: The person is one of them.
     """
+    if task.kind is TaskKind.ANNOTATE and answered_before(
+        principal.actor_id, task, await tx.review.decisions(task.ref)
+    ):
+        raise SelfReviewError(_ANSWERED)
     if task.kind not in JUDGING_KINDS:
         return
     findings = await findings_of(tx, task)

@@ -8,11 +8,12 @@ from pydantic import Field
 
 from services.contracts.base import Contract, Fraction, Name
 from services.contracts.findings import Severity
+from services.rules.word_alignment import WordAlignmentRules
 
 AudioTranscriptKind = Literal[
     "offset", "drift", "importer_error", "wrong_recording", "speech_untranscribed", "text_over_silence", "overlap",
     "out_of_order", "negative_duration", "no_duration", "beyond_end", "rate_implausible", "speaker_mismatch",
-    "text_mismatch",
+    "text_mismatch", "boundary_off", "word_time_off",
 ]  # fmt: skip
 
 
@@ -123,6 +124,8 @@ _SEVERITIES: dict[AudioTranscriptKind, Severity] = {
     "rate_implausible": "minor",
     "speaker_mismatch": "major",
     "text_mismatch": "major",
+    "boundary_off": "major",
+    "word_time_off": "major",
 }
 
 
@@ -132,6 +135,10 @@ class AudioTranscriptRules(Contract):
     enabled: bool = True
     speech: SpeechActivityRules = Field(default_factory=SpeechActivityRules)
     alignment: TimeAlignmentRules = Field(default_factory=TimeAlignmentRules)
+    words: WordAlignmentRules | None = Field(
+        default=None,
+        description="Whether every word is looked for in the sound, and what its place must show; null: not asked for.",
+    )
     severities: Annotated[dict[AudioTranscriptKind, Severity], Field(max_length=50)] = Field(
         default_factory=dict, description="Severity by kind, where it is to differ from the default."
     )

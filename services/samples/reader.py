@@ -45,7 +45,7 @@ class SampleReader:
     async def get(self, principal: Principal, project: str, sample_id: str, revision: int | None) -> SampleRevision:
         """Return a revision, the newest by default."""
         async with self._database.transaction() as tx:
-            ref = await _seen_ref(tx, principal, project, sample_id, revision)
+            ref = await seen_ref(tx, principal, project, sample_id, revision)
             found = await tx.samples.get(ref)
         if found is None:
             raise _not_found(ref)
@@ -54,7 +54,7 @@ class SampleReader:
     async def timeline(self, principal: Principal, project: str, sample_id: str) -> tuple[StageChange, ...]:
         """Return every stage change of all revisions, in order."""
         async with self._database.transaction() as tx:
-            await _seen_ref(tx, principal, project, sample_id, None)
+            await seen_ref(tx, principal, project, sample_id, None)
             return await tx.samples.timeline(project, sample_id)
 
     async def labels(
@@ -62,7 +62,7 @@ class SampleReader:
     ) -> LabelSet:
         """Return a version of the labels, the newest by default; predictions are left out."""
         async with self._database.transaction() as tx:
-            ref = await _seen_ref(tx, principal, project, sample_id, revision)
+            ref = await seen_ref(tx, principal, project, sample_id, revision)
             labels = await tx.samples.label_set(ref, version)
         if labels is None:
             what = "labels yet" if version is None else f"labels of version {version}"
@@ -74,13 +74,13 @@ class SampleReader:
     ) -> tuple[StoredFinding, ...]:
         """Return all findings of a revision with what became of them, by id."""
         async with self._database.transaction() as tx:
-            ref = await _seen_ref(tx, principal, project, sample_id, revision)
+            ref = await seen_ref(tx, principal, project, sample_id, revision)
             return await tx.review.findings(ref)
 
     async def lineage(self, principal: Principal, project: str, sample_id: str, revision: int | None) -> dict[str, Any]:
         """Return why a committed record is believed; before the commit, what is known so far."""
         async with self._database.transaction() as tx:
-            ref = await _seen_ref(tx, principal, project, sample_id, revision)
+            ref = await seen_ref(tx, principal, project, sample_id, revision)
             record = await tx.ground_truth.get(ref)
             if record is not None:
                 return record.lineage
@@ -91,7 +91,7 @@ class SampleReader:
     ) -> GroundTruth:
         """Return the committed record of a revision."""
         async with self._database.transaction() as tx:
-            ref = await _seen_ref(tx, principal, project, sample_id, revision)
+            ref = await seen_ref(tx, principal, project, sample_id, revision)
             record = await tx.ground_truth.get(ref)
         if record is None:
             raise NotFoundError(f"Revision {ref.revision} of sample {sample_id!r} is not committed.")
@@ -130,9 +130,14 @@ async def _ensure_chain(tx: Transaction, principal: Principal, project: str) -> 
     await _ensure_project(tx, principal, project)
 
 
-async def _seen_ref(
+async def seen_ref(
     tx: Transaction, principal: Principal, project: str, sample_id: str, revision: int | None
 ) -> RevisionRef:
+    """Return a revision of a sample, the newest by default.
+
+    Raises:
+        NotFoundError: There is none that the key sees.
+    """
     ensure_sees(principal, project)
     newest = await tx.samples.newest(project, sample_id)
     if newest is None:

@@ -33,9 +33,14 @@ EVERYWHERE = {
     ("POST", "/v1/keys"),
     ("DELETE", "/v1/keys/{key_id}"),
     ("GET", "/v1/whoami"),
+    ("GET", "/v1/mentions"),
+    ("GET", "/v1/search"),
+    # It streams for as long as it is read, to whoever may; the operations' own tests read it.
+    ("GET", "/v1/projects/{project}/operations/live"),
 }
 """Guarded routes that belong to no project."""
 
+_NO_INCIDENT = "11111111-1111-4111-8111-111111111111"
 _READS = ("", "/timeline", "/labels", "/findings", "/lineage", "/ground-truth")
 
 
@@ -64,6 +69,8 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
             ("GET", "/ground-truth"), ("GET", "/audit"), ("POST", "/verify"), ("GET", "/queues"),
             ("POST", "/routing-preview"), ("GET", "/task-operations"), ("POST", "/task-operations"),
             ("POST", "/task-operations/preview"), ("GET", "/reviewers"),
+            ("GET", "/operations"), ("GET", "/operations/samples"), ("GET", "/operations/tasks"),
+            ("GET", "/operations/decisions"), ("GET", "/incidents"), ("GET", "/quality"), ("GET", "/gold"),
         )
     ]  # fmt: skip
     of_queue = [
@@ -82,6 +89,15 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
         (method, f"{base}/reviewers/rita", "/v1/projects/{project}/reviewers/{actor_id}")
         for method in ("PUT", "GET", "DELETE")
     ]
+    of_project += [
+        (method, f"{base}/gold/{sample}", "/v1/projects/{project}/gold/{sample_id}") for method in ("PUT", "DELETE")
+    ]
+    # A stream, which is to end at once.
+    live = ("GET", f"{base}/operations/live?for_s=0", "/v1/projects/{project}/operations/live")
+    of_incident = [
+        (method, f"{base}/incidents/{_NO_INCIDENT}{part}", f"/v1/projects/{{project}}/incidents/{{incident_id}}{part}")
+        for method, part in (("GET", ""), ("GET", "/samples"), ("POST", "/fix"), ("POST", "/dismiss"))
+    ]
     of_task = [
         (method, f"/v1/tasks/{task}{part}", f"/v1/tasks/{{task_id}}{part}")
         for method, part in (
@@ -89,7 +105,34 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
             ("POST", "/decide"), ("POST", "/escalate"),
         )
     ]  # fmt: skip
-    return [*of_sample, *of_project, *of_queue, *of_operation, *of_person, *of_task]
+    webhook, delivery = f"{base}/webhooks/{task}", f"{base}/webhooks/{task}/deliveries/{task}"
+    of_webhooks = [
+        (method, path, f"/v1/projects/{{project}}{template}")
+        for method, path, template in (
+            ("GET", f"{base}/webhooks", "/webhooks"),
+            ("POST", f"{base}/webhooks", "/webhooks"),
+            ("GET", webhook, "/webhooks/{endpoint_id}"),
+            ("PUT", webhook, "/webhooks/{endpoint_id}"),
+            *(
+                (method, f"{webhook}{part}", f"/webhooks/{{endpoint_id}}{part}")
+                for method, part in (
+                    ("POST", "/rotate"), ("POST", "/disable"), ("POST", "/enable"), ("POST", "/ping"),
+                    ("POST", "/redeliver"), ("GET", "/deliveries"),
+                )
+            ),
+            ("GET", delivery, "/webhooks/{endpoint_id}/deliveries/{delivery_id}"),
+            ("POST", f"{delivery}/redeliver", "/webhooks/{endpoint_id}/deliveries/{delivery_id}/redeliver"),
+        )
+    ]  # fmt: skip
+    notes, note = f"{base}/samples/{sample}/notes", "/v1/projects/{project}/samples/{sample_id}/notes"
+    of_notes = [
+        ("GET", notes, note),
+        ("POST", notes, note),
+        *((method, f"{notes}/{task}", f"{note}/{{note_id}}") for method in ("GET", "PUT", "DELETE")),
+        ("GET", f"{notes}/{task}/history", f"{note}/{{note_id}}/history"),
+    ]
+    whole = [*of_sample, *of_project, live, *of_queue, *of_operation, *of_person, *of_incident, *of_task]
+    return [*whole, *of_notes, *of_webhooks]
 
 
 def _body(method: str, template: str, project: str) -> dict[str, object] | None:
@@ -100,6 +143,8 @@ def _body(method: str, template: str, project: str) -> dict[str, object] | None:
     if method == "PUT" and template.endswith("/reviewers/{actor_id}"):
         return {"actor_id": "rita"}
     change: dict[str, object] = {"filter": {}, "change": {"action": "hold", "reason": "why"}}
+    if method == "PUT" and template.endswith("/gold/{sample_id}"):
+        return {"sample_id": "s1", "verdict": "approve"}
     bodies: dict[str, dict[str, object]] = {
         "/routing-preview": {"queues": []},
         "/task-operations": change,
@@ -110,6 +155,13 @@ def _body(method: str, template: str, project: str) -> dict[str, object] | None:
         "/heartbeat": {"fence": 1},
         "/release": {"fence": 1},
         "/verify": {},
+        "/webhooks": {"url": "https://hooks.example/"},
+        "/notes": {"body": "x"},
+        "/{note_id}": {"body": "x"},
+        "/{endpoint_id}": {"url": "https://hooks.example/"},
+        "/redeliver": {"since": "2026-03-01T00:00:00Z"},
+        "/fix": {},
+        "/dismiss": {"reason_code": "not_a_fault"},
     }
     return bodies.get(template[template.rfind("/") :]) if method != "GET" else None
 

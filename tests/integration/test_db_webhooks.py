@@ -37,7 +37,7 @@ async def claim(database: PostgresDatabase, *, limit: int = 100, lease_s: float 
 
 def attempt(claimed: ClaimedDelivery, *, error: str | None = None, status: int | None = 200) -> WebhookAttempt:
     return WebhookAttempt(
-        number=claimed.fence, started_at=datetime.now(UTC), latency_ms=1.5, status=status, error=error, excerpt="ok"
+        number=claimed.fence, started_at=claimed.claimed_at, latency_ms=1.5, status=status, error=error, excerpt="ok"
     )
 
 
@@ -45,6 +45,7 @@ async def record(
     database: PostgresDatabase, claimed: ClaimedDelivery, step: NextStep = DELIVERED, error: str | None = None
 ) -> bool:
     async with database.transaction() as tx:
+        await tx.webhooks.endpoint(claimed.project, claimed.endpoint_id, lock=True)
         return await tx.webhooks.record(claimed, attempt(claimed, error=error), step)
 
 
@@ -170,9 +171,8 @@ async def test_run_of_failures_is_counted_and_ends_with_a_success(database: Post
     await record(database, first, again_in(0), error="HTTP status 500")
     failing = await endpoint_now(database, endpoint)
     assert failing.failures == 1
-    assert failing.failing_since is not None
+    assert failing.failing_since == first.claimed_at == first.first_attempt_at
     [again] = await claim(database)
-    assert again.failing_since == failing.failing_since
     await record(database, again, again_in(1), error="HTTP status 500")
     twice = await endpoint_now(database, endpoint)
     assert (twice.failures, twice.failing_since) == (2, failing.failing_since)

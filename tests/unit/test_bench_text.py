@@ -55,7 +55,7 @@ def scenes(number: int) -> Iterator[CheckSample]:
 def test_faults_by_other_names_are_found_with_the_model_and_never_without() -> None:
     rules = text_visual_meaning.rules_of(Path(), DEFAULT_RULE_SET)
     found: Counter[str] = Counter()
-    samples = list(scenes(24))
+    samples = list(scenes(40))
     assert rules.text_visual is not None
     unaided = rules.model_copy(update={"text_visual": rules.text_visual.model_copy(update={"meaning": None})})
     for fault in text_visual_meaning.FAULTS:

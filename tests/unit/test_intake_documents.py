@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from services.contracts.events import TASK_OVERDUE, TASK_REMINDED, EventType, StageChanged, stage_event_type
 from services.contracts.lifecycle import Stage
 from services.contracts.manifest import SampleManifest
+from services.contracts.notes import NOTE_MENTIONED
 from services.contracts.records import OutboxMessage
 from services.errors import ConcordError
 from services.intake.cloud_events import DATA_MODELS, STRUCTURED_TYPE, EventMessage, data_of, event_of, read_envelope
@@ -62,7 +63,13 @@ def test_the_event_out_is_the_one_that_the_relay_publishes() -> None:
 
 def test_the_asyncapi_document_names_every_event() -> None:
     messages = set(asyncapi_document()["components"]["messages"])
-    assert messages == {*EventType, *(stage_event_type(stage) for stage in Stage), TASK_REMINDED, TASK_OVERDUE}
+    assert messages == {
+        *EventType,
+        *(stage_event_type(stage) for stage in Stage),
+        TASK_REMINDED,
+        TASK_OVERDUE,
+        NOTE_MENTIONED,
+    }
     assert set(DATA_MODELS) == set(EventType)
 
 

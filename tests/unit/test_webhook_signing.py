@@ -24,7 +24,7 @@ def claimed(*secrets: str) -> ClaimedDelivery:
         fence=1,
         attempts=1,
         first_attempt_at=datetime.now(UTC),
-        failing_since=None,
+        claimed_at=datetime.now(UTC),
         message=None,
         body={},
     )

@@ -31,6 +31,7 @@ class LabelFault:
         also: Further kinds that name the same fault rightly.
         name: Tells faults of one kind apart, such as ``yaw 1 deg``.
         names: Whether a finding of the kind is about the fault in the changed sample, where ids of labels do not tell.
+        once: Whether another seed makes no other trial, so that the fault goes into a sample once.
     """
 
     check: str
@@ -39,6 +40,7 @@ class LabelFault:
     also: frozenset[str] = frozenset()
     name: str = ""
     names: Callable[[Finding, CheckSample], bool] | None = None
+    once: bool = False
 
 
 def half_of(group: str) -> str:

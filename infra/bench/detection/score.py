@@ -197,7 +197,7 @@ def _score_fault(
     injected = found = right = grave = labels = 0
     seconds = 0.0
     for number, sample in enumerate(samples):
-        for seed in range(seeds):
+        for seed in range(1 if fault.once else seeds):
             spoiled = fault.inject(sample, np.random.default_rng((seed, number)))
             if spoiled is None:
                 continue

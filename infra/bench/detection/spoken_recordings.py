@@ -1,10 +1,10 @@
-"""Recorded speech with known times: telephone calls, and read sentences one after the other."""
+"""Recorded speech with known times: telephone calls, read sentences one after the other, sayings with timed words."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,12 @@ from infra.bench.detection.recordings import read_samples
 from infra.storage import call_folder
 from services.alignment.sample import AudioData, CheckSample
 from services.contracts.annotations import Annotation
-from services.contracts.labels_language import SpeakerTurn, TranscriptSegment
+from services.contracts.labels_language import SpeakerTurn, TranscriptSegment, Word
 from services.contracts.manifest import SampleManifest, Stream
+from services.formats.textgrid import decode_textgrid, level_of, read_textgrid
 
 _SENTENCES = Path("speechbrain_samples/tests/samples")
+_SAYINGS = Path("praatio/examples/files")
 _PAUSES_S = (0.4, 1.5)
 _ROUNDS = 8
 """So often all sentences of a speaker are said: a drift of a few thousandths shows over minutes only."""
@@ -30,8 +32,18 @@ def calls(data: Path) -> Iterator[tuple[str, CheckSample]]:
         yield from read_samples(call_folder.iter_manifests(data / "pyannote_call", "bench"), 2)
 
 
-def readings(data: Path) -> Iterator[tuple[str, CheckSample]]:
-    """Yield one recording a speaker: the sentences that they read, in an order drawn anew each time, with pauses.
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What is said in one file, with the times of its words where people marked them."""
+
+    samples: NDArray[np.float32]
+    rate_hz: int
+    text: str
+    words: tuple[Word, ...] = ()
+
+
+def readings(data: Path, rounds: int = _ROUNDS) -> Iterator[tuple[str, CheckSample]]:
+    """Yield one recording a speaker: the sentences that they read, in an order drawn anew each round, with pauses.
 
     Only sentences whose words are known are said. Pauses are noise as loud as the quietest moment of these sentences.
     A segment covers the whole file of its sentence.
@@ -46,33 +58,73 @@ def readings(data: Path) -> Iterator[tuple[str, CheckSample]]:
             for name, entry in sorted(entries.items())
             if entry["spk_id"] == speaker
         ]
-        said = [(path, words) for path, words in files if path.is_file()]
+        said = [_Said(*_read(path), text) for path, text in files if path.is_file()]
         if len(said) > 1:
-            yield speaker, _reading(speaker, said)
+            yield speaker, _spoken(f"reading-{speaker}", speaker, said, rounds)
 
 
-def _reading(speaker: str, said: list[tuple[Path, str]]) -> CheckSample:
+def sayings(data: Path, rounds: int) -> Iterator[tuple[str, CheckSample]]:
+    """Yield one recording a saying, said again and again with pauses; people marked its words.
+
+    A segment reaches from the first word to the last.
+    """
+    for path in sorted((data / _SAYINGS).glob("*.wav")):
+        grid = next((one for one in (path.with_suffix(".TextGrid"), _words_beside(path)) if one.is_file()), None)
+        if grid is None:
+            continue
+        labels = read_textgrid(decode_textgrid(grid.read_bytes()), stream="audio").annotations
+        words = tuple(
+            Word(text=label.text, start_s=label.start_s, end_s=label.end_s)
+            for label in labels
+            if isinstance(label, TranscriptSegment)
+            and level_of(str(label.attributes.get("tier", ""))) in ("word", "words")
+        )
+        if words:
+            said = [_Said(*_read(path), " ".join(word.text for word in words), words)]
+            yield f"saying-{path.stem}", _spoken(f"saying-{path.stem}", path.stem, said, rounds)
+
+
+def _words_beside(path: Path) -> Path:
+    return path.with_name(f"{path.stem}_words.TextGrid")
+
+
+def _read(path: Path) -> tuple[NDArray[np.float32], int]:
+    samples, rate_hz = soundfile.read(path, dtype="float32")
+    return samples, int(rate_hz)
+
+
+def _spoken(name: str, speaker: str, said: Sequence[_Said], rounds: int) -> CheckSample:
     rng = np.random.default_rng(len(said))
-    sounds = [soundfile.read(path, dtype="float32") for path, _ in said]
-    rate_hz = int(sounds[0][1])
-    level = min(_quietest(samples, rate_hz) for samples, _ in sounds)
+    rate_hz = said[0].rate_hz
+    level = min(_quietest(one.samples, rate_hz) for one in said)
     parts: list[NDArray[np.float32]] = []
     labels: list[Annotation] = []
     at = 0
-    for number, place in enumerate(index for _ in range(_ROUNDS) for index in rng.permutation(len(said))):
+    for number, place in enumerate(index for _ in range(rounds) for index in rng.permutation(len(said))):
+        one = said[place]
         pause = rng.normal(0, level, int(rng.uniform(*_PAUSES_S) * rate_hz)).astype(np.float32)
-        samples = sounds[place][0]
-        parts += [pause, samples]
-        start_s, end_s = (at + len(pause)) / rate_hz, (at + len(pause) + len(samples)) / rate_hz
-        at += len(pause) + len(samples)
-        times = {"start_s": round(start_s, 3), "end_s": round(end_s, 3)}
+        parts += [pause, one.samples]
+        start_s, end_s = (at + len(pause)) / rate_hz, (at + len(pause) + len(one.samples)) / rate_hz
+        at += len(pause) + len(one.samples)
+        words = tuple(
+            word.model_copy(
+                update={"start_s": round(word.start_s + start_s, 3), "end_s": round(word.end_s + start_s, 3)}
+            )
+            for word in one.words
+        )
+        times = {
+            "start_s": words[0].start_s if words else round(start_s, 3),
+            "end_s": words[-1].end_s if words else round(end_s, 3),
+        }
         labels.append(
-            TranscriptSegment(id=f"said-{number:03d}", stream="audio", text=said[place][1], speaker=speaker, **times)
+            TranscriptSegment(
+                id=f"said-{number:03d}", stream="audio", text=one.text, speaker=speaker, words=words, **times
+            )
         )
         labels.append(SpeakerTurn(id=f"turn-{number:03d}", stream="audio", speaker=f"voice-{speaker}", **times))
     manifest = SampleManifest(
         format="concord.sample/1",
-        sample_id=f"reading-{speaker}",
+        sample_id=name,
         project="bench",
         streams=(Stream(id="audio", modality="audio", duration_s=at / rate_hz),),
     )

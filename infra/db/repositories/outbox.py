@@ -96,6 +96,10 @@ class PostgresOutbox(Repository):
             await self._count(_ADD_EVENT, **values, event_type=event_type, event_id=event_id)
         self._added = True
 
+    def wake(self) -> None:
+        """Wake the relays when the transaction commits, for something else that they are to send."""
+        self._added = True
+
     @property
     def channels(self) -> tuple[str, ...]:
         """What to notify when the transaction commits: the relays, if it has added messages."""

@@ -87,9 +87,9 @@ _NEXT_PREDICTION_VERSION = text(f"""
 """)  # noqa: S608
 _ADD_LABEL_SET = text("""
     INSERT INTO label_sets (project, sample_id, revision, prediction, version, origin, author, annotations, sha256,
-                            decision_id)
+                            decision_id, incident_id)
     VALUES (:project, :sample_id, :revision, :prediction, :version, :origin, :author, :annotations, :sha256,
-            :decision_id)
+            :decision_id, :incident_id)
     RETURNING created_at
 """)
 _LABEL_SET = text(f"""
@@ -150,6 +150,7 @@ def _label_set_of(row: Any) -> LabelSet:
         annotations=annotations_of(row.annotations),
         sha256=row.sha256,
         decision_id=row.decision_id,
+        incident_id=row.incident_id,
         created_at=row.created_at,
     )
 
@@ -310,6 +311,7 @@ class PostgresSamples(Repository):
         origin: str,
         author: Author,
         decision_id: UUID | None = None,
+        incident_id: UUID | None = None,
     ) -> LabelSet:
         """Keep the next version of the labels; origin ``prediction`` leaves the label version as it is.
 
@@ -334,6 +336,7 @@ class PostgresSamples(Repository):
             annotations=annotations_text(annotations),
             sha256=sha256,
             decision_id=decision_id,
+            incident_id=incident_id,
         )
         if added is None:
             raise IntegrityError("a label set was not kept")
@@ -346,6 +349,7 @@ class PostgresSamples(Repository):
                 "annotations": annotations,
                 "sha256": sha256,
                 "decision_id": decision_id,
+                "incident_id": incident_id,
                 "created_at": added.created_at,
             }
         )

@@ -38,13 +38,13 @@ CLAIM_SQL = """
     ), claimed AS (
         UPDATE webhook_deliveries AS delivery
         SET fence = fence + 1, attempts = attempts + 1,
-            first_attempt_at = coalesce(first_attempt_at, clock_timestamp()),
+            first_attempt_at = coalesce(first_attempt_at, statement_timestamp()),
             leased_until = clock_timestamp() + make_interval(secs => :lease_s)
         FROM due WHERE delivery.delivery_id = due.delivery_id
         RETURNING delivery.*
     )
     SELECT claimed.delivery_id, claimed.endpoint_id, claimed.fence, claimed.attempts, claimed.first_attempt_at,
-           claimed.body, endpoint.project, endpoint.url, endpoint.secret, endpoint.failing_since,
+           claimed.body, endpoint.project, endpoint.url, endpoint.secret, statement_timestamp() AS claimed_at,
            CASE WHEN endpoint.old_secret_until > clock_timestamp() THEN endpoint.old_secret END AS old_secret,
            message.message_id, message.sample_id, message.sequence, message.body AS told,
            message.created_at AS told_at
@@ -53,8 +53,6 @@ CLAIM_SQL = """
     ORDER BY claimed.position
 """
 _CLAIM = text(CLAIM_SQL)
-# Before the delivery's own row, as whoever disables an endpoint takes them: never one against the other.
-_LOCK_ENDPOINT = text("SELECT 1 FROM webhook_endpoints WHERE endpoint_id = :endpoint_id FOR NO KEY UPDATE")
 # A person may have disabled the endpoint, or begun the delivery again, while the request was on its way.
 _RECORD = text("""
     WITH kept AS (
@@ -111,7 +109,7 @@ class WebhookSending(Repository):
                 fence=row.fence,
                 attempts=row.attempts,
                 first_attempt_at=row.first_attempt_at,
-                failing_since=row.failing_since,
+                claimed_at=row.claimed_at,
                 message=None
                 if row.message_id is None
                 else OutboxMessage(
@@ -131,10 +129,9 @@ class WebhookSending(Repository):
     async def record(self, claimed: ClaimedDelivery, attempt: WebhookAttempt, step: NextStep) -> bool:
         """Keep an attempt and what follows; False, and nothing kept, if the delivery was claimed again since.
 
-        Where the step stops the endpoint, the caller notes it if :meth:`stop` says that it did.
+        The caller holds the lock of the endpoint, which whoever disables it takes before the deliveries' too.
         """
         endpoint = {"endpoint_id": claimed.endpoint_id}
-        await self._run(_LOCK_ENDPOINT, **endpoint)
         kept = await self._count(
             _RECORD,
             delivery_id=claimed.delivery_id,

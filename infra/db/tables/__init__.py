@@ -6,9 +6,12 @@ from infra.db.tables.base import Table
 from infra.db.tables.ground_truth import GroundTruthRow
 from infra.db.tables.idempotency import IdempotencyReplyRow
 from infra.db.tables.inbox import DeadLetterRow, InboxRow
+from infra.db.tables.incidents import CauseCandidateRow, IncidentFindingRow, IncidentPreviewRow, IncidentRow
+from infra.db.tables.notes import NoteMentionRow, NoteRow, NoteVersionRow
 from infra.db.tables.outbox import OutboxRow
 from infra.db.tables.people import ReviewerRow, ReviewerSkillRow
 from infra.db.tables.projects import ProjectRow, RuleSetRow
+from infra.db.tables.quality import GoldAnswerRow
 from infra.db.tables.queues import ReviewLaneRow, ReviewQueueRow
 from infra.db.tables.review import DecisionRow, DraftRow, FindingRow, ReviewTaskRow, TaskActivityRow
 from infra.db.tables.samples import (
@@ -19,6 +22,7 @@ from infra.db.tables.samples import (
     SampleRow,
     StageChangeRow,
 )
+from infra.db.tables.search import SearchEntryRow
 from infra.db.tables.task_operations import TaskOperationItemRow, TaskOperationRow
 from infra.db.tables.webhooks import WebhookAttemptRow, WebhookDeliveryRow, WebhookEndpointRow
 
@@ -30,15 +34,23 @@ __all__ = [
     "AssetRow",
     "AuditEntryRow",
     "AuditHeadRow",
+    "CauseCandidateRow",
     "CheckRunRow",
     "DeadLetterRow",
     "DecisionRow",
     "DraftRow",
     "FindingRow",
+    "GoldAnswerRow",
     "GroundTruthRow",
     "IdempotencyReplyRow",
     "InboxRow",
+    "IncidentFindingRow",
+    "IncidentPreviewRow",
+    "IncidentRow",
     "LabelSetRow",
+    "NoteMentionRow",
+    "NoteRow",
+    "NoteVersionRow",
     "OutboxRow",
     "ProjectRow",
     "ReviewLaneRow",
@@ -49,6 +61,7 @@ __all__ = [
     "RuleSetRow",
     "SampleRevisionRow",
     "SampleRow",
+    "SearchEntryRow",
     "StageChangeRow",
     "Table",
     "TaskActivityRow",

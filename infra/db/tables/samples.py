@@ -127,6 +127,7 @@ class LabelSetRow(Table, table=True):
     __table_args__ = (
         of_revision(),
         ForeignKeyConstraint(["decision_id"], ["decisions.decision_id"], deferrable=True, initially="DEFERRED"),
+        ForeignKeyConstraint(["incident_id"], ["incidents.incident_id"]),
         one_of("origin", get_args(LabelOrigin)),
         check("prediction", "prediction = (origin = 'prediction')"),
         check("version", "version >= 1"),
@@ -142,6 +143,7 @@ class LabelSetRow(Table, table=True):
     annotations: str = document_column()
     sha256: str = text_column()
     decision_id: UUID | None = uuid_column(default=None, nullable=True)
+    incident_id: UUID | None = uuid_column(default=None, nullable=True)
     created_at: datetime = written_at_column()
 
 

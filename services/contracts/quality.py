@@ -1,0 +1,83 @@
+"""How often people are right: known answers, and the accuracy they and later verdicts give."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from services.contracts.annotations import Annotations
+from services.contracts.base import Contract, Fraction, Identifier, Name, ProjectId, Text, UtcDatetime
+from services.contracts.lifecycle import RevisionRef
+from services.contracts.review import Verdict
+
+Count = Annotated[int, Field(ge=0)]
+ReferenceKind = Literal["gold", "later_verdict"]
+
+
+class GoldAnswer(Contract):
+    """The known answer for one sample. Nobody who works on tasks can read it, or see that there is one."""
+
+    sample_id: Identifier
+    verdict: Literal[Verdict.APPROVE, Verdict.FIX, Verdict.ACCEPT_CONFLICT, Verdict.REJECT] = Field(
+        description="What a person should decide about the sample's findings."
+    )
+    labels: Annotations = Field(default=(), description="For fix: how these labels should be afterwards.")
+    tolerance: Annotated[float, Field(ge=0, le=1e6)] = Field(
+        default=0.0, description="How far each number of a label may be off, in the label's own units."
+    )
+    note: Text | None = None
+
+
+class StoredGoldAnswer(Contract):
+    """A known answer with who gave it."""
+
+    project: ProjectId
+    answer: GoldAnswer
+    given_by: Identifier
+    given_at: UtcDatetime
+
+
+class Accuracy(Contract):
+    """How often one person was right, where that is known; the interval is Wilson's, 95 %."""
+
+    actor_id: Identifier
+    check: Name | None = Field(default=None, description="Of what was judged, check/kind; none: all together.")
+    label: Name | None = Field(default=None, description="Class of the labels that were judged; none: all together.")
+    judged: Annotated[int, Field(ge=1)]
+    right: Count
+    share: Fraction
+    low: Fraction
+    high: Fraction
+    below_bar: bool = Field(
+        default=False, description="Even the upper end of the interval is below the bar, of enough verdicts."
+    )
+
+
+class WrongVerdict(Contract):
+    """A verdict that the reference contradicts."""
+
+    decision_id: UUID
+    ref: RevisionRef
+    actor_id: Identifier
+    verdict: Verdict
+    finding_id: Identifier
+    reference: ReferenceKind
+    expected: Verdict
+    decided_at: UtcDatetime
+
+
+class QualityReport(Contract):
+    """How often the people of a project were right."""
+
+    format: Literal["concord.quality/1"] = "concord.quality/1"
+    project: ProjectId
+    bar: Fraction
+    samples: Count = Field(description="Samples that were read.")
+    gold_samples: Count = Field(description="Of these, samples whose answer is known.")
+    people: tuple[Accuracy, ...] = Field(default=(), description="Each person, all together.")
+    by_check: tuple[Accuracy, ...] = ()
+    by_label: tuple[Accuracy, ...] = ()
+    wrong: tuple[WrongVerdict, ...] = Field(default=(), description="The newest first.")
+    unlisted: Count = Field(default=0, description="Wrong verdicts beyond those asked for.")

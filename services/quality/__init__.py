@@ -1,0 +1,1 @@
+"""How often people are right, by answers that are known and by what experts decided later."""

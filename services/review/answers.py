@@ -1,0 +1,15 @@
+"""Which labels somebody begins with who is asked to label or to judge."""
+
+from __future__ import annotations
+
+from services.contracts.records import LabelSet
+from services.contracts.review import ReviewTask, TaskKind
+from services.ports.database import Transaction
+from services.review.overlap import labels_before_answers
+
+
+async def labels_for(tx: Transaction, task: ReviewTask) -> LabelSet | None:
+    """Return the labels that a task is about: the newest; for an independent answer those before anybody's answer."""
+    if task.kind is not TaskKind.ANNOTATE:
+        return await tx.samples.label_set(task.ref)
+    return labels_before_answers(await tx.samples.label_sets(task.ref), await tx.review.decisions(task.ref))

@@ -1,0 +1,111 @@
+"""How many people label a sample, who they were, and whether one more is asked. Pure functions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+
+from services.consensus.build import consensus
+from services.contracts.consensus import Answer, Consensus
+from services.contracts.findings import RuleReference
+from services.contracts.overlap import Overlap
+from services.contracts.records import LabelSet
+from services.contracts.review import Decision, ReviewTask, TaskKind, TaskState, Verdict
+from services.rules.consensus import ConsensusRules
+
+_WHOLE = 2**64
+
+
+def is_chosen(project: str, sample_id: str, rules: RuleReference, share: float) -> bool:
+    """Whether a sample is among the share of the project's samples that get several answers.
+
+    It hangs on nothing but what is given: whoever asks, and whenever, gets the same samples. The samples of a smaller
+    share are among those of a greater one.
+    """
+    name = "\x1f".join((project, sample_id, rules.id, str(rules.version)))
+    place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
+    return Fraction(place, _WHOLE) < Fraction(share)
+
+
+def answers_wanted(project: str, sample_id: str, rules: RuleReference, overlap: Overlap | None) -> int:
+    """Return how many answers a sample gets before anybody has answered."""
+    if overlap is None or not is_chosen(project, sample_id, rules, overlap.share):
+        return 1
+    return overlap.answers
+
+
+def submissions(decisions: Iterable[Decision]) -> dict[object, Decision]:
+    """Return the decisions that answer an annotate task, by their id."""
+    return {
+        decision.decision_id: decision
+        for decision in decisions
+        if decision.task_kind is TaskKind.ANNOTATE and decision.verdict is Verdict.SUBMIT
+    }
+
+
+def answered_before(person: str, task: ReviewTask, decisions: Iterable[Decision]) -> bool:
+    """Whether a person has labelled the sample of an annotate task with another such task."""
+    return task.kind is TaskKind.ANNOTATE and any(
+        decision.actor_id == person and decision.task_id != task.task_id for decision in submissions(decisions).values()
+    )
+
+
+def labels_before_answers(label_sets: Sequence[LabelSet], decisions: Iterable[Decision]) -> LabelSet | None:
+    """Return the labels that everybody who is asked to label a sample begins with: the newest that are no answer."""
+    answers = submissions(decisions)
+    return next(
+        (item for item in reversed(label_sets) if item.origin != "prediction" and item.decision_id not in answers), None
+    )
+
+
+def open_answers(label_sets: Sequence[LabelSet], decisions: Iterable[Decision]) -> list[Answer]:
+    """Return the answers that nothing was made of yet: none where labels of another origin came after them."""
+    answers = submissions(decisions)
+    found: list[Answer] = []
+    for item in label_sets:
+        if item.origin == "prediction":
+            continue
+        if item.decision_id in answers:
+            author = item.author
+            found.append(
+                Answer(annotator=author.id, team=author.team, answered_at=item.created_at, annotations=item.annotations)
+            )
+        else:
+            found = []
+    return found
+
+
+def agreement_of(found: Consensus) -> float:
+    """Return how far people agree on a sample: the mean over its labels, 1 where all say that there is nothing."""
+    values = [item.agreement for item in found.labels if item.agreement is not None]
+    return sum(values) / len(values) if values else 1.0
+
+
+def wants_another(found: Consensus, tasks: Iterable[ReviewTask], overlap: Overlap | None) -> bool:
+    """Whether one more person is asked.
+
+    Args:
+        found: What those say together who have answered.
+        tasks: All tasks of the revision: each annotate task that was not cancelled is an answer, given or asked for.
+        overlap: The project's; none where nobody is ever asked beyond the first.
+    """
+    asked = sum(task.kind is TaskKind.ANNOTATE and task.state is not TaskState.CANCELLED for task in tasks)
+    if overlap is None or overlap.max_answers is None or asked >= overlap.max_answers:
+        return False
+    return len(found.annotators) > 1 and agreement_of(found) < overlap.min_agreement
+
+
+def merged(answers: Sequence[Answer], rules: ConsensusRules | None) -> Consensus:
+    """Return what the answers say together, each label with the agreement on it as its confidence."""
+    found = consensus(answers, rules)
+    return found.model_copy(
+        update={
+            "labels": tuple(
+                item.model_copy(
+                    update={"annotation": item.annotation.model_copy(update={"confidence": item.agreement})}
+                )
+                for item in found.labels
+            )
+        }
+    )
