@@ -20,7 +20,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # A set that came of several answers was made by those who answered.
-    op.execute("UPDATE label_sets SET origin = 'annotator' WHERE origin = 'consensus'")
     op.drop_constraint(op.f("ck_label_sets_origin"), "label_sets", type_="check")
-    op.create_check_constraint(op.f("ck_label_sets_origin"), "label_sets", f"origin IN ({_BEFORE})")
+    # Label sets are never changed, so those that are there stay as they are.
+    op.execute(f"ALTER TABLE label_sets ADD CONSTRAINT ck_label_sets_origin CHECK (origin IN ({_BEFORE})) NOT VALID")
