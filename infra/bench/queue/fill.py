@@ -40,16 +40,16 @@ _COPIES = (
     """,
     """
     INSERT INTO label_sets
-    SELECT (jsonb_populate_record(template, jsonb_build_object('sample_id', 's' || n))).*
-    FROM label_sets AS template, generate_series(1, {samples}) AS n
+    SELECT made.* FROM label_sets AS template, generate_series(1, {samples}) AS n,
+        LATERAL jsonb_populate_record(template, jsonb_build_object('sample_id', 's' || n)) AS made
     """,
     """
     INSERT INTO findings
-    SELECT (jsonb_populate_record(template, jsonb_build_object(
-        'sample_id', 's' || 1 + n / {tasks_a_sample}, 'finding_id', 'f-' || n % {tasks_a_sample} / {answers},
-        'finding', replace(template.finding::text, 'f-template', 'f-' || n % {tasks_a_sample} / {answers})::jsonb))).*
-    FROM findings AS template, generate_series(0, {tasks} - 1) AS n
-    WHERE n % {tasks_a_sample} % {answers} = 0
+    SELECT made.* FROM findings AS template, generate_series(0, {tasks} - 1, {answers}) AS n,
+        LATERAL jsonb_populate_record(template, jsonb_build_object(
+            'sample_id', 's' || 1 + n / {tasks_a_sample}, 'finding_id', 'f-' || n % {tasks_a_sample} / {answers},
+            'finding', replace(template.finding::text, 'f-template', 'f-' || n % {tasks_a_sample} / {answers})::jsonb
+        )) AS made
     """,
     """
     INSERT INTO review_lanes (project, queue, kind, skill, ageing_per_hour)

@@ -149,6 +149,9 @@ def _give_place() -> None:
     )
     op.execute(_FACTS_OF_FINDINGS)
     op.execute(_FACTS_OF_SAMPLES)
+    # Rows changed twice wait for the checks of their deferred keys, and no table is altered while they do.
+    op.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    op.execute("SET CONSTRAINTS ALL DEFERRED")
     op.execute("ALTER TABLE review_tasks ENABLE TRIGGER guard")
     op.alter_column("review_tasks", "lane_id", nullable=False)
     op.alter_column("review_tasks", "rank", nullable=False)
