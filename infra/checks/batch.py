@@ -15,6 +15,7 @@ from infra.checks.process import ReaderConfig
 from infra.checks.runner import ProcessCheckRunner
 from infra.storage.assets import FileAssetReader
 from infra.storage.found import BadFile, FoundSample
+from infra.storage.label_documents import MAX_LABEL_BYTES
 from infra.storage.manifest_files import asset_root, find_samples
 from services.contracts.annotations import Annotation, Annotations
 from services.contracts.findings import CheckReport
@@ -157,7 +158,7 @@ async def _check_all(
     batch: Batch, rules: RuleSet, jobs: int, advance: Advance
 ) -> tuple[list[CheckedSample], list[Failure]]:
     slots = asyncio.Semaphore(jobs)
-    assets = FileAssetReader(batch.roots, ASSET_MAX_BYTES, ASSET_TIMEOUT_S)
+    assets = FileAssetReader(batch.roots, MAX_LABEL_BYTES, ASSET_TIMEOUT_S)
     checked: dict[int, CheckedSample] = {}
     failed: dict[int, ConcordError] = {}
 
@@ -189,7 +190,7 @@ async def labels_of_batch(
     batch: Batch, advance: Advance = lambda: None
 ) -> tuple[list[tuple[FoundSample, tuple[Annotation, ...]]], list[Failure]]:
     """Return the labels of every sample of a batch, and what could not be read; nothing is checked."""
-    assets = FileAssetReader(batch.roots, ASSET_MAX_BYTES, ASSET_TIMEOUT_S)
+    assets = FileAssetReader(batch.roots, MAX_LABEL_BYTES, ASSET_TIMEOUT_S)
     found: list[tuple[FoundSample, tuple[Annotation, ...]]] = []
     failed: list[Failure] = []
     for item in batch.found:

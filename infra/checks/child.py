@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,18 +15,25 @@ from infra.checks.plug_ins import installed_checks
 from infra.checks.process import ReaderConfig
 from infra.checks.region_reader import RegionTexts
 from infra.semantic.sentence_encoder import installed_encoder
-from infra.storage.asset_reader import open_asset_reader
-from infra.storage.decode import decode_stream, decode_text, read_facts
+from infra.storage.asset_reader import BoundedAssetReader, open_asset_reader
+from infra.storage.decode import MAX_FILE_BYTES, MAX_TEXT_BYTES, decode_stream, decode_text, read_facts
 from services.alignment.engine import run_checks
 from services.alignment.sample import AssetFacts, AudioData, CheckSample
 from services.contracts.annotations import Annotations
-from services.contracts.findings import CheckReport, Finding, finding_id
-from services.contracts.manifest import SampleManifest
+from services.contracts.findings import CheckReport, Finding, NotApplicable, finding_id
+from services.contracts.manifest import SampleManifest, Stream
 from services.errors import AssetError, AssetHashMismatchError, AssetMissingError, UnavailableError
-from services.ports.assets import AssetReader
 from services.rules.rule_set import RuleSet
 
 SOURCE_CHECK = "metadata_source"
+_KINDS = {
+    ".pdf": "application/pdf",
+    ".doc": "application/msword",
+    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ".odt": "application/vnd.oasis.opendocument.text",
+    ".zip": "application/zip",
+    ".gz": "application/gzip",
+}
 _ANNOTATIONS: TypeAdapter[Annotations] = TypeAdapter(Annotations)
 
 
@@ -43,14 +51,14 @@ def check_sample(config: ReaderConfig, manifest_json: bytes, annotations_json: b
     annotations = _ANNOTATIONS.validate_json(annotations_json)
     reader = open_asset_reader(config.roots, config.hosts, config.max_bytes, config.timeout_s)
     texts = RegionTexts(manifest, annotations, rules)
-    sample, faults = asyncio.run(read_sample(manifest, annotations, reader, rules, texts.look))
+    sample, faults, unread = asyncio.run(read_sample(manifest, annotations, reader, rules, texts.look))
     sample = with_models(texts.given_to(sample), rules)
     report = run_checks(sample, rules, installed_checks())
     whole = CheckReport(
         rule=report.rule,
         findings=(*faults, *report.findings),
         folded=report.folded,
-        not_applicable=report.not_applicable,
+        not_applicable=(*unread, *report.not_applicable),
     )
     return whole.model_dump_json(exclude_none=True).encode()
 
@@ -58,11 +66,11 @@ def check_sample(config: ReaderConfig, manifest_json: bytes, annotations_json: b
 async def read_sample(
     manifest: SampleManifest,
     annotations: Annotations,
-    reader: AssetReader,
+    reader: BoundedAssetReader,
     rules: RuleSet,
     look: Callable[[str, bytes], None] = lambda _stream, _content: None,
-) -> tuple[CheckSample, list[Finding]]:
-    """Return the sample with its decoded assets, and a finding for each that can not be read.
+) -> tuple[CheckSample, list[Finding], list[NotApplicable]]:
+    """Return the sample with its decoded assets, a finding for each that can not be read, and what is not read.
 
     Args:
         manifest: The sample.
@@ -77,18 +85,26 @@ async def read_sample(
     texts: dict[str, str] = {}
     facts: dict[str, AssetFacts] = {}
     faults: list[Finding] = []
+    unread: list[NotApplicable] = []
     for stream in manifest.streams:
         if stream.uri is None:
             continue
         try:
-            content = await reader.read(stream.uri, sha256=stream.sha256)
+            most = MAX_FILE_BYTES.get(stream.modality)
+            if most is None:  # nothing is decoded, so that its hash is all that is used
+                facts[stream.id] = AssetFacts(sha256=await reader.digest(stream.uri, sha256=stream.sha256))
+                continue
+            content = await reader.read(stream.uri, sha256=stream.sha256, max_bytes=most)
             decoded = decode_stream(stream, content.data)
+            why = _why_not_read(stream, len(content.data))
+            if why is not None:
+                unread.append(NotApplicable(check=SOURCE_CHECK, reason=why, streams=(stream.id,)))
+            elif stream.modality == "text":
+                texts[stream.id] = decode_text(content.data, name=stream.id)
         except AssetError as error:
             faults.append(_fault(f"stream {stream.id}", stream.id, error, rules, place=""))
             continue
         facts[stream.id] = read_facts(stream, content.data, sha256=content.sha256)
-        if stream.modality == "text" and (text := decode_text(content.data)) is not None:
-            texts[stream.id] = text
         if isinstance(decoded, AudioData):
             audio[stream.id] = decoded
         elif isinstance(decoded, tuple):
@@ -110,7 +126,19 @@ async def read_sample(
         texts=texts,
         asset_facts=facts,
     )
-    return sample, faults
+    return sample, faults, unread
+
+
+def _why_not_read(stream: Stream, size_bytes: int) -> str | None:
+    """Return why a text stream's asset is not read as text, by its kind or length; None where it is, or is no text."""
+    if stream.modality != "text":
+        return None
+    kind = stream.media_type or _KINDS.get(PurePosixPath((stream.uri or "").split("?")[0]).suffix.lower(), "text/plain")
+    if not (kind.startswith("text/") or kind.endswith(("json", "xml"))):
+        return f"the text of stream {stream.id} is {kind}; plain text is read"
+    if size_bytes > MAX_TEXT_BYTES:
+        return f"the text of stream {stream.id} has {size_bytes} bytes; at most {MAX_TEXT_BYTES} are read"
+    return None
 
 
 def with_models(sample: CheckSample, rules: RuleSet) -> CheckSample:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from infra.checks.batch import ASSET_MAX_BYTES, ASSET_TIMEOUT_S, read_labels
+from infra.checks.batch import ASSET_TIMEOUT_S, read_labels
 from infra.cli.check import PROJECT, AssetsOption
 from infra.cli.console import (
     EXIT_BAD_INPUT,
@@ -27,6 +27,7 @@ from infra.cli.console import (
 )
 from infra.storage.assets import FileAssetReader
 from infra.storage.found import BadFile, FoundDocument, FoundSample
+from infra.storage.label_documents import MAX_LABEL_BYTES
 from infra.storage.manifest_files import asset_root, find_samples, find_sources
 from infra.telemetry.logging import configure_logging
 from services.contracts.annotations import Annotation
@@ -129,7 +130,7 @@ def _read(source: Path, to: str, assets: Sequence[Path]) -> tuple[list[_Read], l
     read: list[_Read] = []
     errors: list[tuple[Path, ConcordError]] = []
     roots = tuple(root.resolve() for root in (asset_root(source), *assets))
-    reader = FileAssetReader(roots, ASSET_MAX_BYTES, ASSET_TIMEOUT_S)
+    reader = FileAssetReader(roots, MAX_LABEL_BYTES, ASSET_TIMEOUT_S)
     sources: Iterator[FoundSample | FoundDocument | BadFile] = (
         find_samples(source, project=PROJECT, assets=assets)
         if to == _TABLES

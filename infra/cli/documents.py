@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
+from infra.storage.regular_file import read_regular
 from services.contracts.canonical import parse_json
 from services.contracts.validation import validate
-from services.errors import ConcordError, InvalidInputError, PayloadTooLargeError
+from services.errors import ConcordError, InvalidInputError
 
 Model = TypeVar("Model")
 MAX_BYTES = 64 * 1024 * 1024
@@ -20,9 +21,7 @@ def read_json(path: Path) -> Any:
         InvalidInputError, MalformedJsonError, PayloadTooLargeError: What is wrong, and where.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise PayloadTooLargeError(f"{path} has more than {MAX_BYTES} bytes")
-        raw = path.read_bytes()
+        raw = read_regular(path, MAX_BYTES)
     except OSError as error:
         raise InvalidInputError(f"{path} can not be read: {error.strerror}") from error
     try:

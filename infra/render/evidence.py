@@ -67,7 +67,7 @@ async def _read(
     sample: CheckedSample, config: ReaderConfig, rules: RuleSet
 ) -> tuple[CheckSample, dict[str, Image.Image]]:
     reader = FileAssetReader(config.roots, config.max_bytes, config.timeout_s)
-    seen, _ = await read_sample(sample.manifest, sample.annotations, reader, rules)
+    seen, *_ = await read_sample(sample.manifest, sample.annotations, reader, rules)
     images: dict[str, Image.Image] = {}
     for stream in sample.manifest.streams:
         if stream.uri is None or stream.id not in seen.image_sizes_px:

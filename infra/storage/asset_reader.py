@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from infra.storage.assets import FileAssetReader
 from infra.storage.remote_assets import RemoteAssetReader
@@ -15,6 +16,18 @@ _REMOTE = re.compile(r"https?:", re.IGNORECASE)
 _BUCKET = re.compile(r"s3:", re.IGNORECASE)
 
 
+class BoundedAssetReader(AssetReader, Protocol):
+    """Reads no more of an asset than its reader can use."""
+
+    async def read(self, uri: str, *, sha256: str | None, max_bytes: int | None = None) -> AssetBytes:
+        """Return the bytes with their hash, if they are no more than ``max_bytes``."""
+        ...
+
+    async def digest(self, uri: str, *, sha256: str | None) -> str:
+        """Return the hash of the bytes without them, compared with ``sha256`` where that is given."""
+        ...
+
+
 class AssetReaderByScheme:
     """Leaves each asset to the reader of its address's scheme.
 
@@ -23,7 +36,7 @@ class AssetReaderByScheme:
         remote: Reads ``https:`` and ``http:``.
     """
 
-    def __init__(self, files: AssetReader, remote: AssetReader) -> None:
+    def __init__(self, files: BoundedAssetReader, remote: BoundedAssetReader) -> None:
         self._files = files
         self._remote = remote
 
@@ -31,11 +44,15 @@ class AssetReaderByScheme:
         """Return the size in bytes."""
         return await self._reader_of(uri).check(uri, sha256=sha256)
 
-    async def read(self, uri: str, *, sha256: str | None) -> AssetBytes:
+    async def read(self, uri: str, *, sha256: str | None, max_bytes: int | None = None) -> AssetBytes:
         """Return the bytes with their hash."""
-        return await self._reader_of(uri).read(uri, sha256=sha256)
+        return await self._reader_of(uri).read(uri, sha256=sha256, max_bytes=max_bytes)
 
-    def _reader_of(self, uri: str) -> AssetReader:
+    async def digest(self, uri: str, *, sha256: str | None) -> str:
+        """Return the hash of the bytes."""
+        return await self._reader_of(uri).digest(uri, sha256=sha256)
+
+    def _reader_of(self, uri: str) -> BoundedAssetReader:
         if _BUCKET.match(uri):
             raise AssetForbiddenError(
                 f"the asset {uri[:200]!r} is not read: s3: is not supported; give the object's https: address, signed "
@@ -44,7 +61,9 @@ class AssetReaderByScheme:
         return self._remote if _REMOTE.match(uri) else self._files
 
 
-def open_asset_reader(roots: Sequence[Path], hosts: Collection[str], max_bytes: int, timeout_s: float) -> AssetReader:
+def open_asset_reader(
+    roots: Sequence[Path], hosts: Collection[str], max_bytes: int, timeout_s: float
+) -> AssetReaderByScheme:
     """Return what reads assets.
 
     Args:

@@ -60,9 +60,20 @@ class FileAssetReader:
         """Return the size in bytes; the hash is compared too up to 16 MiB."""
         return await self._in_thread(lambda deadline: self._check(uri, sha256, deadline), uri)
 
-    async def read(self, uri: str, *, sha256: str | None) -> AssetBytes:
-        """Return the bytes with their hash, which is compared with ``sha256`` where that is given."""
-        return await self._in_thread(lambda deadline: self._read(uri, sha256, deadline), uri)
+    async def read(self, uri: str, *, sha256: str | None, max_bytes: int | None = None) -> AssetBytes:
+        """Return the bytes with their hash, which is compared with ``sha256`` where that is given.
+
+        Args:
+            uri: The address.
+            sha256: What the hash must be.
+            max_bytes: Largest asset, where that is less than for all.
+        """
+        most = self._max_bytes if max_bytes is None else min(max_bytes, self._max_bytes)
+        return await self._in_thread(lambda deadline: self._read(uri, sha256, deadline, most), uri)
+
+    async def digest(self, uri: str, *, sha256: str | None) -> str:
+        """Return the hash of the bytes, none of which is kept; it is compared as by :meth:`read`."""
+        return await self._in_thread(lambda deadline: self._hash(uri, sha256, deadline), uri)
 
     async def _in_thread(self, work: Callable[[float], Answer], uri: str) -> Answer:
         deadline = time.monotonic() + self._timeout_s
@@ -76,17 +87,27 @@ class FileAssetReader:
     def _check(self, uri: str, sha256: str | None, deadline: float) -> int:
         descriptor = self._open(uri)
         try:
-            size = self._size(descriptor, uri)
+            size = self._size(descriptor, uri, self._max_bytes)
             if sha256 is not None and size <= HASH_AT_ONCE_BYTES:
                 _ensure_hash(self._digest(descriptor, uri, deadline, keep=None), sha256, uri)
             return size
         finally:
             os.close(descriptor)
 
-    def _read(self, uri: str, sha256: str | None, deadline: float) -> AssetBytes:
+    def _hash(self, uri: str, sha256: str | None, deadline: float) -> str:
         descriptor = self._open(uri)
         try:
-            self._size(descriptor, uri)
+            self._size(descriptor, uri, self._max_bytes)
+            digest = self._digest(descriptor, uri, deadline, keep=None)
+        finally:
+            os.close(descriptor)
+        _ensure_hash(digest, sha256, uri)
+        return digest
+
+    def _read(self, uri: str, sha256: str | None, deadline: float, max_bytes: int) -> AssetBytes:
+        descriptor = self._open(uri)
+        try:
+            self._size(descriptor, uri, max_bytes)
             data = bytearray()
             digest = self._digest(descriptor, uri, deadline, keep=data)
         finally:
@@ -94,10 +115,11 @@ class FileAssetReader:
         _ensure_hash(digest, sha256, uri)
         return AssetBytes(data=bytes(data), sha256=digest, size_bytes=len(data))
 
-    def _size(self, descriptor: int, uri: str) -> int:
+    @staticmethod
+    def _size(descriptor: int, uri: str, max_bytes: int) -> int:
         size = os.fstat(descriptor).st_size
-        if size > self._max_bytes:
-            raise AssetTooLargeError(f"the asset {_shown(uri)} has {size} bytes; at most {self._max_bytes} are read")
+        if size > max_bytes:
+            raise AssetTooLargeError(f"the asset {_shown(uri)} has {size} bytes; at most {max_bytes} are read")
         return size
 
     def _digest(self, descriptor: int, uri: str, deadline: float, *, keep: bytearray | None) -> str:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import re
+import struct
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
+from types import MappingProxyType
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, JpegImagePlugin, PngImagePlugin
 
+from infra.storage.whole import why_not_whole
 from services.alignment.sample import AssetFacts, AudioData
 from services.contracts.manifest import SampleManifest, Stream
 from services.errors import AssetError, AssetTooLargeError
@@ -22,10 +26,18 @@ MAX_IMAGE_PIXELS = 250_000_000
 MAX_POINTS = 20_000_000
 MAX_TEXT_BYTES = 2 * 1024 * 1024
 
+MAX_FILE_BYTES: Mapping[str, int] = MappingProxyType(
+    {"audio": 2 * MAX_AUDIO_BYTES, "image": 512 * 1024**2, "lidar": 512 * 1024**2, "radar": 512 * 1024**2,
+     "text": 512 * 1024**2}
+)  # fmt: skip
+"""By modality the largest file that could be decoded within the other limits; files of other modalities are not."""
+
+_AUDIO_BEGINNINGS = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS")
 _AUDIO_FORMATS = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "OGG"})
 _EXIF_TIME = re.compile(r"(\d{4}):(\d{2}):(\d{2})[ T](\d{2}):(\d{2}):(\d{2})")
 _EXIF_DAY = re.compile(r"(\d{4}):(\d{2}):(\d{2})")
 _EXIF_ZONE = re.compile(r"([+-])(\d{2}):(\d{2})")
+_MIN_RATE_HZ, _MAX_RATE_HZ = 100, 10_000_000
 _BLOCK_FRAMES = 1 << 16
 _POINT_FIELDS = 4
 _NUSCENES_FIELDS = 5
@@ -99,7 +111,18 @@ def decode_audio(data: bytes, *, name: str, max_bytes: int = MAX_AUDIO_BYTES) ->
         data: The file's bytes.
         name: The stream, for messages.
         max_bytes: Cap on 4 bytes for every frame of every channel, whatever the header says.
+
+    Raises:
+        AssetError: It is no such recording, is cut off or damaged, or has a sampling rate that none has.
+        AssetTooLargeError: It is too large once decoded.
     """
+    # On anything else libsndfile tries its MPEG decoder, which talks on standard error.
+    if not data.startswith(_AUDIO_BEGINNINGS):
+        raise AssetError(
+            f"the recording {name!r} can not be decoded as WAV, FLAC or Ogg: it does not begin as one does; "
+            "supported are WAV, FLAC and Ogg"
+        )
+    _ensure_whole(data, f"the recording {name!r}")
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             if file.format not in _AUDIO_FORMATS:
@@ -107,22 +130,39 @@ def decode_audio(data: bytes, *, name: str, max_bytes: int = MAX_AUDIO_BYTES) ->
             limit = max_bytes // (4 * file.channels)
             if file.frames > limit:
                 raise _too_long(name, max_bytes)
-            rate_hz = int(file.samplerate)
+            rate_hz, promised = int(file.samplerate), file.frames
+            if not _MIN_RATE_HZ <= rate_hz <= _MAX_RATE_HZ:
+                raise AssetError(
+                    f"the recording {name!r} says it has {rate_hz} samples a second; recordings have {_MIN_RATE_HZ} to "
+                    f"{_MAX_RATE_HZ}, so its header is wrong"
+                )
             blocks: list[NDArray[np.float32]] = []
             frames = 0
             while len(block := file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
                 frames += len(block)
                 if frames > limit:
                     raise _too_long(name, max_bytes)
-                blocks.append(block.mean(axis=1, dtype=np.float32))
+                with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is told below
+                    blocks.append(block.mean(axis=1, dtype=np.float32))
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as error:
         # Its whole text names the object in memory that was read.
         why = error.error_string if isinstance(error, soundfile.LibsndfileError) else error
         raise AssetError(f"the recording {name!r} can not be decoded as WAV, FLAC or Ogg: {why}") from error
+    if frames < promised:
+        raise AssetError(
+            f"the recording {name!r} is cut off or damaged: its header tells of {promised} samples, and {frames} can "
+            "be decoded; get the whole file"
+        )
     samples = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
     if not np.isfinite(samples).all():
         raise AssetError(f"the recording {name!r} holds samples that are not finite numbers")
     return AudioData(samples=samples, rate_hz=rate_hz)
+
+
+def _ensure_whole(data: bytes, what: str) -> None:
+    why = why_not_whole(data)
+    if why is not None:
+        raise AssetError(f"{what} is cut off or damaged: {why}; get the whole file")
 
 
 def _too_long(name: str, max_bytes: int) -> AssetTooLargeError:
@@ -157,22 +197,19 @@ def decode_points(
 
 
 def decode_image_size(data: bytes, *, name: str, max_pixels: int = MAX_IMAGE_PIXELS) -> tuple[int, int]:
-    """Read (width, height) in pixels, as stored, from the header of a PNG or JPEG; no pixel is decoded.
+    """Read (width, height) in pixels, as stored, from the header of a PNG or JPEG that is whole; no pixel is decoded.
 
     Pillow's classes for the two formats are used directly: no other format is tried on what a stranger sent, and
     the size is judged here and not by Pillow's process-wide setting.
     """
-    stream = io.BytesIO(data)
+    _ensure_whole(data, f"the image {name!r}")
     try:
-        if data.startswith(b"\x89PNG\r\n\x1a\n"):
-            size = PngImagePlugin.PngImageFile(stream).size
-        elif data.startswith(b"\xff\xd8\xff"):
-            size = JpegImagePlugin.JpegImageFile(stream).size
-        else:
-            raise AssetError(f"the image {name!r} is not in a supported format; supported are PNG and JPEG")
-    except (OSError, SyntaxError, ValueError, IndexError, KeyError, OverflowError) as error:
+        picture = _opened(data)
+    except (OSError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, struct.error) as error:
         raise AssetError(f"the image {name!r} can not be decoded: {error}") from error
-    width, height = size
+    if picture is None:
+        raise AssetError(f"the image {name!r} is not in a supported format; supported are PNG and JPEG")
+    width, height = picture.size
     if width < 1 or height < 1:
         raise AssetError(f"the image {name!r} has no pixels")
     if width * height > max_pixels:
@@ -180,14 +217,38 @@ def decode_image_size(data: bytes, *, name: str, max_pixels: int = MAX_IMAGE_PIX
     return int(width), int(height)
 
 
-def decode_text(data: bytes, *, max_bytes: int = MAX_TEXT_BYTES) -> str | None:
-    """Decode a text file as UTF-8, with or without a byte order mark; None if it is none, or is too long to judge."""
-    if len(data) > max_bytes or b"\x00" in data:
-        return None
+def _opened(data: bytes) -> JpegImagePlugin.JpegImageFile | PngImagePlugin.PngImageFile | None:
+    """Read the header of a PNG or JPEG; None for anything else."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is odd about a stranger's header is no news on our standard error
+        if data.startswith(b"\x89PNG\r\n\x1a\n"):
+            return PngImagePlugin.PngImageFile(io.BytesIO(data))
+        if data.startswith(b"\xff\xd8\xff"):
+            return JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+    return None
+
+
+def decode_text(data: bytes, *, name: str, max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """Decode a text file as UTF-8, with or without a byte order mark.
+
+    Args:
+        data: The file's bytes.
+        name: The stream, for messages.
+        max_bytes: Largest text.
+
+    Raises:
+        AssetError: It is not UTF-8, or holds NUL; names the byte.
+        AssetTooLargeError: It is longer than what is judged.
+    """
+    if len(data) > max_bytes:
+        raise AssetTooLargeError(f"the text {name!r} has {len(data)} bytes; at most {max_bytes} are read")
     try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return None
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise AssetError(f"the text {name!r} is not UTF-8 at byte {error.start}; save it as UTF-8") from error
+    if "\x00" in text:
+        raise AssetError(f"the text {name!r} holds the NUL character at byte {data.index(0)}; save it as UTF-8 text")
+    return text
 
 
 def read_facts(stream: Stream, data: bytes, *, sha256: str) -> AssetFacts:
@@ -204,14 +265,10 @@ def read_facts(stream: Stream, data: bytes, *, sha256: str) -> AssetFacts:
     if stream.modality != "image":
         return AssetFacts(sha256=sha256)
     try:
-        file = io.BytesIO(data)
-        if data.startswith(b"\xff\xd8\xff"):
-            exif = JpegImagePlugin.JpegImageFile(file).getexif()
-        elif data.startswith(b"\x89PNG\r\n\x1a\n"):
-            exif = PngImagePlugin.PngImageFile(file).getexif()
-        else:
-            return AssetFacts(sha256=sha256)
-        return _facts_of(exif, sha256)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture = _opened(data)
+            return AssetFacts(sha256=sha256) if picture is None else _facts_of(picture.getexif(), sha256)
     except Exception:  # what a stranger wrote into EXIF breaks parsers in many ways; it is no fault here
         return AssetFacts(sha256=sha256)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import struct
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
+from infra.storage.label_documents import MAX_LABEL_BYTES
 from infra.storage.neighbours import sha256_of
+from infra.storage.regular_file import read_regular
 from services.contracts.annotations import Annotation
 from services.contracts.label_base import Author
 from services.contracts.manifest import Clock, Context, LabelFile, SampleManifest, Stream
@@ -248,14 +252,18 @@ def _media_type(image: Path | None) -> str | None:
 
 def _image_size(path: Path) -> tuple[int, int]:
     try:
-        with Image.open(path) as image:
-            return image.size
-    except OSError as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # no pixel is decoded, so that many are no danger
+            with Image.open(path, formats=("PNG", "JPEG")) as image:
+                return image.size
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
         raise InvalidInputError(f"{path} is no readable image ({error}); replace the file") from error
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_regular(path, MAX_LABEL_BYTES).decode("utf-8")
+    except OSError as error:
+        raise AssetMissingError(f"{path} can not be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InvalidInputError(f"{path}: byte {error.start} is not UTF-8; KITTI files are plain ASCII text") from error

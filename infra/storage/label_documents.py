@@ -11,10 +11,11 @@ from pydantic import ValidationError
 
 from infra.storage.found import BadFile, FoundDocument, FoundSample
 from infra.storage.neighbours import Neighbours, media_type_of, modality_of, sha256_of
+from infra.storage.regular_file import read_regular
 from services.contracts.annotations import Annotation
 from services.contracts.manifest import Clock, LabelFormat, SampleManifest, Stream
 from services.contracts.validation import places_of
-from services.errors import AssetMissingError, ConcordError, InvalidInputError, PayloadTooLargeError
+from services.errors import AssetMissingError, ConcordError, InvalidInputError
 from services.formats.bare import NEEDS_CALIBRATION, SPOKEN, Part, parts_of, read_bare
 from services.formats.detect import HEAD_BYTES, detect
 from services.formats.result import FileLosses, ImportResult, StreamFacts
@@ -78,10 +79,7 @@ def read_documents(
 
 def _read(item: LabelPath, *, carry_cuboids: bool) -> ImportResult:
     try:
-        size = item.path.stat().st_size
-        if size > MAX_LABEL_BYTES:
-            raise PayloadTooLargeError(f"{item.path} has {size} bytes; at most {MAX_LABEL_BYTES} are read")
-        data = item.path.read_bytes()
+        data = read_regular(item.path, MAX_LABEL_BYTES)
     except OSError as error:
         raise AssetMissingError(f"{item.path} can not be read: {error.strerror}") from error
     try:

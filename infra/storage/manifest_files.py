@@ -19,10 +19,11 @@ from infra.storage.label_documents import (
     without_calibration,
 )
 from infra.storage.neighbours import Neighbours
+from infra.storage.regular_file import ensure_regular, read_regular
 from services.contracts.canonical import parse_json
 from services.contracts.manifest import LabelFile, SampleManifest, Stream
 from services.contracts.validation import validate
-from services.errors import AssetMissingError, ConcordError, InvalidInputError, PayloadTooLargeError
+from services.errors import AssetMissingError, ConcordError, InvalidInputError
 from services.formats.bare import NEEDS_CALIBRATION
 
 FORMAT = "concord.sample/1"
@@ -74,14 +75,15 @@ def find_sources(
 
 def asset_root(path: Path) -> Path:
     """Return the folder that assets of samples behind ``path`` may be read from."""
-    return path if path.is_dir() else path.parent
+    # Unlike Path.is_dir, this says no to a name that no file can have; what is wrong with it is told later.
+    return path if os.path.isdir(path) else path.parent
 
 
 def neighbours_of(paths: Sequence[Path], assets: Sequence[Path]) -> Neighbours:
     """Return what finds the files that label documents behind ``paths`` are about."""
     # Around a file that is named everything may lie: only folders that are given are searched as a whole.
     return Neighbours(
-        [*(asset_root(path) for path in paths), *assets], [*(path for path in paths if path.is_dir()), *assets]
+        [*(asset_root(path) for path in paths), *assets], [*(path for path in paths if os.path.isdir(path)), *assets]
     )
 
 
@@ -89,17 +91,25 @@ def _together(paths: Sequence[Path]) -> Iterator[list[Path]]:
     """Yield each folder on its own, and files that stand side by side as one list."""
     files: list[Path] = []
     for path in dict.fromkeys(paths):
-        if path.is_file():
+        if not os.path.isdir(path):
+            _ensure_file(path)
             files.append(path)
             continue
-        if not path.is_dir():
-            raise AssetMissingError(f"there is nothing at {path}; give a manifest, a label file or a folder")
         if files:
             yield files
             files = []
         yield [path]
     if files:
         yield files
+
+
+def _ensure_file(path: Path) -> None:
+    try:
+        ensure_regular(path)
+    except FileNotFoundError:
+        raise AssetMissingError(f"there is nothing at {path}; give a manifest, a label file or a folder") from None
+    except (OSError, ValueError) as error:  # a name that no file can have
+        raise AssetMissingError(f"{str(path)[:200]} can not be read: {error}") from error
 
 
 def _named(
@@ -216,9 +226,7 @@ def read_manifest(file: Path) -> SampleManifest:
         AssetMissingError: The file can not be read.
     """
     try:
-        if file.stat().st_size > MAX_MANIFEST_BYTES:
-            raise PayloadTooLargeError(f"{file} has more than {MAX_MANIFEST_BYTES} bytes; a manifest refers to data")
-        raw = file.read_bytes()
+        raw = read_regular(file, MAX_MANIFEST_BYTES)
     except OSError as error:
         raise AssetMissingError(f"{file} can not be read: {error.strerror}") from error
     try:

@@ -89,15 +89,29 @@ class RemoteAssetReader:
             raise AssetTooLargeError(f"the asset {_shown(uri)} has {size} bytes; at most {self._max_bytes} are read")
         return size
 
-    async def read(self, uri: str, *, sha256: str | None) -> AssetBytes:
-        """Return the bytes with their hash, which is compared with ``sha256`` where that is given."""
+    async def read(self, uri: str, *, sha256: str | None, max_bytes: int | None = None) -> AssetBytes:
+        """Return the bytes with their hash, which is compared with ``sha256`` where that is given.
+
+        Args:
+            uri: The address.
+            sha256: What the hash must be.
+            max_bytes: Largest asset, where that is less than for all.
+        """
         body = await self._in_time(uri, self._body(uri))
+        if max_bytes is not None and len(body.data) > max_bytes:
+            raise AssetTooLargeError(
+                f"the asset {_shown(uri)} has {len(body.data)} bytes; at most {max_bytes} are read"
+            )
         digest = body.digest.hexdigest()
         if sha256 is not None and digest != sha256:
             raise AssetHashMismatchError(
                 f"the asset {_shown(uri)} has the SHA-256 {digest}, not {sha256[:64]}; correct the manifest or the file"
             )
         return AssetBytes(data=bytes(body.data), sha256=digest, size_bytes=len(body.data))
+
+    async def digest(self, uri: str, *, sha256: str | None) -> str:
+        """Return the hash of the bytes; it is compared as by :meth:`read`."""
+        return (await self.read(uri, sha256=sha256)).sha256
 
     async def _in_time(self, uri: str, work: Coroutine[None, None, Answer]) -> Answer:
         try:

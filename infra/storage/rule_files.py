@@ -6,8 +6,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from infra.storage.regular_file import read_regular
 from services.contracts.canonical import parse_json
-from services.errors import ConcordError, InvalidInputError, PayloadTooLargeError
+from services.errors import ConcordError, InvalidInputError
 from services.rules.domains import DOMAINS
 from services.rules.inheritance import resolve_rules
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
@@ -46,11 +47,18 @@ def _base(wanted: str, by: str) -> tuple[str, Any]:
     if wanted in DOMAINS:
         return wanted, _domain(wanted)
     path = (Path(by).parent / wanted).resolve()
-    if not path.is_file():
+    if not _exists(path):
         names = ", ".join(BUILT_IN)
         sentence = f"{wanted!r} is neither a file ({path}) nor one of {names}"
         raise InvalidInputError(f"{by}: /extends: {sentence}", places=(("/extends", sentence),))
     return str(path), _read(path)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that this file system can not have
+        return False
 
 
 def _domain(name: str) -> Any:
@@ -59,9 +67,7 @@ def _domain(name: str) -> Any:
 
 def _read(path: Path) -> Any:
     try:
-        if path.stat().st_size > MAX_RULES_BYTES:
-            raise PayloadTooLargeError(f"{path} has more than {MAX_RULES_BYTES} bytes")
-        raw = path.read_bytes()
+        raw = read_regular(path, MAX_RULES_BYTES)
     except OSError as error:
         raise InvalidInputError(f"{path} can not be read: {error.strerror}") from error
     try:

@@ -9,6 +9,9 @@ import numpy as np
 from services.alignment.geometry import Floats, Ints
 from services.contracts.manifest import Clock
 
+MAX_FRAME = 2_000_000
+"""The highest frame that is paired, days of a recording: each frame up to the last has its place in arrays."""
+
 
 def frame_period_s(clock: Clock | None) -> float | None:
     """Return the seconds from one frame to the next (their median), or None where the clock does not say."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from services.alignment.extrinsics import transform_between
-from services.alignment.frame_pairing import frame_period_s, nearest_frames
+from services.alignment.frame_pairing import MAX_FRAME, frame_period_s, nearest_frames
 from services.alignment.geometry import Bools, Floats, Ints, transform_points
 from services.alignment.lidar_camera_scene import (
     BoxRows,
@@ -104,6 +104,11 @@ def _scenes_of(
                 stream.id,
                 other.id,
             )
+            continue
+        last_frame = int(max(boxes.frames.max(initial=0), rows.frames.max(initial=0)))
+        if last_frame > MAX_FRAME:
+            reason = f"streams {stream.id} and {other.id} have a label at frame {last_frame}; frames up to {MAX_FRAME}"
+            yield _missing(f"{reason} are compared, so correct the frame", stream.id, other.id)
             continue
         yield _scene(sample, rules, (stream, camera, boxes), (other, rows), transform)
 

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from services.alignment.frame_pairing import MAX_FRAME
 from services.alignment.sample import CheckOutcome, CheckSample
 from services.alignment.track_identity_cameras import Mismatch, find_mismatches
 from services.alignment.track_identity_event import Event
@@ -64,6 +65,8 @@ def check_track_identity(sample: CheckSample, rules: RuleSet) -> CheckOutcome:
 
 def _reason_against(table: TrackTable, limits: TrackIdentityRules) -> str | None:
     frames = len(table.frame_of_rank)
+    if len(table) and (last := int(table.frames.max())) > MAX_FRAME:
+        return f"stream {table.stream} has a label at frame {last}; ids are followed up to {MAX_FRAME}, so correct it"
     if frames < 2:
         return (
             f"stream {table.stream} is labelled in one frame; an identity needs two" if not table.extra.any() else None

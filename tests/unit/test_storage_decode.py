@@ -31,11 +31,10 @@ def image(size: tuple[int, int], file_format: str) -> bytes:
 
 def png_header(width: int, height: int) -> bytes:
     chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    end = b"IDAT"
     return (
         b"\x89PNG\r\n\x1a\n"
         + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
-        + struct.pack(">I", 0) + end + struct.pack(">I", zlib.crc32(end))
+        + b"".join(struct.pack(">I", 0) + end + struct.pack(">I", zlib.crc32(end)) for end in (b"IDAT", b"IEND"))
     )  # fmt: skip
 
 
