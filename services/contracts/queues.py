@@ -107,7 +107,7 @@ class Lane:
         ageing_per_hour: Points of priority an hour.
         capacity: How many of the queue's tasks may be in people's hands.
         paused: Whether the queue gives out nothing.
-        claimed: How many of the queue's tasks are in people's hands.
+        claimed: How many of the queue's tasks are in people's hands; not counted (0) where there is no capacity.
         mine: How many of them in the hands of the person asked for.
         mine_in_project: How many of the project's tasks in the hands of that person.
         lease_s: Length of a lease in the project, seconds.

@@ -44,19 +44,23 @@ _AGE_TASKS = text("""
 """)
 _CLAIMED = "state = 'claimed' AND lease_expires_at > statement_timestamp()"
 _LANES = text(f"""
-    WITH held AS MATERIALIZED (
-        SELECT project, queue, count(*) AS claimed, count(*) FILTER (WHERE held_by = :actor_id) AS mine
-        FROM review_tasks WHERE {_CLAIMED} GROUP BY project, queue
+    WITH own AS MATERIALIZED (
+        SELECT project, queue, count(*) AS mine
+        FROM review_tasks WHERE held_by = :actor_id AND {_CLAIMED} GROUP BY project, queue
     )
     SELECT lane.lane_id, lane.project, lane.queue, lane.kind, lane.skill, lane.ageing_per_hour,
            queue.skills, queue.teams, queue.capacity, coalesce(queue.paused, false) AS paused,
-           coalesce(held.claimed, 0) AS claimed, coalesce(held.mine, 0) AS mine,
-           coalesce((SELECT sum(held.mine) FROM held WHERE held.project = lane.project), 0) AS mine_in_project,
+           CASE WHEN queue.capacity IS NULL THEN 0 ELSE (
+               SELECT count(*) FROM review_tasks AS task
+               WHERE task.project = lane.project AND task.queue = lane.queue AND {_CLAIMED}
+           ) END AS claimed,
+           coalesce(own.mine, 0) AS mine,
+           coalesce((SELECT sum(own.mine) FROM own WHERE own.project = lane.project), 0) AS mine_in_project,
            CAST(project.config ->> 'lease_s' AS integer) AS lease_s
     FROM review_lanes AS lane
     JOIN projects AS project ON project.id = lane.project
     LEFT JOIN review_queues AS queue ON queue.project = lane.project AND queue.name = lane.queue
-    LEFT JOIN held ON held.project = lane.project AND held.queue = lane.queue
+    LEFT JOIN own ON own.project = lane.project AND own.queue = lane.queue
     WHERE lane.kind = ANY (CAST(:kinds AS text[]))
       AND (CAST(:projects AS text[]) IS NULL OR lane.project = ANY (CAST(:projects AS text[])))
       AND (CAST(:queue AS text) IS NULL OR lane.queue = :queue)

@@ -110,7 +110,14 @@ class ReviewTaskRow(Table, table=True):
             "assignee",
             postgresql_where=text(f"{UNFINISHED} AND assignee IS NOT NULL AND NOT on_hold"),
         ),
-        Index("ix_review_tasks_claimed", "lease_expires_at", postgresql_where=text("state = 'claimed'")),
+        Index(
+            "ix_review_tasks_claimed",
+            "project",
+            "queue",
+            "lease_expires_at",
+            postgresql_where=text("state = 'claimed'"),
+        ),
+        Index("ix_review_tasks_held", "held_by", "lease_expires_at", postgresql_where=text("state = 'claimed'")),
     )
 
     task_id: UUID = uuid_column(primary_key=True)

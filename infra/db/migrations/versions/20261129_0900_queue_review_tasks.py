@@ -117,7 +117,13 @@ def upgrade() -> None:
     op.create_index(
         "ix_review_tasks_claimed",
         "review_tasks",
-        ["lease_expires_at"],
+        ["project", "queue", "lease_expires_at"],
+        postgresql_where=sa.text("state = 'claimed'"),
+    )
+    op.create_index(
+        "ix_review_tasks_held",
+        "review_tasks",
+        ["held_by", "lease_expires_at"],
         postgresql_where=sa.text("state = 'claimed'"),
     )
 
@@ -161,6 +167,7 @@ def _give_place() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("ix_review_tasks_held", "review_tasks")
     op.drop_index("ix_review_tasks_claimed", "review_tasks")
     op.drop_index("ix_review_tasks_assigned", "review_tasks")
     op.drop_index("ix_review_tasks_lane", "review_tasks")

@@ -11,7 +11,8 @@ branch_labels = None
 depends_on = None
 
 _ORIGINS = (
-    "'manifest', 'label_files', 'prediction', 'pre_label', 'annotator', 'external', 'reviewer', 'adjudicator', 'rework'"
+    "'manifest', 'label_files', 'prediction', 'pre_label', 'annotator', 'external', 'reviewer', 'adjudicator', "
+    "'rework', 'consensus'"
 )
 
 
