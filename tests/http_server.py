@@ -33,6 +33,8 @@ async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncI
     """Serve on a free port until the block ends; ``handler`` is given the head of a request and writes the answer."""
     served = Served()
     busy: set[asyncio.Task[None]] = set()
+    running: set[asyncio.Task[None]] = set()
+    closing = False
 
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -45,19 +47,30 @@ async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncI
             await writer.drain()
 
     async def cancellable(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if closing:
+            writer.transport.abort()
+            return
+        own = asyncio.current_task()
+        assert own is not None
+        running.add(own)
         task = asyncio.create_task(connection(reader, writer))
         busy.add(task)
         await asyncio.wait({task})
         writer.close()
+        running.discard(own)
 
     server = await asyncio.start_server(cancellable, "127.0.0.1", 0, ssl=tls)
     served.port = server.sockets[0].getsockname()[1]
     try:
         yield served
     finally:
+        # What was accepted and has not begun yet is dropped when it begins: left to itself it would wait for ever.
+        closing = True
         server.close()
         for task in busy:
             task.cancel()
+        if running:
+            await asyncio.wait(running)
         await asyncio.gather(*busy, return_exceptions=True)
         await server.wait_closed()
 

@@ -253,4 +253,5 @@ async def test_nothing_stays_open(root: Path) -> None:
         for sha256 in (None, "0" * 64):
             with contextlib.suppress(AssetError):
                 await asset_reader.read(uri, sha256=sha256)
-    assert len(os.listdir("/proc/self/fd")) == before
+    # Others' connections may have been closed meanwhile.
+    assert len(os.listdir("/proc/self/fd")) <= before
