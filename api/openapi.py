@@ -122,6 +122,8 @@ def _describe(operation: dict[str, Any], policy: str, body: BodyDocumentation | 
         }
     elif any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", ())):
         expected |= {"409": "The state of the world says no.", "413": "The body is too large."}
+    if any(parameter["name"].lower() == "if-match" for parameter in operation.get("parameters", ())):
+        expected["412"] = "Somebody else changed it first."
     for status, text in sorted(expected.items()):
         problem = {MEDIA_TYPE: {"schema": {"$ref": f"{_PREFIX}{Problem.__name__}"}}}
         responses.setdefault(status, {"description": text, "content": problem})

@@ -15,6 +15,7 @@ from infra.webhooks.http import WebhookHttp
 from services.contracts.access import Role
 from services.intake.inbox import Inbox
 from tests.intake_events import NoAssets
+from tests.integration.lifecycle_world import WordingRunner
 from tests.review_world import ApiWorld, add_projects, add_sample, open_client, open_task
 
 
@@ -53,7 +54,7 @@ class ApiThread:
                 self.secrets = world.secrets
             await open_task(database, await add_sample(database, "s1"))
             targets = WebhookHttp(("hooks.example", "training.example.com"), 20)
-            services = ApiServices(database, Inbox(database, NoAssets()), 100_000, targets)
+            services = ApiServices(database, Inbox(database, NoAssets()), 100_000, targets, WordingRunner())
             app = create_app(services)
             self.document = app.openapi()
             config = uvicorn.Config(app, port=0, log_level="critical", lifespan="off")
