@@ -16,6 +16,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from services.agreement.intervals import wilson_interval
 from services.alignment.coverage import check_coverage
 from services.alignment.coverage_facts import facts_of, fitting_labels, holds
 from services.alignment.sample import CheckSample
@@ -181,7 +182,7 @@ def _impossible(section: CoverageRules, facts: dict[str, str]) -> bool:
 
 
 def _counted(tally: _Tally, total: int) -> CoverageCount:
-    low, high = _wilson(tally.found, total)
+    low, high = wilson_interval(tally.found, total, _Z)
     return CoverageCount(
         kind=tally.kind,
         name=tally.name[:2_000],
@@ -192,15 +193,6 @@ def _counted(tally: _Tally, total: int) -> CoverageCount:
         share_high=high,
         samples=tuple(tally.samples),
     )
-
-
-def _wilson(found: int, total: int) -> tuple[float, float]:
-    if total == 0:
-        return 0.0, 1.0
-    share, extra = found / total, _Z * _Z / total
-    middle = share + extra / 2
-    spread = _Z * math.sqrt(share * (1 - share) / total + extra / (4 * total))
-    return max(0.0, (middle - spread) / (1 + extra)), min(1.0, (middle + spread) / (1 + extra))
 
 
 def _is_case(sample: CheckSample, case: EdgeCase) -> bool:

@@ -8,7 +8,6 @@ Wilson, 1927) must exceed the limit. The direction is an exact sign test (McNema
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ import numpy as np
 from scipy.special import bdtr, ndtri
 
 from services.agreement.alpha import alpha_interval, krippendorff_alpha
+from services.agreement.intervals import wilson_interval
 from services.agreement.kappa import cohen_kappa, gwet_ac
 from services.agreement.ratings import Agreement, Floats, Interval, encode
 from services.alignment.drift_findings import Said, Teller, explained
@@ -147,9 +147,9 @@ def _confusions(teller: Teller, question: str, pair: _Pair, pairs: int, classes:
         if not usable:
             continue
         hits, trials, events, who, says, other, instead = max(
-            usable, key=lambda way: (wilson_low(way[0], way[1], z), way[0])
+            usable, key=lambda way: (wilson_interval(way[0], way[1], z)[0], way[0])
         )
-        low = wilson_low(hits, trials, z)
+        low = wilson_interval(hits, trials, z)[0]
         sign = _direction(pair, c, d)
         least = section.min_confusion_share if sign != 0 else section.min_mutual_share
         if low < least:
@@ -201,16 +201,6 @@ def _direction(pair: _Pair, c: str, d: str) -> int:
         return 1 if n_cd > n_dc else -1
     chance = 2.0 * float(bdtr(min(ahead, behind), trials, 0.5))
     return 0 if chance > 0.01 else 1 if ahead > behind else -1
-
-
-def wilson_low(hits: float, trials: float, z: float) -> float:
-    """Return the lower end of Wilson's interval of a share; 0 without trials."""
-    if trials <= 0:
-        return 0.0
-    share = hits / trials
-    centre = share + z * z / (2 * trials)
-    spread = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    return max(0.0, (centre - spread) / (1 + z * z / trials))
 
 
 def _alpha(pair: _Pair, ratings: Sequence[tuple[str, str]], teller: Teller) -> tuple[Agreement, Interval | None]:

@@ -6,31 +6,16 @@ Intervals are Wilson's, 95 % (E. B. Wilson, "Probable inference, the law of succ
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable
 
+from services.agreement.intervals import wilson_interval
 from services.contracts.base import ProjectId
 from services.contracts.quality import Accuracy, QualityReport, WrongVerdict
 from services.quality.scoring import Scored
 
 MIN_JUDGED = 10
-_Z95 = 1.959963984540054
 _Cell = tuple[str, str | None, str | None]
-
-
-def wilson_interval(right: int, judged: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share.
-
-    Args:
-        right: Hits.
-        judged: Trials, at least 1.
-    """
-    share = right / judged
-    scale = 1.0 + _Z95 * _Z95 / judged
-    centre = share + _Z95 * _Z95 / (2 * judged)
-    spread = _Z95 * math.sqrt(share * (1.0 - share) / judged + _Z95 * _Z95 / (4 * judged * judged))
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
 class QualityBuilder:

@@ -8,7 +8,6 @@ Intervals are Wilson's (1927: "Probable inference, the law of succession, and st
 from __future__ import annotations
 
 import importlib
-import math
 import pkgutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ from scipy.stats import chi2
 import infra.bench.detection
 from infra.bench.detection.fault import CleanSamples, LabelFault, RulesOf, half_of
 from infra.bench.detection.known import KnownScore, known_disagreements
+from services.agreement.intervals import wilson_interval
 from services.alignment.engine import CHECKS
 from services.alignment.sample import CheckOutcome, CheckSample
 from services.contracts.base import Contract
@@ -247,12 +247,8 @@ def wilson(hits: int, trials: int) -> tuple[float | None, float | None]:
     """Return the bounds of Wilson's 95 % interval of a share; None for no trials."""
     if trials == 0:
         return None, None
-    z = 1.959964
-    share = hits / trials
-    centre = share + z * z / (2 * trials)
-    spread = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    scale = 1 + z * z / trials
-    return round(max(0.0, (centre - spread) / scale), 4), round(min(1.0, (centre + spread) / scale), 4)
+    low, high = wilson_interval(hits, trials)
+    return round(low, 4), round(high, 4)
 
 
 def poisson(count: int) -> tuple[float, float]:

@@ -6,12 +6,13 @@ from uuid import UUID
 
 import pytest
 
+from services.agreement.intervals import wilson_interval
 from services.contracts.findings import Finding, RuleReference
 from services.contracts.labels_visual import Box
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.quality import GoldAnswer
 from services.contracts.review import Decision, FindingResolution, TaskKind, Verdict
-from services.quality.report import QualityBuilder, wilson_interval
+from services.quality.report import QualityBuilder
 from services.quality.scoring import JudgedSample, Scored, labels_agree, score_sample
 
 REF = RevisionRef(project="p", sample_id="s-1", revision=1)
