@@ -244,7 +244,7 @@ def _moved(word: Word, correction: Correction) -> Word:
 
 def _off_s(label: Word, word: AlignedWord | None, rules: WordAlignmentRules) -> float:
     """Return how much later a word is labelled than said, by the edge that is farther off; 0 where it is not known."""
-    if word is None or word.guessed or word.misfit_nats > rules.max_misfit_nats or label.end_s < label.start_s:
+    if word is None or word.guessed or word.misfit_nats > rules.max_edge_misfit_nats or label.end_s < label.start_s:
         return 0.0
     return max(label.start_s - word.start_s, label.end_s - word.end_s, key=abs)
 

@@ -29,8 +29,8 @@ class WordAlignmentRules(Contract):
     )
     max_edge_misfit_nats: Annotated[float, Field(gt=0, le=50)] = Field(
         default=8.5,
-        description="The same for the words next to an edge, in a segment that fits; short ones fit worse. Above it "
-        "the edge is not judged.",
+        description="The same for single words, and those next to an edge, in a segment that fits; short ones fit "
+        "worse. Above it neither the word nor the edge is judged.",
     )
     boundary_tolerance_s: Annotated[float, Field(ge=0.05, le=10)] = Field(
         default=0.35, description="How far a segment's edge may lie from its own words, seconds."
