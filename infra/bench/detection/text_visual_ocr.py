@@ -43,7 +43,7 @@ def clean_samples(data: Path) -> Iterator[tuple[str, CheckSample]]:
         if path is None or section.ocr is None:
             continue
         streams = tuple(
-            stream.model_copy(update={"uri": path.as_uri()}) if stream.id == "image" else stream
+            stream.model_copy(update={"uri": path.resolve().as_uri()}) if stream.id == "image" else stream
             for stream in receipt.manifest.streams
         )
         manifest = receipt.manifest.model_copy(update={"streams": streams})
