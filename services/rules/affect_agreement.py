@@ -112,7 +112,7 @@ class AffectAgreementRules(Contract):
     min_cause_conflicts: Annotated[int, Field(ge=2, le=10_000)] = Field(
         default=4, description="Least number of conflicting utterances that one cause is looked for."
     )
-    cause_share: Fraction = Field(default=0.25, description="A cause must leave at most this share of the conflicts.")
+    cause_share: Fraction = Field(default=0.34, description="A cause must leave at most this share of the conflicts.")
 
     def severity_of(self, kind: AffectAgreementKind) -> Severity:
         """Return the severity of ``kind`` in these rules."""
