@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from infra.db.connect import create_engine
 from infra.db.errors import business_error, translated
 from infra.db.leader import Leadership
 from infra.db.listen import OutboxListener
 from infra.db.migrate import current_is_head, newest_revision
+from infra.db.repositories.projects import KnownRuleSets
 from infra.db.unit_of_work import PostgresTransaction
 from services.errors import UnavailableError
 from services.ports.database import Transaction
@@ -37,6 +37,7 @@ class PostgresDatabase:
     def __init__(self, engine: AsyncEngine, url: str) -> None:
         self._engine = engine
         self._url = url
+        self._rule_sets = KnownRuleSets()
         event.listen(engine.sync_engine, "handle_error", _remember_fault)
 
     @asynccontextmanager
@@ -48,13 +49,13 @@ class PostgresDatabase:
         Raises:
             UnavailableError: No connection, a lost one, a collision with another transaction, or a timeout.
         """
-        async with AsyncSession(self._engine, expire_on_commit=False, autoflush=False) as session:
+        async with AsyncExitStack() as stack:
             with translated():
-                connection = await session.connection()
+                connection = await stack.enter_async_context(self._engine.connect())
             state = connection.info
             state.pop(_FAULT, None)
             try:
-                transaction = PostgresTransaction(session)
+                transaction = PostgresTransaction(connection, self._rule_sets)
                 yield transaction
                 if _FAULT in state:
                     # Postgres answers COMMIT of a failed transaction with a rollback and no error.
@@ -62,7 +63,7 @@ class PostgresDatabase:
                 if connection.invalidated:
                     raise UnavailableError("the connection to the database was lost; try again")
                 await transaction.finish()
-                await session.commit()
+                await connection.commit()
             except Exception as error:
                 meaning = business_error(error) if _is_from_database(error, state.get(_FAULT)) else None
                 if meaning is None:

@@ -151,7 +151,7 @@ async def measure_queue(config: QueueConfig, on_event: EventListener, progress: 
         for size in config.sizes:
             progress(f"making {size:,} open tasks")
             url = await migrated_database(server, f"bench_{size}")
-            await fill(url, tasks=size, queues=config.queues)
+            await fill(url, tasks=size, queues=config.queues, decided=size // 10)
             database = await stack.enter_async_context(open_database(url, pool_size=2))
             engine = create_engine(url, statement_timeout_s=_STATEMENT_TIMEOUT_S, pool_size=2)
             stack.push_async_callback(engine.dispose)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, text
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.db.documents import body_of, body_text
 from infra.db.repositories.base import Repository
@@ -68,8 +68,8 @@ def _entry_of(row: Any) -> AuditEntry:
 class PostgresAudit(Repository):
     """Implements :class:`services.ports.database.AuditRepository`."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        super().__init__(session)
+    def __init__(self, connection: AsyncConnection) -> None:
+        super().__init__(connection)
         self._pending: dict[str, list[_Pending]] = {}
 
     def append(self, project: str, *, actor: str, action: str, subject: str, body: dict[str, Any]) -> None:

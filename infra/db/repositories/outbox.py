@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from sqlalchemy import text
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.db.documents import body_of, body_text, storable
 from infra.db.listen import OUTBOX_CHANNEL
@@ -74,8 +74,8 @@ class PostgresOutbox(Repository):
     sample revision. A message is told at least once: two relays at the same time may both see it.
     """
 
-    def __init__(self, session: AsyncSession) -> None:
-        super().__init__(session)
+    def __init__(self, connection: AsyncConnection) -> None:
+        super().__init__(connection)
         self._added = False
 
     async def add(

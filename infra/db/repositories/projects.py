@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from typing import Any
+
 from sqlalchemy import text
-from sqlmodel import col, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.db.documents import model_text
 from infra.db.repositories.base import Repository
-from infra.db.tables import ProjectRow, RuleSetRow
 from services.contracts.findings import RuleReference
 from services.contracts.records import Project, ProjectConfig
 from services.errors import AlreadyExistsError, NotFoundError
 from services.rules.rule_set import RuleSet
 
+_MOST_RULE_SETS = 64
+
 _ADD = text("""
     INSERT INTO projects (id, name, purpose, domain, config)
     VALUES (:id, :name, :purpose, :domain, :config) ON CONFLICT DO NOTHING
 """)
+_GET = "SELECT * FROM projects WHERE id = :id"
+_GET_PLAIN = text(_GET)
+_GET_LOCKED = text(f"{_GET} FOR NO KEY UPDATE")
+_LIST = text("SELECT * FROM projects ORDER BY id")
 _UPDATE = text("""
     UPDATE projects SET name = :name, purpose = :purpose, domain = :domain, config = :config WHERE id = :id
 """)
@@ -25,6 +33,7 @@ _ADD_RULES = text("""
     VALUES (:id, :version, :sha256, :document) ON CONFLICT DO NOTHING
 """)
 _RULES_SHA256 = text("SELECT sha256 FROM rule_sets WHERE id = :id AND version = :version")
+_RULES = text("SELECT document FROM rule_sets WHERE id = :id AND version = :version")
 _LIST_RULES = text("SELECT id, version FROM rule_sets ORDER BY id, version")
 
 
@@ -38,7 +47,7 @@ def _columns(project: Project) -> dict[str, str]:
     }
 
 
-def _project_of(row: ProjectRow) -> Project:
+def _project_of(row: Any) -> Project:
     return Project(
         id=row.id,
         name=row.name,
@@ -48,8 +57,38 @@ def _project_of(row: ProjectRow) -> Project:
     )
 
 
+class KnownRuleSets:
+    """Rule sets as they were read and parsed before; a version that is stored never changes."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[RuleReference, RuleSet] = OrderedDict()
+
+    def get(self, reference: RuleReference) -> RuleSet | None:
+        """Return a rule set version if it was read lately."""
+        rules = self._known.get(reference)
+        if rules is not None:
+            self._known.move_to_end(reference)
+        return rules
+
+    def keep(self, rules: RuleSet) -> None:
+        """Keep a rule set version in place of the one that nobody has asked for longest."""
+        self._known[rules.reference] = rules
+        while len(self._known) > _MOST_RULE_SETS:
+            self._known.popitem(last=False)
+
+
 class PostgresProjects(Repository):
-    """Implements :class:`services.ports.database.ProjectRepository`."""
+    """Implements :class:`services.ports.database.ProjectRepository`.
+
+    Args:
+        connection: The transaction's.
+        known: What transactions on the same database have read.
+    """
+
+    def __init__(self, connection: AsyncConnection, known: KnownRuleSets) -> None:
+        super().__init__(connection)
+        self._known = known
+        self._adds = False
 
     async def add(self, project: Project) -> None:
         """Keep a new project.
@@ -62,8 +101,7 @@ class PostgresProjects(Repository):
 
     async def get(self, project: str, *, lock: bool = False) -> Project | None:
         """Return a project; with ``lock`` no other transaction changes it until this one ends."""
-        statement = select(ProjectRow).where(ProjectRow.id == project)
-        row = await self._entity(statement.with_for_update(key_share=True) if lock else statement)
+        row = await self._first(_GET_LOCKED if lock else _GET_PLAIN, id=project)
         return None if row is None else _project_of(row)
 
     async def update_config(self, project: Project) -> None:
@@ -77,8 +115,7 @@ class PostgresProjects(Repository):
 
     async def list(self) -> tuple[Project, ...]:
         """Return all projects by id."""
-        rows = await self._entities(select(ProjectRow).order_by(col(ProjectRow.id)))
-        return tuple(_project_of(row) for row in rows)
+        return tuple(_project_of(row) for row in await self._run(_LIST))
 
     async def add_rule_set(self, rules: RuleSet) -> None:
         """Keep a rule set version.
@@ -86,6 +123,7 @@ class PostgresProjects(Repository):
         Raises:
             AlreadyExistsError: The version is known with other content.
         """
+        self._adds = True
         sha256 = rules.sha256
         added = await self._count(
             _ADD_RULES, id=rules.id, version=rules.version, sha256=sha256, document=model_text(rules)
@@ -100,10 +138,17 @@ class PostgresProjects(Repository):
 
     async def rule_set(self, reference: RuleReference) -> RuleSet | None:
         """Return a rule set version."""
-        row = await self._entity(
-            select(RuleSetRow).where(RuleSetRow.id == reference.id, RuleSetRow.version == reference.version)
-        )
-        return None if row is None else RuleSet.model_validate_json(row.document)
+        known = self._known.get(reference)
+        if known is not None:
+            return known
+        row = await self._first(_RULES, id=reference.id, version=reference.version)
+        if row is None:
+            return None
+        rules = RuleSet.model_validate_json(row.document)
+        # What this transaction has added itself may never be committed.
+        if not self._adds:
+            self._known.keep(rules)
+        return rules
 
     async def list_rule_sets(self) -> tuple[RuleReference, ...]:
         """Return all rule set versions by id and version."""
