@@ -97,9 +97,9 @@ class PostgresTransaction:
         return moment
 
     async def finish(self) -> None:
-        """Do what comes last before the commit: chain the audit entries, wake the relays.
+        """Do what comes last before the commit: write the messages, chain the audit entries, wake the relays.
 
         The chains' heads are the last locks taken, so that they are held for one round trip and the commit.
         """
-        if not await self._audit.chain(self._outbox.channels):
-            await self._outbox.notify()
+        if not await self._audit.chain(self._outbox):
+            await self._outbox.finish()

@@ -72,16 +72,17 @@ _COPIES = (
     # What was decided before, about other findings of some of the samples.
     """
     WITH decided AS (
-        INSERT INTO review_tasks (task_id, project, sample_id, revision, kind, queue, risk, priority, state, finding_ids,
-                                  excluded_actors, fence, created_at, completed_at, lane_id, rank)
-        SELECT gen_random_uuid(), lane.project, 's' || 1 + n * 3 % {samples}, 1, lane.kind, lane.queue, 'low', 0,
-               'completed', ARRAY['f-before'], ARRAY['author'], 1, now() - interval '30 days', now() - interval '20 days',
-               lane.lane_id, 0
+        INSERT INTO review_tasks (task_id, project, sample_id, revision, kind, queue, skill, risk, priority, state,
+                                  finding_ids, excluded_actors, fence, created_at, completed_at, lane_id, rank)
+        SELECT gen_random_uuid(), lane.project, 's' || 1 + n * 3 % {samples}, 1, lane.kind, lane.queue,
+               nullif(lane.skill, ''), 'low', 0, 'completed', ARRAY['f-before'], ARRAY['author'], 1,
+               now() - interval '30 days', now() - interval '20 days', lane.lane_id, 0
         FROM generate_series(1, {decided}) AS n JOIN review_lanes AS lane ON lane.queue = 'q' || n % {queues}
         RETURNING task_id, project, sample_id, revision, kind, finding_ids, completed_at
     )
-    INSERT INTO decisions (decision_id, task_id, project, sample_id, revision, task_kind, actor_id, verdict, finding_ids,
-                           fence, label_version_before, label_version_after, content_sha256, body, decided_at)
+    INSERT INTO decisions (decision_id, task_id, project, sample_id, revision, task_kind, actor_id, verdict,
+                           finding_ids, fence, label_version_before, label_version_after, content_sha256, body,
+                           decided_at)
     SELECT gen_random_uuid(), task_id, project, sample_id, revision, kind,
            'person-' || row_number() OVER () % {people}, 'approve', finding_ids, 1, 1, 1, repeat('0', 64),
            '{{"verdict": "approve"}}', completed_at
