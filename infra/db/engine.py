@@ -15,7 +15,6 @@ from infra.db.errors import business_error, translated
 from infra.db.leader import Leadership
 from infra.db.listen import OutboxListener
 from infra.db.migrate import current_is_head, newest_revision
-from infra.db.repositories.projects import KnownRuleSets
 from infra.db.unit_of_work import PostgresTransaction
 from services.errors import UnavailableError
 from services.ports.database import Transaction
@@ -37,7 +36,6 @@ class PostgresDatabase:
     def __init__(self, engine: AsyncEngine, url: str) -> None:
         self._engine = engine
         self._url = url
-        self._rule_sets = KnownRuleSets()
         event.listen(engine.sync_engine, "handle_error", _remember_fault)
 
     @asynccontextmanager
@@ -55,7 +53,7 @@ class PostgresDatabase:
             state = connection.info
             state.pop(_FAULT, None)
             try:
-                transaction = PostgresTransaction(connection, self._rule_sets)
+                transaction = PostgresTransaction(connection)
                 yield transaction
                 if _FAULT in state:
                     # Postgres answers COMMIT of a failed transaction with a rollback and no error.

@@ -17,7 +17,7 @@ from infra.db.repositories.notes import PostgresNotes
 from infra.db.repositories.operations import PostgresOperations
 from infra.db.repositories.outbox import PostgresOutbox
 from infra.db.repositories.people import PostgresPeople
-from infra.db.repositories.projects import KnownRuleSets, PostgresProjects
+from infra.db.repositories.projects import PostgresProjects
 from infra.db.repositories.quality import PostgresQuality
 from infra.db.repositories.queues import PostgresQueues
 from infra.db.repositories.review import PostgresReview
@@ -69,10 +69,10 @@ class PostgresTransaction:
     notes: NoteRepository
     search: SearchRepository
 
-    def __init__(self, connection: AsyncConnection, rule_sets: KnownRuleSets) -> None:
+    def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
         self.access = PostgresAccess(connection)
-        self.projects = PostgresProjects(connection, rule_sets)
+        self.projects = PostgresProjects(connection)
         self.inbox = PostgresInbox(connection)
         self.samples = PostgresSamples(connection)
         self.review = PostgresReview(connection)

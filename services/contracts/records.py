@@ -17,7 +17,7 @@ from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.manifest import Risk, SampleManifest
 from services.contracts.overlap import Overlap
 from services.contracts.pre_label import PreLabelSources
-from services.contracts.review import Activity, Decision, LabelOrigin, StoredFinding
+from services.contracts.review import LabelOrigin
 
 
 class ProjectConfig(Contract):
@@ -96,17 +96,6 @@ class LabelSet(Contract):
     decision_id: UUID | None = None
     incident_id: UUID | None = Field(default=None, description="The incident whose fix made it.")
     created_at: UtcDatetime
-
-
-class CaseFile(Contract):
-    """What a person's answer to a task is judged by, all of it as it was at one moment."""
-
-    at: UtcDatetime = Field(description="The moment, by the store's clock.")
-    findings: tuple[StoredFinding, ...] = Field(description="Those that the task names, by id.")
-    decisions: tuple[Decision, ...] = Field(description="All on the revision, oldest first.")
-    label_sets: tuple[LabelSet, ...] = Field(description="All versions of its labels and all predictions, in order.")
-    activity: Activity | None = Field(description="The person's on the task.")
-    rule_set: RuleReference = Field(description="The one that the project goes by.")
 
 
 class AssetRecord(Contract):

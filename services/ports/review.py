@@ -9,7 +9,7 @@ from uuid import UUID
 
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.queues import Lane
-from services.contracts.records import CaseFile, SampleRevision
+from services.contracts.records import SampleRevision
 from services.contracts.review import (
     Activity,
     Decision,
@@ -21,6 +21,7 @@ from services.contracts.review import (
     StoredFinding,
     TaskState,
 )
+from services.review.case_file import CaseFile
 
 
 class ReviewRepository(Protocol):

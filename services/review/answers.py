@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from services.contracts.records import CaseFile, LabelSet
+from services.contracts.records import LabelSet
 from services.contracts.review import ReviewTask, TaskKind
 from services.ports.database import Transaction
+from services.review.case_file import CaseFile
 from services.review.overlap import labels_before_answers
 
 

@@ -11,7 +11,7 @@ from services.contracts.annotations import Annotation
 from services.contracts.canonical import content_sha256
 from services.contracts.findings import Finding
 from services.contracts.label_base import Author
-from services.contracts.records import CaseFile, LabelSet, SampleRevision
+from services.contracts.records import LabelSet, SampleRevision
 from services.contracts.review import (
     JUDGING_KINDS,
     LABELLING_KINDS,
@@ -27,10 +27,11 @@ from services.contracts.review import (
 )
 from services.errors import ChangedMeanwhileError, DecisionInvalidError, TaskFinishedError
 from services.ports.database import Transaction
-from services.projects.registry import rule_set
+from services.projects.registry import known_rules
 from services.review.active_time import add_sign
 from services.review.answers import labels_in
 from services.review.authorship import concerned_sha256
+from services.review.case_file import CaseFile
 from services.review.fits import ensure_fits, ensure_pinned
 from services.review.judges import (
     FINISHED_STATES,
@@ -116,7 +117,7 @@ async def decide_task(tx: Transaction, principal: Principal, task_id: UUID, give
     ensure_lease(principal, task, given.fence, file.at)
     case = _Case(revision, task, file, labels_in(file, task), await folded_of(tx, task.ref, file.findings))
     ensure_may_judge(principal, task, file, case.folded)
-    ensure_fits(task, given, await rule_set(tx, file.rule_set))
+    ensure_fits(task, given, known_rules(file.rules, file.rule_set))
     _ensure_current(case, given)
     ensure_pinned(given, revision.manifest, case.annotations)
     change = _changed_labels(case, given, principal.actor_id)

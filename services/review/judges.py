@@ -12,7 +12,6 @@ from services.contracts.access import Principal
 from services.contracts.annotations import Annotation
 from services.contracts.findings import Finding
 from services.contracts.lifecycle import RevisionRef
-from services.contracts.records import CaseFile
 from services.contracts.review import JUDGING_KINDS, Decision, ReviewTask, StoredFinding, TaskKind, TaskState, Verdict
 from services.errors import (
     ForbiddenError,
@@ -23,6 +22,7 @@ from services.errors import (
 )
 from services.ports.database import Transaction
 from services.review.authorship import concerned_ids
+from services.review.case_file import CaseFile
 from services.review.overlap import answered_before
 from services.review.routing import excluded_actors
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.db.documents import model_text
 from infra.db.repositories.base import Repository
@@ -57,38 +56,17 @@ def _project_of(row: Any) -> Project:
     )
 
 
-class KnownRuleSets:
-    """Rule sets as they were read and parsed before; a version that is stored never changes."""
+@lru_cache(maxsize=_MOST_RULE_SETS)
+def parsed_rules(document: str) -> RuleSet:
+    """Return the rule set of a stored document.
 
-    def __init__(self) -> None:
-        self._known: OrderedDict[RuleReference, RuleSet] = OrderedDict()
-
-    def get(self, reference: RuleReference) -> RuleSet | None:
-        """Return a rule set version if it was read lately."""
-        rules = self._known.get(reference)
-        if rules is not None:
-            self._known.move_to_end(reference)
-        return rules
-
-    def keep(self, rules: RuleSet) -> None:
-        """Keep a rule set version in place of the one that nobody has asked for longest."""
-        self._known[rules.reference] = rules
-        while len(self._known) > _MOST_RULE_SETS:
-            self._known.popitem(last=False)
+    The same text is parsed once: that takes longer than to read it, and what is stored is looked at every time.
+    """
+    return RuleSet.model_validate_json(document)
 
 
 class PostgresProjects(Repository):
-    """Implements :class:`services.ports.database.ProjectRepository`.
-
-    Args:
-        connection: The transaction's.
-        known: What transactions on the same database have read.
-    """
-
-    def __init__(self, connection: AsyncConnection, known: KnownRuleSets) -> None:
-        super().__init__(connection)
-        self._known = known
-        self._adds = False
+    """Implements :class:`services.ports.database.ProjectRepository`."""
 
     async def add(self, project: Project) -> None:
         """Keep a new project.
@@ -123,7 +101,6 @@ class PostgresProjects(Repository):
         Raises:
             AlreadyExistsError: The version is known with other content.
         """
-        self._adds = True
         sha256 = rules.sha256
         added = await self._count(
             _ADD_RULES, id=rules.id, version=rules.version, sha256=sha256, document=model_text(rules)
@@ -138,17 +115,8 @@ class PostgresProjects(Repository):
 
     async def rule_set(self, reference: RuleReference) -> RuleSet | None:
         """Return a rule set version."""
-        known = self._known.get(reference)
-        if known is not None:
-            return known
         row = await self._first(_RULES, id=reference.id, version=reference.version)
-        if row is None:
-            return None
-        rules = RuleSet.model_validate_json(row.document)
-        # What this transaction has added itself may never be committed.
-        if not self._adds:
-            self._known.keep(rules)
-        return rules
+        return None if row is None else parsed_rules(row.document)
 
     async def list_rule_sets(self) -> tuple[RuleReference, ...]:
         """Return all rule set versions by id and version."""

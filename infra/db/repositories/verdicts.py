@@ -10,10 +10,11 @@ from sqlalchemy import text
 
 from infra.db.documents import body_of, body_text, model_text
 from infra.db.repositories.base import OF_REVISION, Repository
+from infra.db.repositories.projects import parsed_rules
 from infra.db.repositories.samples import ref_of
 from services.contracts.findings import Finding
 from services.contracts.lifecycle import RevisionRef
-from services.contracts.records import CaseFile, ProjectConfig
+from services.contracts.records import ProjectConfig
 from services.contracts.review import (
     Activity,
     Decision,
@@ -25,6 +26,7 @@ from services.contracts.review import (
     Verdict,
 )
 from services.errors import IntegrityError, TaskFinishedError
+from services.review.case_file import CaseFile
 
 _FINDINGS = text(f"SELECT * FROM findings WHERE {OF_REVISION} ORDER BY finding_id")  # noqa: S608 - a constant
 _PUT_FINDING = text("""
@@ -111,8 +113,13 @@ _CASE_FILE = text(f"""
             SELECT json_build_object('task_id', task_id, 'actor_id', actor_id, 'active_s', active_s,
                                      'active_at', active_at)
             FROM task_activity WHERE task_id = :task_id AND actor_id = :actor_id),
-        'rule_set', coalesce((SELECT config -> 'rule_set' FROM projects WHERE id = :project), CAST(:rule_set AS json))
-    ) AS document
+        'rule_set', project.rule_set
+    ) AS document, rules.document AS rules
+    FROM (
+        SELECT coalesce(config -> 'rule_set', CAST(:rule_set AS json)) AS rule_set FROM projects WHERE id = :project
+    ) AS project
+    LEFT JOIN rule_sets AS rules
+      ON rules.id = project.rule_set ->> 'id' AND rules.version = CAST(project.rule_set ->> 'version' AS integer)
 """)  # noqa: S608 - constants
 _DECISION_OF_TASK = text("SELECT * FROM decisions WHERE task_id = :task_id")
 _DECISIONS = text(f"SELECT * FROM decisions WHERE {OF_REVISION} ORDER BY decided_at, decision_id")  # noqa: S608
@@ -209,8 +216,9 @@ class PostgresVerdicts(Repository):
             rule_set=model_text(ProjectConfig().rule_set),
         )
         if row is None:
-            raise IntegrityError("a case has no file")
-        return CaseFile.model_validate_json(row.document)
+            raise IntegrityError(f"task {task.task_id} belongs to a project that is not stored")
+        file = CaseFile.model_validate_json(row.document)
+        return file if row.rules is None else file.model_copy(update={"rules": parsed_rules(row.rules)})
 
     async def add_decision(
         self,
