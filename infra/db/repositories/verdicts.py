@@ -83,7 +83,8 @@ _ADD_DECISION = text("""
     SELECT (SELECT count(*) FROM added) AS added, (SELECT count(*) FROM closed) AS closed
 """)
 _REF = "json_build_object('project', project, 'sample_id', sample_id, 'revision', revision)"
-# In the form of the contract, so that one parser reads all of it; documents stand in it letter by letter.
+# In the form of the contract, so that one parser reads all of it; documents stand in it letter by letter. The findings
+# are not looked up by their ids: the best plan for that hangs on how many ids there are, so it would be made each time.
 _CASE_FILE = text(f"""
     SELECT json_build_object(
         'at', clock_timestamp(),
@@ -93,7 +94,8 @@ _CASE_FILE = text(f"""
                 'labels_sha256', labels_sha256, 'label_version', label_version, 'decision_id', decision_id,
                 'fixed_by_label_version', fixed_by_label_version, 'found_at', found_at, 'updated_at', updated_at
             ) ORDER BY finding_id)
-            FROM findings WHERE {OF_REVISION} AND finding_id = ANY (CAST(:finding_ids AS text[]))), '[]'),
+            FROM findings
+            WHERE {OF_REVISION} AND array_position(CAST(:finding_ids AS text[]), finding_id) IS NOT NULL), '[]'),
         'decisions', coalesce((
             SELECT json_agg(json_build_object(
                 'decision_id', decision_id, 'task_id', task_id, 'ref', {_REF}, 'task_kind', task_kind,
