@@ -1,4 +1,7 @@
-"""Claim and decide, as the API does them, beside a bare ``FOR UPDATE SKIP LOCKED`` in the same run."""
+"""Claim and decide, as the API does them, beside a bare ``FOR UPDATE SKIP LOCKED`` in the same run.
+
+``writes`` is one statement that writes the rows of a decision and asks nothing: no decision can cost less.
+"""
 
 from __future__ import annotations
 
