@@ -126,9 +126,9 @@ def bench_crowd(
 
 def _print(result: QueueBenchmark) -> None:
     print_table(
-        ("open tasks", "what", "p50 ms", "p99 ms", "p50 / bare", "p99 / bare"),
+        ("open tasks", "what", "statements", "p50 ms", "p99 ms", "p50 / bare", "p99 / bare"),
         [
-            (one.open_tasks, one.what, one.p50_ms, one.p99_ms, one.of_bare_p50, one.of_bare_p99)
+            (one.open_tasks, one.what, one.statements, one.p50_ms, one.p99_ms, one.of_bare_p50, one.of_bare_p99)
             for one in result.latencies
         ],
     )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from infra.db.connect import create_engine
 from infra.db.errors import business_error, translated
@@ -48,13 +47,13 @@ class PostgresDatabase:
         Raises:
             UnavailableError: No connection, a lost one, a collision with another transaction, or a timeout.
         """
-        async with AsyncSession(self._engine, expire_on_commit=False, autoflush=False) as session:
+        async with AsyncExitStack() as stack:
             with translated():
-                connection = await session.connection()
+                connection = await stack.enter_async_context(self._engine.connect())
             state = connection.info
             state.pop(_FAULT, None)
             try:
-                transaction = PostgresTransaction(session)
+                transaction = PostgresTransaction(connection)
                 yield transaction
                 if _FAULT in state:
                     # Postgres answers COMMIT of a failed transaction with a rollback and no error.
@@ -62,7 +61,7 @@ class PostgresDatabase:
                 if connection.invalidated:
                     raise UnavailableError("the connection to the database was lost; try again")
                 await transaction.finish()
-                await session.commit()
+                await connection.commit()
             except Exception as error:
                 meaning = business_error(error) if _is_from_database(error, state.get(_FAULT)) else None
                 if meaning is None:

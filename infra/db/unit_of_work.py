@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import text
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.db.repositories.access import PostgresAccess
 from infra.db.repositories.audit import PostgresAudit
@@ -48,7 +48,7 @@ _NOW = text("SELECT clock_timestamp()")
 
 
 class PostgresTransaction:
-    """Implements :class:`services.ports.database.Transaction` on one session."""
+    """Implements :class:`services.ports.database.Transaction` on one connection."""
 
     access: AccessRepository
     projects: ProjectRepository
@@ -69,37 +69,37 @@ class PostgresTransaction:
     notes: NoteRepository
     search: SearchRepository
 
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
-        self.access = PostgresAccess(session)
-        self.projects = PostgresProjects(session)
-        self.inbox = PostgresInbox(session)
-        self.samples = PostgresSamples(session)
-        self.review = PostgresReview(session)
-        self.queues = PostgresQueues(session)
-        self.people = PostgresPeople(session)
-        self.task_operations = PostgresTaskOperations(session)
-        self.incidents = PostgresIncidents(session)
-        self.quality = PostgresQuality(session)
-        self.ground_truth = PostgresGroundTruth(session)
-        self.idempotency = PostgresIdempotency(session)
-        self.operations = PostgresOperations(session)
-        self.webhooks = PostgresWebhooks(session)
-        self.notes = PostgresNotes(session)
-        self.search = PostgresSearch(session)
-        self.outbox = self._outbox = PostgresOutbox(session)
-        self.audit = self._audit = PostgresAudit(session)
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self.access = PostgresAccess(connection)
+        self.projects = PostgresProjects(connection)
+        self.inbox = PostgresInbox(connection)
+        self.samples = PostgresSamples(connection)
+        self.review = PostgresReview(connection)
+        self.queues = PostgresQueues(connection)
+        self.people = PostgresPeople(connection)
+        self.task_operations = PostgresTaskOperations(connection)
+        self.incidents = PostgresIncidents(connection)
+        self.quality = PostgresQuality(connection)
+        self.ground_truth = PostgresGroundTruth(connection)
+        self.idempotency = PostgresIdempotency(connection)
+        self.operations = PostgresOperations(connection)
+        self.webhooks = PostgresWebhooks(connection)
+        self.notes = PostgresNotes(connection)
+        self.search = PostgresSearch(connection)
+        self.outbox = self._outbox = PostgresOutbox(connection)
+        self.audit = self._audit = PostgresAudit(connection)
 
     async def now(self) -> datetime:
         """Return the database's clock."""
-        moment = await self._session.scalar(_NOW)
+        moment = await self._connection.scalar(_NOW)
         assert isinstance(moment, datetime)  # noqa: S101 - narrows the driver's Any
         return moment
 
     async def finish(self) -> None:
-        """Do what comes last before the commit: chain the audit entries, wake the relays.
+        """Do what comes last before the commit: write the messages, chain the audit entries, wake the relays.
 
         The chains' heads are the last locks taken, so that they are held for one round trip and the commit.
         """
-        if not await self._audit.chain(self._outbox.channels):
-            await self._outbox.notify()
+        if not await self._audit.chain(self._outbox):
+            await self._outbox.finish()

@@ -94,10 +94,6 @@ class OperationsRepository(Protocol):
         """Return (active seconds, labels) of the samples that were committed in the window."""
         ...
 
-    async def begin_activity(self, task_id: UUID, actor_id: str, idle_after: timedelta) -> None:
-        """Note that a person begins with a task; a last sign that is not older than ``idle_after`` stays."""
-        ...
-
     async def activity(self, task_id: UUID, actor_id: str) -> Activity | None:
         """Return a person's activity on a task, locked."""
         ...

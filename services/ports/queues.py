@@ -38,6 +38,15 @@ class QueueRepository(Protocol):
         """Return the lanes of these kinds, with what is claimed in them now, by lane id."""
         ...
 
+    async def lanes_in_turn(
+        self, actor_id: str, *, kinds: tuple[TaskKind, ...], projects: tuple[str, ...] | None, queue: str | None
+    ) -> tuple[tuple[Lane, ...], dict[str, Reviewer]]:
+        """Serialise the person's claims until the transaction ends; return the lanes, and who they are, by project.
+
+        What the lanes say of tasks in people's hands may have been counted before the person's turn came.
+        """
+        ...
+
     async def claimed_in(self, project: str, queue: str) -> int:
         """Return how many of a queue's tasks are under a live lease now."""
         ...

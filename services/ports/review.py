@@ -9,7 +9,9 @@ from uuid import UUID
 
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.queues import Lane
+from services.contracts.records import SampleRevision
 from services.contracts.review import (
+    Activity,
     Decision,
     Draft,
     Lease,
@@ -19,6 +21,7 @@ from services.contracts.review import (
     StoredFinding,
     TaskState,
 )
+from services.review.case_file import CaseFile
 
 
 class ReviewRepository(Protocol):
@@ -40,6 +43,19 @@ class ReviewRepository(Protocol):
         """Return a task; with ``lock`` no other transaction changes it until this one ends."""
         ...
 
+    async def lock_case(
+        self, task_id: UUID, projects: tuple[str, ...] | None
+    ) -> tuple[SampleRevision, ReviewTask] | None:
+        """Return a task of these projects (None: of all) and its revision; nobody else changes them any more.
+
+        The revision is locked first, then the task.
+        """
+        ...
+
+    async def case_file(self, task: ReviewTask, actor_id: str) -> CaseFile:
+        """Return what this person's answer to the task is judged by; the caller has locked what it shall rest on."""
+        ...
+
     async def tasks_of(self, ref: RevisionRef) -> tuple[ReviewTask, ...]:
         """Return all tasks of a revision, oldest first."""
         ...
@@ -56,19 +72,27 @@ class ReviewRepository(Protocol):
         """Return tasks, oldest first, by (created_at, task id) after the cursor."""
         ...
 
-    async def claim_next(self, actor_id: str, lanes: Sequence[Lane], fits: Sequence[int]) -> ReviewTask | None:
+    async def claim_next(
+        self, actor_id: str, lanes: Sequence[Lane], fits: Sequence[int], idle_after: timedelta | None = None
+    ) -> ReviewTask | None:
         """Claim the best task of these lanes that the person may have, in one statement.
 
         A task may be had when nobody holds a live lease on it, it is not on hold, it is assigned to nobody else, the
         person is not excluded, and they do not hold or have not answered another task of the same revision and
         findings. Tasks that name the person come first, rework before others. Of the rest the best is the one with
         the highest effective priority now (in whole points), then of the lane with the greater ``fits``, then the
-        oldest. Sets holder, lease (of the lane's length, by ``clock_timestamp()``) and the next fence.
+        oldest. Sets holder, lease (of the lane's length, by ``clock_timestamp()``) and the next fence. With
+        ``idle_after`` the person's active time begins too; a last sign of life that is not older than that stays.
         """
         ...
 
-    async def claim(self, task_id: UUID, actor_id: str, lease: timedelta) -> ReviewTask | None:
-        """Claim this task if nobody else holds a live lease on it; None otherwise. Claiming one's own renews it."""
+    async def claim(
+        self, task_id: UUID, actor_id: str, lease: timedelta, idle_after: timedelta | None = None
+    ) -> ReviewTask | None:
+        """Claim this task if nobody else holds a live lease on it; None otherwise. Claiming one's own renews it.
+
+        With ``idle_after`` the person's active time begins, as in :meth:`claim_next`.
+        """
         ...
 
     async def renew(self, task_id: UUID, fence: int, lease: timedelta) -> Lease | None:
@@ -77,10 +101,6 @@ class ReviewRepository(Protocol):
 
     async def release(self, task_id: UUID, fence: int) -> bool:
         """Give a task back; False if the lease is over or another's. The draft stays."""
-        ...
-
-    async def lease_is_live(self, task_id: UUID, fence: int, actor_id: str) -> bool:
-        """Whether ``actor_id`` holds the task under ``fence`` now, by the database's clock."""
         ...
 
     async def close_task(self, task_id: UUID, state: TaskState) -> None:
@@ -107,8 +127,22 @@ class ReviewRepository(Protocol):
         """Return the person's draft."""
         ...
 
-    async def add_decision(self, decision: Decision, body: dict[str, Any]) -> None:
-        """Keep a decision with its whole input; a second one for the task raises TaskFinishedError."""
+    async def add_decision(
+        self,
+        decision: Decision,
+        body: dict[str, Any],
+        *,
+        settled: Sequence[StoredFinding] = (),
+        activity: Activity | None = None,
+    ) -> None:
+        """Keep a decision with its whole input and complete its task; a second one for it raises TaskFinishedError.
+
+        Args:
+            decision: The decision.
+            body: Its whole input.
+            settled: Findings of its revision; their state, and what goes with it, is kept.
+            activity: The person's on the task, with the sign of life that the decision is.
+        """
         ...
 
     async def decision_of_task(self, task_id: UUID) -> Decision | None:

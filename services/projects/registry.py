@@ -36,7 +36,15 @@ async def rule_set(tx: Transaction, reference: RuleReference) -> RuleSet:
     Raises:
         NotFoundError: There is no such version.
     """
-    rules = await tx.projects.rule_set(reference)
+    return known_rules(await tx.projects.rule_set(reference), reference)
+
+
+def known_rules(rules: RuleSet | None, reference: RuleReference) -> RuleSet:
+    """Return a rule set version as it is stored, or the built-in default.
+
+    Raises:
+        NotFoundError: There is no such version.
+    """
     if rules is None and reference == DEFAULT_RULE_SET.reference:
         return DEFAULT_RULE_SET
     if rules is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.contracts.records import LabelSet
 from services.contracts.review import ReviewTask, TaskKind
 from services.ports.database import Transaction
+from services.review.case_file import CaseFile
 from services.review.overlap import labels_before_answers
 
 
@@ -13,3 +14,14 @@ async def labels_for(tx: Transaction, task: ReviewTask) -> LabelSet | None:
     if task.kind is not TaskKind.ANNOTATE:
         return await tx.samples.label_set(task.ref)
     return labels_before_answers(await tx.samples.label_sets(task.ref), await tx.review.decisions(task.ref))
+
+
+def labels_in(case: CaseFile, task: ReviewTask) -> LabelSet | None:
+    """Return the same as :func:`labels_for`, of a case's file."""
+    if task.kind is TaskKind.ANNOTATE:
+        return labels_before_answers(case.label_sets, case.decisions)
+    return max(
+        (labels for labels in case.label_sets if labels.origin != "prediction"),
+        key=lambda labels: labels.version,
+        default=None,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -14,6 +15,7 @@ from services.contracts.records import LabelSet, SampleRevision
 from services.contracts.review import (
     JUDGING_KINDS,
     LABELLING_KINDS,
+    Activity,
     Decision,
     DecisionInput,
     FindingState,
@@ -23,11 +25,13 @@ from services.contracts.review import (
     TaskKind,
     Verdict,
 )
-from services.errors import ChangedMeanwhileError, DecisionInvalidError, IntegrityError, TaskFinishedError
+from services.errors import ChangedMeanwhileError, DecisionInvalidError, TaskFinishedError
 from services.ports.database import Transaction
-from services.projects.registry import rules_of
-from services.review.answers import labels_for
+from services.projects.registry import known_rules
+from services.review.active_time import add_sign
+from services.review.answers import labels_in
 from services.review.authorship import concerned_sha256
+from services.review.case_file import CaseFile
 from services.review.fits import ensure_fits, ensure_pinned
 from services.review.judges import (
     FINISHED_STATES,
@@ -38,11 +42,10 @@ from services.review.judges import (
     findings_of,
     folded_of,
     labels_concerned,
-    seen_task,
+    task_not_found,
 )
 from services.review.labels import LabelChange, apply_patch, apply_submission, labels_by_id, labels_sha256
 from services.review.recording import record_decision
-from services.review.signs import note_sign
 
 _ORIGIN: dict[TaskKind, LabelOrigin] = {
     TaskKind.ANNOTATE: "annotator",
@@ -68,8 +71,8 @@ class _Case:
 
     revision: SampleRevision
     task: ReviewTask
+    file: CaseFile
     labels: LabelSet | None
-    findings: tuple[StoredFinding, ...]
     folded: tuple[Finding, ...]
 
     @property
@@ -79,6 +82,11 @@ class _Case:
     @property
     def label_version(self) -> int:
         return self.labels.version if self.labels is not None else 0
+
+    def labels_of_version(self, version: int) -> LabelSet | None:
+        return next(
+            (item for item in self.file.label_sets if item.version == version and item.origin != "prediction"), None
+        )
 
 
 async def decide_task(tx: Transaction, principal: Principal, task_id: UUID, given: DecisionInput) -> Decision:
@@ -92,11 +100,10 @@ async def decide_task(tx: Transaction, principal: Principal, task_id: UUID, give
         ChangedMeanwhileError: The labels concerned are not those the decision was made from.
         DecisionInvalidError: The decision does not fit the task.
     """
-    seen = await seen_task(tx, principal, task_id)
-    revision = await tx.samples.get(seen.ref, lock=True)
-    if revision is None:
-        raise IntegrityError(f"task {task_id} belongs to a revision that is not stored")
-    task = await seen_task(tx, principal, task_id, lock=True)
+    found = await tx.review.lock_case(task_id, principal.projects)
+    if found is None:
+        raise task_not_found(task_id)
+    revision, task = found
     content = content_of(given)
     if task.state in FINISHED_STATES:
         stored = await tx.review.decision_of_task(task_id)
@@ -106,14 +113,12 @@ async def decide_task(tx: Transaction, principal: Principal, task_id: UUID, give
             raise TaskFinishedError("This task is decided already; the first decision stands.")
         ensure_unfinished(task)
     await ensure_may_take(tx, principal, task)
-    await ensure_lease(tx, principal, task, given.fence)
-    await ensure_may_judge(tx, principal, task)
-    rules = await rules_of(tx, task.ref.project)
-    ensure_fits(task, given, rules)
-
-    await note_sign(tx, task_id, principal.actor_id)
-    case = await _read_case(tx, revision, task)
-    await _ensure_current(tx, case, given)
+    file = await tx.review.case_file(task, principal.actor_id)
+    ensure_lease(principal, task, given.fence, file.at)
+    case = _Case(revision, task, file, labels_in(file, task), await folded_of(tx, task.ref, file.findings))
+    ensure_may_judge(principal, task, file, case.folded)
+    ensure_fits(task, given, known_rules(file.rules, file.rule_set))
+    _ensure_current(case, given)
     ensure_pinned(given, revision.manifest, case.annotations)
     change = _changed_labels(case, given, principal.actor_id)
     decision_id = uuid4()
@@ -140,10 +145,11 @@ async def decide_task(tx: Transaction, principal: Principal, task_id: UUID, give
         label_version_before=case.label_version,
         label_version_after=after,
         content_sha256=content,
-        decided_at=await tx.now(),
+        decided_at=file.at,
     )
-    await record_decision(tx, revision, task, decision, given)
-    await _settle_findings(tx, case, decision, change)
+    begun = file.activity or Activity(task_id=task_id, actor_id=principal.actor_id)
+    settled = tuple(_settled_findings(case, decision, change))
+    await record_decision(tx, revision, task, decision, given, settled=settled, activity=add_sign(begun, file.at))
     if change is not None:
         await _exclude_author(tx, case, principal.actor_id, change)
     return decision
@@ -154,30 +160,19 @@ def content_of(given: DecisionInput) -> str:
     return content_sha256(given.model_dump(mode="json", exclude_none=True, exclude={"fence"}))
 
 
-async def _read_case(tx: Transaction, revision: SampleRevision, task: ReviewTask) -> _Case:
-    findings = await findings_of(tx, task)
-    return _Case(
-        revision=revision,
-        task=task,
-        labels=await labels_for(tx, task),
-        findings=findings,
-        folded=await folded_of(tx, task.ref, findings),
-    )
-
-
-async def _ensure_current(tx: Transaction, case: _Case, given: DecisionInput) -> None:
+def _ensure_current(case: _Case, given: DecisionInput) -> None:
     """Refuse a decision made from labels that have changed where it matters."""
     if given.label_version is None or given.label_version == case.label_version:
         return
     if given.annotations is None:
-        seen = await tx.samples.label_set(case.task.ref, given.label_version) if given.label_version else None
+        seen = case.labels_of_version(given.label_version)
         if seen is None and given.label_version:
             sentence = f"there are no labels of version {given.label_version}; the newest is {case.label_version}"
             raise DecisionInvalidError(f"The decision does not fit: {sentence}", places=(("/label_version", sentence),))
         before = seen.annotations if seen is not None else ()
         concerned = {
-            *labels_concerned(case.findings, case.folded, before),
-            *labels_concerned(case.findings, case.folded, case.annotations),
+            *labels_concerned(case.file.findings, case.folded, before),
+            *labels_concerned(case.file.findings, case.folded, case.annotations),
         }
         if given.patch is not None:
             concerned.update(given.patch.remove, (label.id for label in given.patch.upsert))
@@ -203,25 +198,23 @@ def _changed_labels(case: _Case, given: DecisionInput, actor_id: str) -> LabelCh
     return change
 
 
-async def _settle_findings(tx: Transaction, case: _Case, decision: Decision, change: LabelChange | None) -> None:
+def _settled_findings(case: _Case, decision: Decision, change: LabelChange | None) -> Iterator[StoredFinding]:
     if decision.verdict not in _STATE_AFTER or case.task.kind in LABELLING_KINDS:
         return
     by_id = labels_by_id(change.annotations if change is not None else case.annotations)
     own = {resolution.finding_id: resolution.verdict for resolution in decision.resolutions or ()}
-    for item in case.findings:
+    for item in case.file.findings:
         if item.state in _SETTLED:
             continue
         state = _STATE_AFTER[own.get(item.finding.finding_id, decision.verdict)]
-        await tx.review.put_finding(
-            item.model_copy(
-                update={
-                    "state": state,
-                    "labels_sha256": concerned_sha256(item.finding, by_id),
-                    "decision_id": None if state is FindingState.OPEN else decision.decision_id,
-                    "fixed_by_label_version": decision.label_version_after if state is FindingState.FIXED else None,
-                    "updated_at": decision.decided_at,
-                }
-            )
+        yield item.model_copy(
+            update={
+                "state": state,
+                "labels_sha256": concerned_sha256(item.finding, by_id),
+                "decision_id": None if state is FindingState.OPEN else decision.decision_id,
+                "fixed_by_label_version": decision.label_version_after if state is FindingState.FIXED else None,
+                "updated_at": decision.decided_at,
+            }
         )
 
 

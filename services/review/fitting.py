@@ -62,6 +62,11 @@ def cap_reached(lane: Lane, reviewer: Reviewer | None) -> str | None:
     return None
 
 
+def is_capped(reviewer: Reviewer) -> bool:
+    """Whether how much a person holds at once is limited."""
+    return reviewer.profile.max_claims is not None or bool(reviewer.profile.max_claims_of_queue)
+
+
 def is_full(lane: Lane) -> bool:
     """Whether so many of the queue's tasks are in people's hands as may be."""
     return lane.capacity is not None and lane.claimed >= lane.capacity

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from services.errors import (
 )
 from services.ports.database import Transaction
 from services.review.authorship import concerned_ids
+from services.review.case_file import CaseFile
 from services.review.overlap import answered_before
 from services.review.routing import excluded_actors
 
@@ -39,8 +41,13 @@ async def seen_task(tx: Transaction, principal: Principal, task_id: UUID, *, loc
     """
     task = await tx.review.task(task_id, lock=lock)
     if task is None or not principal.sees(task.ref.project):
-        raise NotFoundError(f"There is no task {task_id}.")
+        raise task_not_found(task_id)
     return task
+
+
+def task_not_found(task_id: UUID) -> NotFoundError:
+    """Return the error for a task that is not there, or lies in a project that the key does not see."""
+    return NotFoundError(f"There is no task {task_id}.")
 
 
 async def ensure_may_take(tx: Transaction, principal: Principal, task: ReviewTask) -> None:
@@ -74,14 +81,20 @@ def ensure_unfinished(task: ReviewTask) -> None:
         raise TaskFinishedError(f"This task is {task.state}; nothing more can be done with it.")
 
 
-async def ensure_lease(tx: Transaction, principal: Principal, task: ReviewTask, fence: int) -> None:
-    """Refuse a fencing token that is not the task's newest, or whose lease is over by the database's clock.
+def ensure_lease(principal: Principal, task: ReviewTask, fence: int, now: datetime) -> None:
+    """Refuse a fencing token that is not the task's newest, or whose lease is over.
+
+    Args:
+        principal: Who shows the token.
+        task: The task, locked.
+        fence: The token.
+        now: The database's clock, read after the task was locked: the lock may have been waited for.
 
     Raises:
         StaleFenceError: With what to do next.
     """
     holds = task.fence == fence and task.held_by == principal.actor_id
-    if holds and await tx.review.lease_is_live(task.task_id, fence, principal.actor_id):
+    if holds and task.lease_expires_at is not None and task.lease_expires_at > now:
         return
     if holds or (task.fence == fence and task.held_by is None):
         detail = f"The lease of fence {fence} is over; claim the task again."
@@ -92,27 +105,30 @@ async def ensure_lease(tx: Transaction, principal: Principal, task: ReviewTask, 
     raise StaleFenceError(detail)
 
 
-async def ensure_may_judge(tx: Transaction, principal: Principal, task: ReviewTask) -> None:
+def ensure_may_judge(principal: Principal, task: ReviewTask, case: CaseFile, folded: Iterable[Finding]) -> None:
     """Refuse whoever made the labels concerned or has judged the same findings before, by what is stored now.
 
     A second answer to the same sample is refused too: answers are to be independent.
 
     The people excluded on the task were right when it was opened; labels may have changed hands since.
 
+    Args:
+        principal: The person.
+        task: The task, locked.
+        case: Its file, read after that.
+        folded: Symptoms that its findings explain.
+
     Raises:
         SelfReviewError: The person is one of them.
     """
-    if task.kind is TaskKind.ANNOTATE and answered_before(
-        principal.actor_id, task, await tx.review.decisions(task.ref)
-    ):
+    if task.kind is TaskKind.ANNOTATE and answered_before(principal.actor_id, task, case.decisions):
         raise SelfReviewError(_ANSWERED)
     if task.kind not in JUDGING_KINDS:
         return
-    findings = await findings_of(tx, task)
-    symptoms = {item.finding_id: item for item in await folded_of(tx, task.ref, findings)}
-    before = judged_before(await tx.review.decisions(task.ref), task)
-    label_sets = await tx.samples.label_sets(task.ref)
-    if principal.actor_id in excluded_actors([item.finding for item in findings], symptoms, label_sets, before):
+    symptoms = {item.finding_id: item for item in folded}
+    before = judged_before(case.decisions, task)
+    findings = [item.finding for item in case.findings]
+    if principal.actor_id in excluded_actors(findings, symptoms, case.label_sets, before):
         raise SelfReviewError(_SELF_REVIEW)
 
 

@@ -28,13 +28,14 @@ from services.errors import (
 )
 from services.ports.database import Transaction
 from services.review.active_time import IDLE_AFTER
-from services.review.fitting import cap_reached, is_full, skills_asked, why_not
+from services.review.fitting import cap_reached, is_capped, is_full, skills_asked, why_not
 from services.review.hours import at_work, told_hours
 from services.review.judges import (
     ensure_lease,
     ensure_may_judge,
     ensure_may_take,
     ensure_unfinished,
+    folded_of,
     seen_task,
 )
 from services.review.signs import note_sign
@@ -72,16 +73,17 @@ async def claim_next(tx: Transaction, principal: Principal, wish: ClaimWish) -> 
         raise ForbiddenError(f"The role {principal.role} does not take tasks of kind {beyond[0] if beyond else 'any'}.")
     if wish.project is not None:
         ensure_sees(principal, wish.project)
-    reviewers = await tx.people.at_work(principal.actor_id)
-    lanes = await tx.queues.lanes(
-        principal.actor_id,
-        kinds=kinds,
-        projects=(wish.project,) if wish.project is not None else principal.projects,
-        queue=wish.queue,
+    projects = (wish.project,) if wish.project is not None else principal.projects
+    lanes, reviewers = await tx.queues.lanes_in_turn(
+        principal.actor_id, kinds=kinds, projects=projects, queue=wish.queue
     )
+    if any(is_capped(reviewer) for reviewer in reviewers.values()):
+        # Counted anew: another claim of theirs may have ended just before their turn came.
+        lanes = await tx.queues.lanes(principal.actor_id, kinds=kinds, projects=projects, queue=wish.queue)
     offer = _offer(lanes, principal, reviewers)
     while True:
-        task = await tx.review.claim_next(principal.actor_id, offer.lanes, [skills_asked(lane) for lane in offer.lanes])
+        fits = [skills_asked(lane) for lane in offer.lanes]
+        task = await tx.review.claim_next(principal.actor_id, offer.lanes, fits, IDLE_AFTER)
         if task is None:
             raise NoTaskAvailableError(" ".join(["No open task fits you now; try again later.", *offer.told]))
         lane = next(lane for lane in offer.lanes if _is_of(task, lane))
@@ -106,12 +108,13 @@ async def claim(tx: Transaction, principal: Principal, task_id: UUID) -> TakenTa
     reviewer = reviewers.get(task.ref.project)
     await ensure_may_take(tx, principal, task)
     ensure_unfinished(task)
-    await ensure_may_judge(tx, principal, task)
+    case = await tx.review.case_file(task, principal.actor_id)
+    ensure_may_judge(principal, task, case, await folded_of(tx, task.ref, case.findings))
     if task.held_by not in (None, principal.actor_id):
         raise TaskHeldError(_HELD)
     if task.held_by is None:
         await _ensure_given(tx, principal, task, reviewer)
-    claimed = await tx.review.claim(task_id, principal.actor_id, await _lease_of(tx, task))
+    claimed = await tx.review.claim(task_id, principal.actor_id, await _lease_of(tx, task), IDLE_AFTER)
     if claimed is None:
         raise TaskHeldError(_HELD)
     return await _taken(tx, principal, claimed, reviewer)
@@ -192,7 +195,6 @@ async def _taken(tx: Transaction, principal: Principal, task: ReviewTask, review
         notice = (
             f"You are outside of your working hours, {told_hours(reviewer.profile)}; the task is yours all the same."
         )
-    await tx.operations.begin_activity(task.task_id, principal.actor_id, IDLE_AFTER)
     return TakenTask(**dict(task), notice=notice)
 
 
@@ -220,11 +222,12 @@ async def renew(
     """
     task = await seen_task(tx, principal, task_id, lock=True)
     ensure_unfinished(task)
-    await ensure_lease(tx, principal, task, fence)
+    now = await tx.now()
+    ensure_lease(principal, task, fence, now)
     lease = await tx.review.renew(task_id, fence, await _lease_of(tx, task))
     if lease is None:
         raise StaleFenceError(f"The lease of fence {fence} has run out; claim the task again.")
-    await note_sign(tx, task_id, principal.actor_id, visible=visible, idle=idle)
+    await note_sign(tx, task_id, principal.actor_id, now, visible=visible, idle=idle)
     return lease
 
 
@@ -239,7 +242,7 @@ async def release(tx: Transaction, principal: Principal, task_id: UUID, fence: i
     if task.fence == fence and task.held_by is None:
         return
     if task.held_by != principal.actor_id or task.fence != fence:
-        await ensure_lease(tx, principal, task, fence)
+        ensure_lease(principal, task, fence, await tx.now())
     await tx.review.release(task_id, fence)
 
 
@@ -253,8 +256,9 @@ async def save_draft(tx: Transaction, principal: Principal, task_id: UUID, fence
     task = await seen_task(tx, principal, task_id, lock=True)
     await ensure_may_take(tx, principal, task)
     ensure_unfinished(task)
-    await ensure_lease(tx, principal, task, fence)
-    await note_sign(tx, task_id, principal.actor_id)
+    now = await tx.now()
+    ensure_lease(principal, task, fence, now)
+    await note_sign(tx, task_id, principal.actor_id, now)
     return await tx.review.save_draft(task_id, principal.actor_id, body)
 
 

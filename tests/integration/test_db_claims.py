@@ -186,6 +186,7 @@ async def test_claim_walks_its_index_among_ten_thousand_tasks(
             ":fits": f"array_fill(0, ARRAY[{lanes}])",
             ":leases_s": f"array_fill(900, ARRAY[{lanes}])",
             ":actor_id": "'rev'",
+            ":idle_after": "'60 s'",
         }
         sql = claim_next_sql(one_lane=lanes == 1)
         for name, value in values.items():

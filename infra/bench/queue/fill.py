@@ -69,6 +69,25 @@ _COPIES = (
     JOIN review_lanes AS lane ON lane.queue = 'q' || n * 31 % {queues}
     CROSS JOIN LATERAL (SELECT now() - make_interval(secs => n * 13 % 1000000) AS at) AS made
     """,
+    # What was decided before, about other findings of some of the samples.
+    """
+    WITH decided AS (
+        INSERT INTO review_tasks (task_id, project, sample_id, revision, kind, queue, skill, risk, priority, state,
+                                  finding_ids, excluded_actors, fence, created_at, completed_at, lane_id, rank)
+        SELECT gen_random_uuid(), lane.project, 's' || 1 + n * 3 % {samples}, 1, lane.kind, lane.queue,
+               nullif(lane.skill, ''), 'low', 0, 'completed', ARRAY['f-before'], ARRAY['author'], 1,
+               now() - interval '30 days', now() - interval '20 days', lane.lane_id, 0
+        FROM generate_series(1, {decided}) AS n JOIN review_lanes AS lane ON lane.queue = 'q' || n % {queues}
+        RETURNING task_id, project, sample_id, revision, kind, finding_ids, completed_at
+    )
+    INSERT INTO decisions (decision_id, task_id, project, sample_id, revision, task_kind, actor_id, verdict,
+                           finding_ids, fence, label_version_before, label_version_after, content_sha256, body,
+                           decided_at)
+    SELECT gen_random_uuid(), task_id, project, sample_id, revision, kind,
+           'person-' || row_number() OVER () % {people}, 'approve', finding_ids, 1, 1, 1, repeat('0', 64),
+           '{{"verdict": "approve"}}', completed_at
+    FROM decided
+    """,
 )
 _BARE = (
     """
@@ -91,6 +110,7 @@ async def fill(
     people: int = 1_000,
     answers: int = 1,
     some_held: bool = True,
+    decided: int = 0,
     lease_s: int = 900,
 ) -> None:
     """Put open tasks into a migrated, empty database, and as many rows into a bare table beside them.
@@ -101,6 +121,7 @@ async def fill(
         queues: Over how many queues they are spread; every fourth asks for a skill, two of three age.
         people: ``person-0`` and so on; each is excluded from every so many-th task.
         answers: How many tasks, 1, 2 or 4, ask about the same finding, for as many different people.
+        decided: How many tasks there are beside them that were decided long ago.
         some_held: Whether one in a hundred is in somebody's hands.
         lease_s: Length of a lease in the project, seconds.
     """
@@ -114,6 +135,7 @@ async def fill(
         "project": PROJECT,
         "people": people,
         "answers": answers,
+        "decided": decided,
         "held": "n % 100 = 7" if some_held else "false",
     }
     connection = await asyncpg.connect(url, server_settings={"session_replication_role": "replica", "jit": "off"})

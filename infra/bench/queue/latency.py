@@ -1,23 +1,27 @@
-"""Claim and decide, as the API does them, beside a bare ``FOR UPDATE SKIP LOCKED`` in the same run."""
+"""Claim and decide, as the API does them, beside a bare ``FOR UPDATE SKIP LOCKED`` in the same run.
+
+``writes`` is one statement that writes the rows of a decision and asks nothing: no decision can cost less.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
-from sqlalchemy import text
+from sqlalchemy import Engine, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from infra.bench.queue.fill import PROJECT, fill
 from infra.bench.queue.plan import PlanFacts, claim_plan, lanes_for
 from infra.bench.queue.server import bench_postgres, migrated_database
+from infra.bench.queue.writes import write_rows
 from infra.db.connect import create_engine
 from infra.db.engine import PostgresDatabase, open_database
 from infra.stack.events import EventListener
@@ -47,8 +51,8 @@ _BARE = text("""
 _BARE_DONE = text("UPDATE bare_tasks SET state = 'completed' WHERE state = 'claimed'")
 
 Progress = Callable[[str], None]
-What = Literal["bare", "claim", "decide"]
-_WHATS: tuple[What, ...] = ("bare", "claim", "decide")
+What = Literal["bare", "claim", "decide", "writes"]
+_WHATS: tuple[What, ...] = ("bare", "claim", "decide", "writes")
 
 
 class Latency(Contract):
@@ -61,6 +65,7 @@ class Latency(Contract):
     p99_ms: float
     of_bare_p50: float = Field(description="p50 as a multiple of the bare statement's.")
     of_bare_p99: float
+    statements: int = Field(description="So many are sent between BEGIN and COMMIT.")
 
 
 class Growth(Contract):
@@ -112,27 +117,46 @@ class _Side:
     database: PostgresDatabase
     engine: AsyncEngine
     seconds: dict[What, list[float]] = field(default_factory=lambda: defaultdict(list))
+    statements: dict[What, int] = field(default_factory=dict)
 
-    async def turn(self, person: Principal, *, measured: bool) -> None:
-        """Claim bare, claim, decide: once each."""
+    async def turn(self, person: Principal, around: Callable[[What], AbstractContextManager[None]]) -> None:
+        """Claim bare, claim, decide, and write what a decision writes: once each."""
         desk = ReviewDesk(self.database)
-        taken: dict[What, float] = {}
-        started = time.perf_counter()
-        async with self.engine.begin() as connection:
-            (await connection.execute(_BARE, {"actor_id": person.actor_id})).one()
-        taken["bare"] = time.perf_counter() - started
+        with around("bare"):
+            async with self.engine.begin() as connection:
+                (await connection.execute(_BARE, {"actor_id": person.actor_id})).one()
         async with self.engine.begin() as connection:
             await connection.execute(_BARE_DONE)
-        started = time.perf_counter()
-        task = await desk.claim_next(person, ClaimWish(project=PROJECT))
-        taken["claim"] = time.perf_counter() - started
+        with around("claim"):
+            task = await desk.claim_next(person, ClaimWish(project=PROJECT))
         given = DecisionInput(verdict=Verdict.APPROVE, fence=task.fence)
+        with around("decide"):
+            await desk.decide(person, task.task_id, given)
+        task = await desk.claim_next(person, ClaimWish(project=PROJECT))
+        with around("writes"):
+            await write_rows(self.engine, task.task_id, person.actor_id)
+
+    @contextmanager
+    def timed(self, what: What) -> Iterator[None]:
+        """Take the time of the block."""
         started = time.perf_counter()
-        await desk.decide(person, task.task_id, given)
-        taken["decide"] = time.perf_counter() - started
-        if measured:
-            for what, seconds in taken.items():
-                self.seconds[what].append(seconds)
+        yield
+        self.seconds[what].append(time.perf_counter() - started)
+
+    @contextmanager
+    def counted(self, what: What) -> Iterator[None]:
+        """Count the statements of the block; nothing else is sent meanwhile."""
+        sent: list[str] = []
+
+        def keep(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+            sent.append(statement)
+
+        event.listen(Engine, "before_cursor_execute", keep)
+        try:
+            yield
+        finally:
+            event.remove(Engine, "before_cursor_execute", keep)
+        self.statements[what] = len(sent)
 
     async def plan(self, person: Principal) -> PlanFacts:
         """Return how a claim of this person is carried out."""
@@ -151,7 +175,7 @@ async def measure_queue(config: QueueConfig, on_event: EventListener, progress: 
         for size in config.sizes:
             progress(f"making {size:,} open tasks")
             url = await migrated_database(server, f"bench_{size}")
-            await fill(url, tasks=size, queues=config.queues)
+            await fill(url, tasks=size, queues=config.queues, decided=size // 10)
             database = await stack.enter_async_context(open_database(url, pool_size=2))
             engine = create_engine(url, statement_timeout_s=_STATEMENT_TIMEOUT_S, pool_size=2)
             stack.push_async_callback(engine.dispose)
@@ -161,7 +185,9 @@ async def measure_queue(config: QueueConfig, on_event: EventListener, progress: 
             if number == _WARM_UP:
                 progress(f"{config.rounds} rounds")
             for side in sides if number % 2 else reversed(sides):
-                await side.turn(person, measured=number >= _WARM_UP)
+                await side.turn(person, side.timed if number >= _WARM_UP else lambda _: nullcontext())
+        for side in sides:
+            await side.turn(person, side.counted)
         plans = [await side.plan(person) for side in sides]
     return _result(config, sides, plans)
 
@@ -205,6 +231,7 @@ def _latency(side: _Side, what: What) -> Latency:
         p99_ms=round(1e3 * p99, 3),
         of_bare_p50=round(p50 / quantile(bare, 0.5), 2),
         of_bare_p99=round(p99 / quantile(bare, 0.99), 2),
+        statements=side.statements[what],
     )
 
 

@@ -15,6 +15,7 @@ from services.access.policy import task_kinds_of
 from services.contracts.access import Principal
 from services.contracts.base import Contract
 from services.contracts.queues import Lane
+from services.review.active_time import IDLE_AFTER
 from services.review.fitting import skills_asked, why_not
 
 LANE_INDEX = "ix_review_tasks_lane"
@@ -66,6 +67,7 @@ async def claim_plan(connection: AsyncConnection, lanes: tuple[Lane, ...], actor
     sql = claim_next_sql(one_lane=len(lanes) == 1)
     parameters = {
         "actor_id": actor_id,
+        "idle_after": IDLE_AFTER,
         "lanes": [lane.lane_id for lane in lanes],
         "ageing": [lane.ageing_per_hour for lane in lanes],
         "fits": [skills_asked(lane) for lane in lanes],

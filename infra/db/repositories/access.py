@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from sqlalchemy import text
-from sqlmodel import col, select
 
 from infra.db.repositories.base import Repository
-from infra.db.tables import ApiKeyRow
 from services.contracts.access import ApiKeyInfo, Principal, Role
 from services.errors import AlreadyExistsError
 
@@ -22,6 +20,7 @@ _PRINCIPAL = text("""
     WHERE secret_sha256 = :secret_sha256 AND revoked_at IS NULL
       AND (expires_at IS NULL OR expires_at > clock_timestamp())
 """)
+_LIST = text("SELECT * FROM api_keys ORDER BY created_at, key_id")
 _REVOKE = text("""
     UPDATE api_keys SET revoked_at = clock_timestamp() WHERE key_id = :key_id AND revoked_at IS NULL
 """)
@@ -66,7 +65,6 @@ class PostgresAccess(Repository):
 
     async def list_keys(self) -> tuple[ApiKeyInfo, ...]:
         """Return all keys, oldest first."""
-        rows = await self._entities(select(ApiKeyRow).order_by(col(ApiKeyRow.created_at), col(ApiKeyRow.key_id)))
         return tuple(
             ApiKeyInfo(
                 key_id=row.key_id,
@@ -78,7 +76,7 @@ class PostgresAccess(Repository):
                 expires_at=row.expires_at,
                 revoked_at=row.revoked_at,
             )
-            for row in rows
+            for row in await self._run(_LIST)
         )
 
     async def revoke_key(self, key_id: str) -> bool:

@@ -7,16 +7,18 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, text
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.db.documents import body_of, body_text
 from infra.db.repositories.base import Repository
+from infra.db.repositories.outbox import ADD_MESSAGES, PostgresOutbox
 from services.audit.chain import GENESIS_SHA256, chain_entry
 from services.contracts.records import AuditEntry
 
-_LOCK_HEAD = text("""
+_LOCK_HEAD = text(f"""
+    WITH told AS ({ADD_MESSAGES})
     SELECT sequence, sha256, clock_timestamp() AS at FROM audit_heads WHERE project = :project FOR NO KEY UPDATE
-""")
+""")  # noqa: S608 - a constant
 _ADD_HEAD = text("""
     INSERT INTO audit_heads (project, sequence, sha256) VALUES (:project, 0, :sha256) ON CONFLICT DO NOTHING
 """)
@@ -68,8 +70,8 @@ def _entry_of(row: Any) -> AuditEntry:
 class PostgresAudit(Repository):
     """Implements :class:`services.ports.database.AuditRepository`."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        super().__init__(session)
+    def __init__(self, connection: AsyncConnection) -> None:
+        super().__init__(connection)
         self._pending: dict[str, list[_Pending]] = {}
 
     def append(self, project: str, *, actor: str, action: str, subject: str, body: dict[str, Any]) -> None:
@@ -78,23 +80,23 @@ class PostgresAudit(Repository):
         entry = _Pending(actor, action, subject, body_of(body_text(body)))
         self._pending.setdefault(project, []).append(entry)
 
-    async def chain(self, channels: tuple[str, ...]) -> bool:
+    async def chain(self, outbox: PostgresOutbox) -> bool:
         """Write the pending entries; projects in order, so that two transactions never wait for each other.
 
         Args:
-            channels: What to notify when the transaction commits, which costs no statement of its own here.
+            outbox: Its messages and notifications are written along, which costs no statement of their own here.
 
         Returns:
-            Whether there were any entries, and with them the notifications.
+            Whether there were any entries, and with them messages and notifications.
         """
         some = bool(self._pending)
         for project in sorted(self._pending):
-            await self._extend(project, self._pending[project], channels)
+            await self._extend(project, self._pending[project], outbox)
         self._pending.clear()
         return some
 
-    async def _extend(self, project: str, pending: list[_Pending], channels: tuple[str, ...]) -> None:
-        head = await self._lock_head(project)
+    async def _extend(self, project: str, pending: list[_Pending], outbox: PostgresOutbox) -> None:
+        head = await self._lock_head(project, outbox)
         previous = head.sha256
         at: datetime = head.at
         entries: list[AuditEntry] = []
@@ -124,14 +126,14 @@ class PostgresAudit(Repository):
             bodies=[body_text(entry.body) for entry in entries],
             previous=[entry.previous_sha256 for entry in entries],
             hashes=[entry.sha256 for entry in entries],
-            channels=[*channels],
+            channels=[*outbox.channels],
         )
 
-    async def _lock_head(self, project: str) -> Row[Any]:
-        head = await self._first(_LOCK_HEAD, project=project)
+    async def _lock_head(self, project: str, outbox: PostgresOutbox) -> Row[Any]:
+        head = await self._first(_LOCK_HEAD, project=project, **outbox.waiting())
         while head is None:
             await self._count(_ADD_HEAD, project=project, sha256=GENESIS_SHA256)
-            head = await self._first(_LOCK_HEAD, project=project)
+            head = await self._first(_LOCK_HEAD, project=project, **outbox.waiting())
         return head
 
     async def list(self, project: str, *, after: int, limit: int) -> tuple[AuditEntry, ...]:

@@ -14,17 +14,19 @@ from sqlalchemy import TextClause, text
 # A stable clock where an index shall be used; a lease that ends in mid-statement is seen by the next one.
 _FREE = "(state = 'open' OR lease_expires_at <= clock_timestamp())"
 _NOT_OWN = "NOT (:actor_id = ANY (excluded_actors))"
-_NOT_ANSWERED = """
-    NOT EXISTS (
-        SELECT FROM review_tasks AS other
-        WHERE other.project = task.project AND other.sample_id = task.sample_id
-          AND other.revision = task.revision AND other.task_id <> task.task_id
-          AND (other.finding_ids && task.finding_ids OR (other.finding_ids = '{}' AND task.finding_ids = '{}'))
-          AND NOT (task.kind = 'rework' AND other.kind = 'rework')
-          AND ((other.held_by = :actor_id AND other.lease_expires_at > clock_timestamp())
-               OR EXISTS (SELECT FROM decisions WHERE decisions.task_id = other.task_id
-                          AND decisions.actor_id = :actor_id)))
+# What the person holds or has answered is asked of them and not of the tasks: few rows instead of all that stand beside
+# every task that is looked at. OFFSET 0 keeps this a question for each row read; as a join the planner may prepare it
+# for all of a person's decisions first.
+_BESIDE = """
+    other.project = task.project AND other.sample_id = task.sample_id AND other.revision = task.revision
+    AND other.task_id <> task.task_id
+    AND (other.finding_ids && task.finding_ids OR (other.finding_ids = '{}' AND task.finding_ids = '{}'))
+    AND NOT (task.kind = 'rework' AND other.task_kind = 'rework')
 """
+_NOT_ANSWERED = f"""
+    NOT EXISTS (SELECT FROM holding AS other WHERE {_BESIDE} OFFSET 0)
+    AND NOT EXISTS (SELECT FROM decisions AS other WHERE other.actor_id = :actor_id AND {_BESIDE} OFFSET 0)
+"""  # noqa: S608 - a constant
 _WAITING = f"""
     state IN ('open', 'claimed') AND NOT on_hold AND assignee IS NULL AND {_FREE} AND {_NOT_OWN} AND {_NOT_ANSWERED}
     ORDER BY rank, created_at, task_id LIMIT 1
@@ -34,6 +36,12 @@ _LANES = """
     lane AS MATERIALIZED (
         SELECT * FROM unnest(CAST(:lanes AS int[]), CAST(:ageing AS float8[]), CAST(:fits AS int[]),
                              CAST(:leases_s AS int[])) AS lane (lane_id, ageing_per_hour, fit, lease_s)
+    )
+"""
+_HOLDING = """
+    holding AS MATERIALIZED (
+        SELECT task_id, project, sample_id, revision, kind AS task_kind, finding_ids FROM review_tasks
+        WHERE state = 'claimed' AND held_by = :actor_id AND lease_expires_at > statement_timestamp()
     )
 """
 # What names the person comes before everything else; what was made by them and sent back, first of all.
@@ -77,20 +85,33 @@ _TAKE = """
     FROM (SELECT * FROM mine UNION ALL SELECT * FROM best) AS chosen WHERE task.task_id = chosen.task_id
     RETURNING task.*, clock_timestamp() AS now
 """
+# A last sign of life that is not too old stays: who takes up again at once what they had has not been away.
+_BEGIN = """
+    INSERT INTO task_activity AS known (task_id, actor_id, active_s, active_at, updated_at)
+    SELECT task_id, :actor_id, 0, clock_timestamp(), clock_timestamp() FROM taken
+    WHERE CAST(:idle_after AS interval) IS NOT NULL
+    ON CONFLICT (task_id, actor_id) DO UPDATE
+    SET active_at = CASE WHEN known.active_at > EXCLUDED.active_at - CAST(:idle_after AS interval)
+                         THEN known.active_at ELSE EXCLUDED.active_at END,
+        updated_at = EXCLUDED.updated_at
+"""
 
 
 @cache
 def claim_next_sql(*, one_lane: bool) -> str:
     """Return the statement that claims the best task of lanes.
 
-    Its parameters are ``actor_id`` and, one a lane, ``lanes``, ``ageing`` (points an hour), ``fits`` (how many of the
-    person's skills the lane asks for) and ``leases_s``.
+    Its parameters are ``actor_id``, ``idle_after`` (for the person's active time, which begins with the claim) and, one
+    a lane, ``lanes``, ``ageing`` (points an hour), ``fits`` (how many of the person's skills the lane asks for) and
+    ``leases_s``.
 
     Args:
         one_lane: Whether there is one lane only, which needs no comparison with others.
     """
-    parts = [_LANES, _MINE] if one_lane else [_LANES, _MINE, _HEADS]
-    return f"WITH {', '.join([*parts, _BEST])} {_TAKE}".replace("<heads>", "lane" if one_lane else "head")
+    parts = [_LANES, _HOLDING, _MINE] if one_lane else [_LANES, _HOLDING, _MINE, _HEADS]
+    best = _BEST.replace("<heads>", "lane" if one_lane else "head")
+    parts += [best, f"taken AS ({_TAKE})", f"begun AS ({_BEGIN})"]
+    return f"WITH {', '.join(parts)} SELECT * FROM taken"  # noqa: S608 - constants
 
 
 @cache
@@ -99,14 +120,15 @@ def claim_next(*, one_lane: bool) -> TextClause:
     return text(claim_next_sql(one_lane=one_lane))
 
 
-CLAIM = text("""
+_CLAIM = """
     UPDATE review_tasks
     SET fence = CASE WHEN held_by = :actor_id AND lease_expires_at > clock_timestamp() THEN fence ELSE fence + 1 END,
         state = 'claimed', held_by = :actor_id, lease_expires_at = clock_timestamp() + CAST(:lease AS interval)
     WHERE task_id = :task_id
       AND (state = 'open' OR (state = 'claimed' AND (held_by = :actor_id OR lease_expires_at <= clock_timestamp())))
     RETURNING *, clock_timestamp() AS now
-""")
+"""
+CLAIM = text(f"WITH taken AS ({_CLAIM}), begun AS ({_BEGIN}) SELECT * FROM taken")  # noqa: S608 - constants
 _HELD = "task_id = :task_id AND fence = :fence AND state = 'claimed' AND lease_expires_at > clock_timestamp()"
 RENEW = text(f"""
     UPDATE review_tasks
@@ -116,4 +138,3 @@ RENEW = text(f"""
 RELEASE = text(f"""
     UPDATE review_tasks SET state = 'open', held_by = NULL, lease_expires_at = NULL WHERE {_HELD}
 """)  # noqa: S608
-IS_LIVE = text(f"SELECT 1 FROM review_tasks WHERE {_HELD} AND held_by = :actor_id")  # noqa: S608

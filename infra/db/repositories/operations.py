@@ -83,14 +83,6 @@ _EFFORT = text("""
             WHERE NOT labels.prediction AND labels.version = revision.label_version) AS labels
 """)
 _ACTIVITY = text("SELECT * FROM task_activity WHERE task_id = :task_id AND actor_id = :actor_id FOR UPDATE")
-_BEGIN_ACTIVITY = text("""
-    INSERT INTO task_activity AS known (task_id, actor_id, active_s, active_at, updated_at)
-    VALUES (:task_id, :actor_id, 0, clock_timestamp(), clock_timestamp())
-    ON CONFLICT (task_id, actor_id) DO UPDATE
-    SET active_at = CASE WHEN known.active_at > EXCLUDED.active_at - CAST(:idle_after AS interval)
-                         THEN known.active_at ELSE EXCLUDED.active_at END,
-        updated_at = EXCLUDED.updated_at
-""")
 _PUT_ACTIVITY = text("""
     INSERT INTO task_activity (task_id, actor_id, active_s, active_at, updated_at)
     VALUES (:task_id, :actor_id, :active_s, :active_at, clock_timestamp())
@@ -209,10 +201,6 @@ class PostgresOperations(Repository):
         """Return (active seconds, labels) of the samples that were committed in the window."""
         row = await self._first(_EFFORT, project=project, since=since, before=before)
         return (0.0, 0) if row is None else (float(row.active_s), int(row.labels))
-
-    async def begin_activity(self, task_id: UUID, actor_id: str, idle_after: timedelta) -> None:
-        """Note that a person begins with a task; a last sign that is not older than ``idle_after`` stays."""
-        await self._count(_BEGIN_ACTIVITY, task_id=task_id, actor_id=actor_id, idle_after=idle_after)
 
     async def activity(self, task_id: UUID, actor_id: str) -> Activity | None:
         """Return a person's activity on a task, locked."""

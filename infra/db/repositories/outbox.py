@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import text
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.db.documents import body_of, body_text, storable
 from infra.db.listen import OUTBOX_CHANNEL
@@ -16,10 +17,17 @@ from services.contracts.records import OutboxMessage
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 60.0
 
-_ADD = text("""
+ADD_MESSAGES = """
     INSERT INTO outbox (topic, project, sample_id, revision, sequence, body, attempts)
-    VALUES (:topic, :project, :sample_id, :revision, :sequence, :body, 0)
-""")
+    SELECT topic, project, sample_id, revision, sequence, CAST(body AS json), 0
+    FROM unnest(CAST(:topics AS text[]), CAST(:message_projects AS text[]), CAST(:samples AS text[]),
+                CAST(:revisions AS int[]), CAST(:sequences AS bigint[]), CAST(:message_bodies AS text[]))
+         WITH ORDINALITY AS message (topic, project, sample_id, revision, sequence, body, n)
+    ORDER BY n
+"""
+"""Adds messages, none or several, in the order given; its parameters are those of :meth:`PostgresOutbox.waiting`."""
+
+_ADD = text(ADD_MESSAGES)
 # One statement, so that a project without webhooks pays no round trip for them.
 _ADD_EVENT = text("""
     WITH message AS (
@@ -66,6 +74,14 @@ _FAILED = text("""
 _BACKLOG = text("SELECT topic, count(*) AS waiting FROM outbox WHERE published_at IS NULL GROUP BY topic")
 
 
+@dataclass(frozen=True, slots=True)
+class _Message:
+    topic: str
+    ref: RevisionRef
+    sequence: int | None
+    body: str
+
+
 class PostgresOutbox(Repository):
     """Implements :class:`services.ports.database.OutboxRepository`.
 
@@ -74,9 +90,10 @@ class PostgresOutbox(Repository):
     sample revision. A message is told at least once: two relays at the same time may both see it.
     """
 
-    def __init__(self, session: AsyncSession) -> None:
-        super().__init__(session)
+    def __init__(self, connection: AsyncConnection) -> None:
+        super().__init__(connection)
         self._added = False
+        self._waiting: list[_Message] = []
 
     async def add(
         self,
@@ -88,13 +105,24 @@ class PostgresOutbox(Repository):
         event_type: str | None = None,
         event_id: str | None = None,
     ) -> None:
-        """Keep a message, with a delivery for each webhook that wants it, and wake the relay at the commit."""
-        values = {"topic": topic, **ref.model_dump(), "sequence": sequence, "body": body_text(body)}
-        if event_type is None or event_id is None:
-            await self._count(_ADD, **values)
-        else:
-            await self._count(_ADD_EVENT, **values, event_type=event_type, event_id=event_id)
+        """Keep a message, with a delivery for each webhook that wants it, and wake the relay at the commit.
+
+        What no webhook wants is written as the transaction ends, together with something else.
+        """
+        message = _Message(topic, ref, sequence, body_text(body))
         self._added = True
+        if event_type is None or event_id is None:
+            self._waiting.append(message)
+            return
+        await self._count(
+            _ADD_EVENT,
+            topic=topic,
+            **ref.model_dump(),
+            sequence=sequence,
+            body=message.body,
+            event_type=event_type,
+            event_id=event_id,
+        )
 
     def wake(self) -> None:
         """Wake the relays when the transaction commits, for something else that they are to send."""
@@ -105,8 +133,22 @@ class PostgresOutbox(Repository):
         """What to notify when the transaction commits: the relays, if it has added messages."""
         return (OUTBOX_CHANNEL,) if self._added else ()
 
-    async def notify(self) -> None:
-        """Wake the relays when the transaction commits, if it has added messages."""
+    def waiting(self) -> dict[str, list[Any]]:
+        """Return the parameters of :data:`ADD_MESSAGES` for what was not written yet, once."""
+        messages, self._waiting = self._waiting, []
+        return {
+            "topics": [message.topic for message in messages],
+            "message_projects": [message.ref.project for message in messages],
+            "samples": [message.ref.sample_id for message in messages],
+            "revisions": [message.ref.revision for message in messages],
+            "sequences": [message.sequence for message in messages],
+            "message_bodies": [message.body for message in messages],
+        }
+
+    async def finish(self) -> None:
+        """Write what was not written yet, and wake the relays when the transaction commits."""
+        if self._waiting:
+            await self._count(_ADD, **self.waiting())
         for channel in self.channels:
             await self._run(_NOTIFY, channel=channel)
 

@@ -15,7 +15,7 @@ from services.contracts.queues import RequiredSkill
 
 _GRANTS = TypeAdapter(tuple[SkillGrant, ...])
 
-_WITH_SKILLS = """
+WITH_SKILLS = """
     reviewer.*, coalesce((
         SELECT json_agg(json_build_object('name', skill.name, 'level', skill.level, 'source', skill.source,
                                           'set_by', skill.set_by, 'set_at', skill.set_at)
@@ -23,19 +23,26 @@ _WITH_SKILLS = """
         FROM reviewer_skills AS skill
         WHERE skill.project = reviewer.project AND skill.actor_id = reviewer.actor_id), '[]') AS grants
 """
-# One person's claims one after the other: two at the same time could not see that they take two tasks of which
-# the person may have one, or one more than they may hold.
+"""The columns of :func:`reviewer_of`."""
+
+TURN = "SELECT pg_advisory_xact_lock(hashtextextended(:actor_id, 3))"
+"""One person's claims one after the other.
+
+Two at the same time could not see that they take two tasks of which the person may have one, or one more than they may
+hold.
+"""
+
 _AT_WORK = text(f"""
-    SELECT turn.*, {_WITH_SKILLS}
-    FROM (SELECT pg_advisory_xact_lock(hashtextextended(:actor_id, 3))) AS turn
+    SELECT turn.*, {WITH_SKILLS}
+    FROM ({TURN}) AS turn
     LEFT JOIN reviewers AS reviewer ON reviewer.actor_id = :actor_id
 """)  # noqa: S608 - constants
 _GET = f"""
-    SELECT {_WITH_SKILLS} FROM reviewers AS reviewer WHERE project = :project AND actor_id = :actor_id
+    SELECT {WITH_SKILLS} FROM reviewers AS reviewer WHERE project = :project AND actor_id = :actor_id
 """  # noqa: S608
 _GET_PLAIN = text(_GET)
 _GET_LOCKED = text(f"{_GET} FOR NO KEY UPDATE OF reviewer")
-_LIST = text(f"SELECT {_WITH_SKILLS} FROM reviewers AS reviewer WHERE project = :project ORDER BY actor_id")  # noqa: S608
+_LIST = text(f"SELECT {WITH_SKILLS} FROM reviewers AS reviewer WHERE project = :project ORDER BY actor_id")  # noqa: S608
 _PUT = text("""
     INSERT INTO reviewers (project, actor_id, teams, calendar, max_claims, max_claims_of_queue)
     VALUES (:project, :actor_id, CAST(:teams AS text[]), CAST(:calendar AS json), :max_claims,
@@ -61,7 +68,8 @@ _GRANT = text("""
 _DELETE = text("DELETE FROM reviewers WHERE project = :project AND actor_id = :actor_id")
 
 
-def _reviewer_of(row: Any) -> Reviewer:
+def reviewer_of(row: Any) -> Reviewer:
+    """Return a person of a row of :data:`WITH_SKILLS`."""
     skills = _GRANTS.validate_json(row.grants)
     profile = ReviewerProfile(
         actor_id=row.actor_id,
@@ -82,16 +90,16 @@ class PostgresPeople(Repository):
     async def at_work(self, actor_id: str) -> dict[str, Reviewer]:
         """Serialise the person's claims until the transaction ends, and return who they are, by project."""
         rows = await self._run(_AT_WORK, actor_id=actor_id)
-        return {row.project: _reviewer_of(row) for row in rows if row.project is not None}
+        return {row.project: reviewer_of(row) for row in rows if row.project is not None}
 
     async def get(self, project: str, actor_id: str, *, lock: bool = False) -> Reviewer | None:
         """Return a person; with ``lock`` no other transaction changes them until this one ends."""
         row = await self._first(_GET_LOCKED if lock else _GET_PLAIN, project=project, actor_id=actor_id)
-        return None if row is None else _reviewer_of(row)
+        return None if row is None else reviewer_of(row)
 
     async def list(self, project: str) -> tuple[Reviewer, ...]:
         """Return all people of a project, by id."""
-        return tuple(_reviewer_of(row) for row in await self._run(_LIST, project=project))
+        return tuple(reviewer_of(row) for row in await self._run(_LIST, project=project))
 
     async def put(self, project: str, profile: ReviewerProfile, *, set_by: str) -> None:
         """Insert or replace what is set by hand for a person; skills of other sources stay."""

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
 from sqlalchemy import text
-from sqlmodel import col, select
 
 from infra.db.documents import model_text
 from infra.db.repositories.base import Repository
-from infra.db.tables import ProjectRow, RuleSetRow
 from services.contracts.findings import RuleReference
 from services.contracts.records import Project, ProjectConfig
 from services.errors import AlreadyExistsError, NotFoundError
 from services.rules.rule_set import RuleSet
 
+_MOST_RULE_SETS = 64
+
 _ADD = text("""
     INSERT INTO projects (id, name, purpose, domain, config)
     VALUES (:id, :name, :purpose, :domain, :config) ON CONFLICT DO NOTHING
 """)
+_GET = "SELECT * FROM projects WHERE id = :id"
+_GET_PLAIN = text(_GET)
+_GET_LOCKED = text(f"{_GET} FOR NO KEY UPDATE")
+_LIST = text("SELECT * FROM projects ORDER BY id")
 _UPDATE = text("""
     UPDATE projects SET name = :name, purpose = :purpose, domain = :domain, config = :config WHERE id = :id
 """)
@@ -25,6 +32,7 @@ _ADD_RULES = text("""
     VALUES (:id, :version, :sha256, :document) ON CONFLICT DO NOTHING
 """)
 _RULES_SHA256 = text("SELECT sha256 FROM rule_sets WHERE id = :id AND version = :version")
+_RULES = text("SELECT document FROM rule_sets WHERE id = :id AND version = :version")
 _LIST_RULES = text("SELECT id, version FROM rule_sets ORDER BY id, version")
 
 
@@ -38,7 +46,7 @@ def _columns(project: Project) -> dict[str, str]:
     }
 
 
-def _project_of(row: ProjectRow) -> Project:
+def _project_of(row: Any) -> Project:
     return Project(
         id=row.id,
         name=row.name,
@@ -46,6 +54,15 @@ def _project_of(row: ProjectRow) -> Project:
         domain=row.domain,
         config=ProjectConfig.model_validate_json(row.config),
     )
+
+
+@lru_cache(maxsize=_MOST_RULE_SETS)
+def parsed_rules(document: str) -> RuleSet:
+    """Return the rule set of a stored document.
+
+    The same text is parsed once: that takes longer than to read it, and what is stored is looked at every time.
+    """
+    return RuleSet.model_validate_json(document)
 
 
 class PostgresProjects(Repository):
@@ -62,8 +79,7 @@ class PostgresProjects(Repository):
 
     async def get(self, project: str, *, lock: bool = False) -> Project | None:
         """Return a project; with ``lock`` no other transaction changes it until this one ends."""
-        statement = select(ProjectRow).where(ProjectRow.id == project)
-        row = await self._entity(statement.with_for_update(key_share=True) if lock else statement)
+        row = await self._first(_GET_LOCKED if lock else _GET_PLAIN, id=project)
         return None if row is None else _project_of(row)
 
     async def update_config(self, project: Project) -> None:
@@ -77,8 +93,7 @@ class PostgresProjects(Repository):
 
     async def list(self) -> tuple[Project, ...]:
         """Return all projects by id."""
-        rows = await self._entities(select(ProjectRow).order_by(col(ProjectRow.id)))
-        return tuple(_project_of(row) for row in rows)
+        return tuple(_project_of(row) for row in await self._run(_LIST))
 
     async def add_rule_set(self, rules: RuleSet) -> None:
         """Keep a rule set version.
@@ -100,10 +115,8 @@ class PostgresProjects(Repository):
 
     async def rule_set(self, reference: RuleReference) -> RuleSet | None:
         """Return a rule set version."""
-        row = await self._entity(
-            select(RuleSetRow).where(RuleSetRow.id == reference.id, RuleSetRow.version == reference.version)
-        )
-        return None if row is None else RuleSet.model_validate_json(row.document)
+        row = await self._first(_RULES, id=reference.id, version=reference.version)
+        return None if row is None else parsed_rules(row.document)
 
     async def list_rule_sets(self) -> tuple[RuleReference, ...]:
         """Return all rule set versions by id and version."""

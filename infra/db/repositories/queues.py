@@ -9,6 +9,8 @@ from sqlalchemy import text
 
 from infra.db.documents import model_text
 from infra.db.repositories.base import Repository
+from infra.db.repositories.people import TURN, WITH_SKILLS, reviewer_of
+from services.contracts.people import Reviewer
 from services.contracts.queues import Lane, QueueFilter, RequiredSkill, ReviewQueue
 from services.contracts.review import TaskKind
 
@@ -43,29 +45,45 @@ _AGE_TASKS = text("""
       AND task.state IN ('open', 'claimed')
 """)
 _CLAIMED = "state = 'claimed' AND lease_expires_at > statement_timestamp()"
-_LANES = text(f"""
-    WITH own AS MATERIALIZED (
+_OWN = f"""
+    own AS MATERIALIZED (
         SELECT project, queue, count(*) AS mine
         FROM review_tasks WHERE held_by = :actor_id AND {_CLAIMED} GROUP BY project, queue
     )
-    SELECT lane.lane_id, lane.project, lane.queue, lane.kind, lane.skill, lane.ageing_per_hour,
-           queue.skills, queue.teams, queue.capacity, coalesce(queue.paused, false) AS paused,
-           CASE WHEN queue.capacity IS NULL THEN 0 ELSE (
-               SELECT count(*) FROM review_tasks AS task
-               WHERE task.project = lane.project AND task.queue = lane.queue AND {_CLAIMED}
-           ) END AS claimed,
-           coalesce(own.mine, 0) AS mine,
-           coalesce((SELECT sum(own.mine) FROM own WHERE own.project = lane.project), 0) AS mine_in_project,
-           CAST(project.config ->> 'lease_s' AS integer) AS lease_s
-    FROM review_lanes AS lane
+"""  # noqa: S608 - a constant
+_LANE = f"""
+    lane.lane_id, lane.project, lane.queue, lane.kind, lane.skill, lane.ageing_per_hour,
+    queue.skills AS skills_asked, queue.teams AS teams_asked, queue.capacity, coalesce(queue.paused, false) AS paused,
+    CASE WHEN queue.capacity IS NULL THEN 0 ELSE (
+        SELECT count(*) FROM review_tasks AS task
+        WHERE task.project = lane.project AND task.queue = lane.queue AND {_CLAIMED}
+    ) END AS claimed,
+    coalesce(own.mine, 0) AS mine,
+    coalesce((SELECT sum(own.mine) FROM own WHERE own.project = lane.project), 0) AS mine_in_project,
+    CAST(project.config ->> 'lease_s' AS integer) AS lease_s
+"""  # noqa: S608 - a constant
+_JOINED = """
     JOIN projects AS project ON project.id = lane.project
     LEFT JOIN review_queues AS queue ON queue.project = lane.project AND queue.name = lane.queue
     LEFT JOIN own ON own.project = lane.project AND own.queue = lane.queue
-    WHERE lane.kind = ANY (CAST(:kinds AS text[]))
-      AND (CAST(:projects AS text[]) IS NULL OR lane.project = ANY (CAST(:projects AS text[])))
-      AND (CAST(:queue AS text) IS NULL OR lane.queue = :queue)
-    ORDER BY lane.lane_id
-""")  # noqa: S608 - a constant
+"""
+_WANTED = """
+    lane.kind = ANY (CAST(:kinds AS text[]))
+    AND (CAST(:projects AS text[]) IS NULL OR lane.project = ANY (CAST(:projects AS text[])))
+    AND (CAST(:queue AS text) IS NULL OR lane.queue = :queue)
+"""
+_LANES = text(f"""
+    WITH {_OWN}
+    SELECT {_LANE} FROM review_lanes AS lane {_JOINED} WHERE {_WANTED} ORDER BY lane.lane_id
+""")  # noqa: S608 - constants
+_LANES_IN_TURN = text(f"""
+    WITH turn AS MATERIALIZED ({TURN}), {_OWN},
+    person AS MATERIALIZED (SELECT {WITH_SKILLS} FROM reviewers AS reviewer WHERE reviewer.actor_id = :actor_id)
+    SELECT {_LANE}, person.actor_id, person.teams, person.calendar, person.max_claims, person.max_claims_of_queue,
+           person.grants
+    FROM turn CROSS JOIN review_lanes AS lane {_JOINED} LEFT JOIN person ON person.project = lane.project
+    WHERE {_WANTED} ORDER BY lane.lane_id
+""")  # noqa: S608 - constants
 _CLAIMED_IN = text(f"""
     SELECT count(*) AS claimed FROM review_tasks WHERE project = :project AND queue = :name AND {_CLAIMED}
 """)  # noqa: S608 - a constant
@@ -92,8 +110,8 @@ def _lane_of(row: Any) -> Lane:
         queue=row.queue,
         kind=TaskKind(row.kind),
         skill=row.skill or None,
-        skills=() if row.skills is None else _SKILLS.validate_json(row.skills),
-        teams=() if row.teams is None else tuple(row.teams),
+        skills=() if row.skills_asked is None else _SKILLS.validate_json(row.skills_asked),
+        teams=() if row.teams_asked is None else tuple(row.teams_asked),
         ageing_per_hour=row.ageing_per_hour,
         capacity=row.capacity,
         paused=row.paused,
@@ -160,6 +178,23 @@ class PostgresQueues(Repository):
             queue=queue,
         )
         return tuple(_lane_of(row) for row in rows)
+
+    async def lanes_in_turn(
+        self, actor_id: str, *, kinds: tuple[TaskKind, ...], projects: tuple[str, ...] | None, queue: str | None
+    ) -> tuple[tuple[Lane, ...], dict[str, Reviewer]]:
+        """Serialise the person's claims until the transaction ends; return the lanes, and who they are, by project.
+
+        What the lanes say of tasks in people's hands was counted before the person's turn came.
+        """
+        rows = await self._run(
+            _LANES_IN_TURN,
+            actor_id=actor_id,
+            kinds=[kind.value for kind in kinds],
+            projects=None if projects is None else [*projects],
+            queue=queue,
+        )
+        known = {row.project: row for row in rows if row.actor_id is not None}
+        return tuple(_lane_of(row) for row in rows), {name: reviewer_of(row) for name, row in known.items()}
 
     async def claimed_in(self, project: str, queue: str) -> int:
         """Return how many of a queue's tasks are under a live lease now."""

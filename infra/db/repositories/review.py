@@ -13,8 +13,10 @@ from infra.db.repositories import claims
 from infra.db.repositories.base import OF_REVISION
 from infra.db.repositories.samples import ref_of
 from infra.db.repositories.verdicts import PostgresVerdicts
-from services.contracts.lifecycle import RevisionRef
+from services.contracts.lifecycle import RevisionRef, Stage
+from services.contracts.manifest import SampleManifest
 from services.contracts.queues import Lane
+from services.contracts.records import SampleRevision
 from services.contracts.review import (
     Lease,
     NewTask,
@@ -45,6 +47,23 @@ _TASK_OF_ORIGIN = text("""
 _TASK = "SELECT *, clock_timestamp() AS now FROM review_tasks WHERE task_id = :task_id"
 _TASK_PLAIN = text(_TASK)
 _TASK_LOCKED = text(f"{_TASK} FOR NO KEY UPDATE")
+# Values of the newest version of both rows, whatever this statement had to wait for; what else is read for the case is
+# read by the next statement, which sees what was committed meanwhile.
+_LOCK_CASE = text("""
+    WITH sample AS MATERIALIZED (
+        SELECT sample.* FROM review_tasks AS task
+        JOIN sample_revisions AS sample USING (project, sample_id, revision)
+        WHERE task.task_id = :task_id
+          AND (CAST(:projects AS text[]) IS NULL OR task.project = ANY (CAST(:projects AS text[])))
+        FOR NO KEY UPDATE OF sample
+    )
+    SELECT task.*, sample.stage, sample.risk AS sample_risk, sample.manifest, sample.manifest_sha256,
+           sample.label_version, sample.event_source, sample.event_id, sample.created_at AS sample_created_at,
+           sample.updated_at, clock_timestamp() AS now
+    FROM sample JOIN review_tasks AS task USING (project, sample_id, revision)
+    WHERE task.task_id = :task_id
+    FOR NO KEY UPDATE OF task
+""")
 _TASKS_OF = text(f"""
     SELECT *, clock_timestamp() AS now FROM review_tasks WHERE {OF_REVISION} ORDER BY created_at, task_id
 """)  # noqa: S608
@@ -164,6 +183,28 @@ class PostgresReview(PostgresVerdicts):
         """Return a task; with ``lock`` no other transaction changes it until this one ends."""
         return _maybe_task(await self._first(_TASK_LOCKED if lock else _TASK_PLAIN, task_id=task_id))
 
+    async def lock_case(
+        self, task_id: UUID, projects: tuple[str, ...] | None
+    ) -> tuple[SampleRevision, ReviewTask] | None:
+        """Return a task of these projects (None: of all) and its revision; the revision is locked first, then it."""
+        scope = None if projects is None else [*projects]
+        row = await self._first(_LOCK_CASE, task_id=task_id, projects=scope)
+        if row is None:
+            return None
+        revision = SampleRevision(
+            ref=ref_of(row),
+            stage=Stage(row.stage),
+            risk=row.sample_risk,
+            manifest=SampleManifest.model_validate_json(row.manifest),
+            manifest_sha256=row.manifest_sha256,
+            label_version=row.label_version,
+            event_source=row.event_source,
+            event_id=row.event_id,
+            created_at=row.sample_created_at,
+            updated_at=row.updated_at,
+        )
+        return revision, task_of(row)
+
     async def tasks_of(self, ref: RevisionRef) -> tuple[ReviewTask, ...]:
         """Return all tasks of a revision, oldest first."""
         return tuple(task_of(row) for row in await self._run(_TASKS_OF, **ref.model_dump()))
@@ -199,7 +240,9 @@ class PostgresReview(PostgresVerdicts):
         )
         return tuple(task_of(row) for row in await self._run(statement, **parameters))
 
-    async def claim_next(self, actor_id: str, lanes: Sequence[Lane], fits: Sequence[int]) -> ReviewTask | None:
+    async def claim_next(
+        self, actor_id: str, lanes: Sequence[Lane], fits: Sequence[int], idle_after: timedelta | None = None
+    ) -> ReviewTask | None:
         """Claim the best task of these lanes that the person may have, in one statement.
 
         A task that names the person as its assignee, and rework after rework, may be had even though the person has
@@ -209,12 +252,14 @@ class PostgresReview(PostgresVerdicts):
             actor_id: The person; their claims are serialised by the caller.
             lanes: From which they may take.
             fits: How many of their skills each lane asks for; decides between tasks of equal priority.
+            idle_after: Begins the person's active time with the task; a last sign that is not older stays.
         """
         if not lanes:
             return None
         row = await self._first(
             claims.claim_next(one_lane=len(lanes) == 1),
             actor_id=actor_id,
+            idle_after=idle_after,
             lanes=[lane.lane_id for lane in lanes],
             ageing=[lane.ageing_per_hour for lane in lanes],
             fits=[*fits],
@@ -222,16 +267,20 @@ class PostgresReview(PostgresVerdicts):
         )
         return _maybe_task(row)
 
-    async def claim(self, task_id: UUID, actor_id: str, lease: timedelta) -> ReviewTask | None:
+    async def claim(
+        self, task_id: UUID, actor_id: str, lease: timedelta, idle_after: timedelta | None = None
+    ) -> ReviewTask | None:
         """Claim this task if nobody else holds a live lease on it; None otherwise.
 
-        Claiming one's own live claim again renews it under the same fence; every other claim raises the fence.
+        Claiming one's own live claim again renews it under the same fence; every other claim raises the fence. With
+        ``idle_after`` the person's active time begins, as in :meth:`claim_next`.
 
         Raises:
             SelfReviewError: The task excludes the person (as the transaction ends).
             ForbiddenError: The task is assigned to somebody else (as the transaction ends).
         """
-        return _maybe_task(await self._first(claims.CLAIM, task_id=task_id, actor_id=actor_id, lease=lease))
+        values = {"task_id": task_id, "actor_id": actor_id, "lease": lease, "idle_after": idle_after}
+        return _maybe_task(await self._first(claims.CLAIM, **values))
 
     async def renew(self, task_id: UUID, fence: int, lease: timedelta) -> Lease | None:
         """Extend a live lease held under ``fence``; None if it is over or another's."""
@@ -243,10 +292,6 @@ class PostgresReview(PostgresVerdicts):
     async def release(self, task_id: UUID, fence: int) -> bool:
         """Give a task back; False if the lease is over or another's. The draft stays."""
         return await self._count(claims.RELEASE, task_id=task_id, fence=fence) == 1
-
-    async def lease_is_live(self, task_id: UUID, fence: int, actor_id: str) -> bool:
-        """Whether ``actor_id`` holds the task under ``fence`` now, by the database's clock."""
-        return await self._first(claims.IS_LIVE, task_id=task_id, fence=fence, actor_id=actor_id) is not None
 
     async def close_task(self, task_id: UUID, state: TaskState) -> None:
         """Complete or cancel a task and drop its lease; one that has this state already stays as it is.
