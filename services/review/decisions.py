@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 from services.contracts.access import Principal
 from services.contracts.annotations import Annotation
 from services.contracts.canonical import content_sha256
+from services.contracts.escalation import TaskCause
 from services.contracts.findings import Finding
 from services.contracts.label_base import Author
 from services.contracts.records import LabelSet, SampleRevision
@@ -28,6 +29,7 @@ from services.ports.database import Transaction
 from services.projects.registry import rules_of
 from services.review.answers import labels_for
 from services.review.authorship import concerned_sha256
+from services.review.escalation import Circumstances, escalation_by, is_judged_twice
 from services.review.fits import ensure_fits, ensure_pinned
 from services.review.judges import (
     FINISHED_STATES,
@@ -43,6 +45,7 @@ from services.review.judges import (
 from services.review.labels import LabelChange, apply_patch, apply_submission, labels_by_id, labels_sha256
 from services.review.recording import record_decision
 from services.review.signs import note_sign
+from services.rules.rule_set import RuleSet
 
 _ORIGIN: dict[TaskKind, LabelOrigin] = {
     TaskKind.ANNOTATE: "annotator",
@@ -71,6 +74,7 @@ class _Case:
     labels: LabelSet | None
     findings: tuple[StoredFinding, ...]
     folded: tuple[Finding, ...]
+    decisions: tuple[Decision, ...]
 
     @property
     def annotations(self) -> tuple[Annotation, ...]:
@@ -79,6 +83,22 @@ class _Case:
     @property
     def label_version(self) -> int:
         return self.labels.version if self.labels is not None else 0
+
+    @property
+    def circumstances(self) -> Circumstances:
+        return Circumstances(
+            self.task.risk,
+            self.task.facts.domain,
+            self.revision.manifest.streams,
+            self.annotations,
+            self.decisions,
+        )
+
+    def is_judged_twice(self, rules: RuleSet) -> bool:
+        return is_judged_twice(self.task, [item.finding for item in self.findings], self.circumstances, rules)
+
+    def escalation_by(self, decision: Decision, rules: RuleSet) -> TaskCause | None:
+        return escalation_by(decision, [item.finding for item in self.findings], self.circumstances, rules)
 
 
 async def decide_task(tx: Transaction, principal: Principal, task_id: UUID, given: DecisionInput) -> Decision:
@@ -109,10 +129,10 @@ async def decide_task(tx: Transaction, principal: Principal, task_id: UUID, give
     await ensure_lease(tx, principal, task, given.fence)
     await ensure_may_judge(tx, principal, task)
     rules = await rules_of(tx, task.ref.project)
-    ensure_fits(task, given, rules)
+    case = await _read_case(tx, revision, task)
+    ensure_fits(task, given, rules, judged_twice=case.is_judged_twice(rules))
 
     await note_sign(tx, task_id, principal.actor_id)
-    case = await _read_case(tx, revision, task)
     await _ensure_current(tx, case, given)
     ensure_pinned(given, revision.manifest, case.annotations)
     change = _changed_labels(case, given, principal.actor_id)
@@ -140,8 +160,10 @@ async def decide_task(tx: Transaction, principal: Principal, task_id: UUID, give
         label_version_before=case.label_version,
         label_version_after=after,
         content_sha256=content,
+        caused_by=task.caused_by,
         decided_at=await tx.now(),
     )
+    decision = decision.model_copy(update={"escalated_by": case.escalation_by(decision, rules)})
     await record_decision(tx, revision, task, decision, given)
     await _settle_findings(tx, case, decision, change)
     if change is not None:
@@ -162,6 +184,7 @@ async def _read_case(tx: Transaction, revision: SampleRevision, task: ReviewTask
         labels=await labels_for(tx, task),
         findings=findings,
         folded=await folded_of(tx, task.ref, findings),
+        decisions=await tx.review.decisions(task.ref),
     )
 
 
