@@ -6,7 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from services.contracts.annotations import Annotation
-from services.contracts.escalation import EscalatingVerdict, EscalationFacts, TaskCause
+from services.contracts.escalation import (
+    OVERDUE_RULE,
+    EscalatingVerdict,
+    EscalationFacts,
+    EscalationTarget,
+    TaskCause,
+)
 from services.contracts.findings import SEVERITY_ORDER, Finding
 from services.contracts.manifest import Risk, Stream
 from services.contracts.review import Decision, ReviewTask, TaskKind, Verdict
@@ -127,7 +133,8 @@ def escalation_by(
 ) -> TaskCause | None:
     """Return the rule that a new decision sets off, None if it needs no second one.
 
-    Only what reviewers judge, and what anybody escalates, is held against the rules: an expert's word is the last.
+    An expert's word is the last. Only where a rule has sent a finding past the reviewers, so that it is the first word
+    too, four eyes are asked for it, in the same tier.
 
     Args:
         decision: The decision.
@@ -135,7 +142,8 @@ def escalation_by(
         circumstances: As they were when it was made.
         rules: The rule set in force when it was made.
     """
-    if not _is_asked(decision):
+    tried = _asked_about(decision.verdict, decision.task_kind, decision.caused_by, rules.escalation_rules)
+    if not tried:
         return None
     named = decision.judged_by_verdict if decision.verdict is Verdict.ESCALATE else decision.finding_ids
     facts = [
@@ -144,7 +152,8 @@ def escalation_by(
         if finding.finding_id in named
     ]
     whole = [circumstances.facts_about(None, verdict=_ESCALATING[decision.verdict])]
-    return leading_cause((cause_of(item, rules) for item in facts or whole), rules)
+    cause = leading_cause((_first(item, tried, rules) for item in facts or whole), rules)
+    return _in_the_same_tier(cause, decision)
 
 
 def escalation_after(decision: Decision, risk: Risk, rules: RuleSet) -> TaskCause | None:
@@ -153,24 +162,43 @@ def escalation_after(decision: Decision, risk: Risk, rules: RuleSet) -> TaskCaus
     It is what the decision itself says. One that says nothing still needs what the built-in rules ask for today: it
     may be older than the rules, or than the wish for four eyes.
     """
-    if decision.escalated_by is not None or not _is_asked(decision):
+    if decision.escalated_by is not None:
         return decision.escalated_by
+    built_in = built_in_escalations(rules.four_eyes_risks)
+    tried = _asked_about(decision.verdict, decision.task_kind, decision.caused_by, built_in)
+    if not tried:
+        return None
     facts = EscalationFacts(risk=risk, verdict=_ESCALATING[decision.verdict])
-    return _first(facts, built_in_escalations(rules.four_eyes_risks), rules)
-
-
-def _is_asked(decision: Decision) -> bool:
-    if decision.verdict is Verdict.ESCALATE:
-        return True
-    return decision.task_kind is TaskKind.REVIEW and decision.verdict in _ESCALATING
+    return _in_the_same_tier(_first(facts, tried, rules), decision)
 
 
 def is_judged_twice(
     task: ReviewTask, findings: Sequence[Finding], circumstances: Circumstances, rules: RuleSet
 ) -> bool:
-    """Whether some verdict on a finding of this task would be followed by a higher tier."""
-    return task.kind is TaskKind.REVIEW and any(
-        cause_of(circumstances.facts_about(finding, verdict=verdict), rules) is not None
-        for finding in findings or (None,)
+    """Whether some verdict on a finding of this task would be followed by a second one."""
+    return any(
+        _first(circumstances.facts_about(finding, verdict=verdict), tried, rules) is not None
         for verdict in JUDGING
+        if (tried := _asked_about(Verdict(verdict), task.kind, task.caused_by, rules.escalation_rules))
+        for finding in findings or (None,)
     )
+
+
+def _asked_about(
+    verdict: Verdict, kind: TaskKind, cause: TaskCause | None, rules: Sequence[EscalationRule]
+) -> Sequence[EscalationRule]:
+    """Return the rules that are asked about a verdict on a task of this kind, opened for this cause."""
+    if verdict is Verdict.ESCALATE or (verdict in _ESCALATING and kind is TaskKind.REVIEW):
+        return rules
+    if verdict not in _ESCALATING or cause is None or cause.rule == OVERDUE_RULE:
+        return ()
+    is_first_word = cause.facts.verdict is None and not cause.facts.rounds_over
+    return [rule for rule in rules if rule.four_eyes] if is_first_word else ()
+
+
+def _in_the_same_tier(cause: TaskCause | None, decision: Decision) -> TaskCause | None:
+    """Return the cause with the target of what was decided, where that was in a tier already."""
+    first = decision.caused_by
+    if cause is None or first is None or cause.to != EscalationTarget():
+        return cause
+    return cause.model_copy(update={"to": first.to})

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-import asyncpg
 import pytest
 
 from infra.db.engine import PostgresDatabase
@@ -23,6 +20,7 @@ from services.lifecycle.deadlines import escalate_overdue
 from services.lifecycle.settle import settle_review
 from services.rules.escalation import JUDGING, EscalationRule
 from services.rules.rule_set import RuleSet
+from tests.databases import unguarded
 from tests.integration.lifecycle_world import PROJECT, RULES, World, label, person, wording_finding
 
 BEN, EVA = person("ben"), person("eva")
@@ -130,16 +128,6 @@ async def test_the_cause_goes_from_the_verdict_to_the_task_to_its_decision_and_i
         assert {"entry-contradicts-decision", "lineage-mismatch"} <= found
 
 
-@asynccontextmanager
-async def unguarded(url: str) -> AsyncIterator[asyncpg.Connection[Any]]:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute("SET session_replication_role = replica")
-        yield connection
-    finally:
-        await connection.close()
-
-
 async def test_four_eyes_by_a_rule_hide_the_first_verdict_in_the_cause_too(world: World) -> None:
     await world.open_project(rules(BLIND))
     ref = await wrong(world)
@@ -172,6 +160,23 @@ async def test_high_risk_has_its_four_eyes_by_the_built_in_rule(world: World) ->
     assert task.caused_by is not None
     assert (task.queue, task.caused_by.rule, task.caused_by.four_eyes) == ("words.expert", "four_eyes", True)
     assert (await world.desk.claim(EXA, task.task_id)).caused_by is None
+
+
+async def test_a_rule_that_goes_past_the_reviewers_leaves_nobody_alone_with_high_risk(world: World) -> None:
+    await world.open_project(rules(EscalationRule(id="grave", min_severity="major", to=LEAD)))
+    ref = await wrong(world, risk="high")
+    first = await world.only_task(ref, TaskKind.ADJUDICATE)
+    await world.decide(first.task_id, LIA, Verdict.ACCEPT_CONFLICT, **WHY)
+    await settle_review(world.database, ref)
+    second = await world.only_task(ref, TaskKind.ADJUDICATE)
+    assert second.caused_by is not None
+    assert (second.queue, second.caused_by.rule) == ("words.lead", "four_eyes")
+    assert "lia" in second.excluded_actors
+    assert (await world.desk.claim(EXA, second.task_id)).caused_by is None
+    assert (await world.desk.evidence(EXA, second.task_id)).decisions == ()
+    await world.decide(second.task_id, EXA, Verdict.ACCEPT_CONFLICT, **WHY)
+    await finish(world, ref)
+    assert (await verify_project(world.database, PROJECT)).faults == ()
 
 
 async def test_reviewers_who_disagree_are_followed_by_an_expert_who_sees_both(world: World) -> None:

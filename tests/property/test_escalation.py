@@ -13,9 +13,11 @@ from pydantic import ValidationError
 from services.contracts.escalation import EscalatingVerdict, EscalationFacts, EscalationTarget
 from services.contracts.findings import Severity
 from services.contracts.manifest import Modality, Risk
-from services.review.escalation import cause_of, leading_cause
+from services.contracts.review import TaskKind, Verdict
+from services.review.escalation import Circumstances, cause_of, escalation_by, is_judged_twice, leading_cause
 from services.rules.escalation import JUDGING, EscalationRule
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
+from tests.review_cases import a_decision, a_finding, a_revision, a_task
 
 CHECKS = ("lidar_camera", "clock")
 KINDS = ("low_overlap", "drift")
@@ -160,6 +162,27 @@ def test_the_second_look_is_the_same_whatever_the_first_person_said(them: RuleSe
         cause = leading_cause([cause_of(it, them) for it in told], them)
         seen.add(None if cause is None or not cause.four_eyes else (cause.rule, cause.to))
     assert len(seen) == 1
+
+
+@given(rule_sets(), st.sampled_from(JUDGING), st.sampled_from(RISKS), st.sampled_from(SEVERITIES), st.booleans())
+def test_no_rule_set_takes_four_eyes_from_its_risks(
+    them: RuleSet, said: EscalatingVerdict, risk: Risk, severity: Severity, is_fixed_before: bool
+) -> None:
+    """The first word on a finding, a reviewer's or that of who a rule sent it to, is followed by a blind second one."""
+    if risk not in them.four_eyes_risks:
+        return
+    finding = a_finding(check="clock", kind="drift", severity=severity).finding
+    earlier = (a_decision(a_task(), Verdict.FIX, "eva"),) if is_fixed_before else ()
+    case = Circumstances(risk, "rail", a_revision().manifest.streams, (), earlier)
+    cause = cause_of(case.facts_about(finding), them)
+    task = a_task(TaskKind.REVIEW if cause is None else TaskKind.ADJUDICATE, caused_by=cause)
+    first = a_decision(task, Verdict(said), caused_by=cause)
+    second = escalation_by(first, (finding,), case, them)
+    assert second is not None
+    assert second.four_eyes
+    assert is_judged_twice(task, (finding,), case, them)
+    look = a_task(TaskKind.ADJUDICATE, caused_by=second)
+    assert escalation_by(a_decision(look, Verdict.APPROVE, "exa", caused_by=second), (finding,), case, them) is None
 
 
 @given(rules())

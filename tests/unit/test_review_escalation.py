@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from services.contracts.escalation import EscalationTarget, TaskCause
+from services.contracts.escalation import EscalationFacts, EscalationTarget, TaskCause
 from services.contracts.findings import Finding
 from services.contracts.queues import QueueFilter, ReviewQueue
 from services.contracts.review import FindingResolution, NewTask, TaskKind, Verdict
-from services.review.escalation import Circumstances, escalation_after, escalation_by, is_judged_twice
+from services.review.escalation import Circumstances, cause_of, escalation_after, escalation_by, is_judged_twice
 from services.review.judges import blindfolded, is_second_look, told_to_decider
 from services.review.queueing import default_queues, place_of_task, tier_queue
 from services.review.routing import follow_up, follow_up_kind, route
@@ -147,6 +147,32 @@ def test_what_a_reviewer_said_is_held_against_the_rules_finding_by_finding() -> 
     assert fires(Verdict.ESCALATE) == "escalated f-1 escalate"
     # An expert's word is the last.
     assert fires(Verdict.APPROVE, kind=TaskKind.ADJUDICATE) is None
+
+
+def test_the_first_word_of_who_a_rule_asked_instead_of_reviewers_has_its_four_eyes_in_the_same_tier() -> None:
+    grave = EscalationRule(id="grave", min_severity="major", to=LEAD)
+    rules = with_rules(grave, EscalationRule(id="own", verdicts=("approve",), risks=("low",)))
+    for risk, rule in (("high", "four_eyes"), ("low", None)):
+        case = circumstances(risk=risk)
+        cause = cause_of(case.facts_about(found()), rules)
+        task = a_task(TaskKind.ADJUDICATE, caused_by=cause, queue="words.lead", risk=risk)
+        decision = a_decision(task, Verdict.APPROVE, "lia", caused_by=cause)
+        second = escalation_by(decision, (found(),), case, rules)
+        assert (None if second is None else second.rule) == rule
+        assert escalation_after(decision, case.risk, rules) == (
+            None
+            if second is None
+            else second.model_copy(update={"facts": EscalationFacts(risk="high", verdict="approve")})
+        )
+        if second is not None:
+            assert (second.to, followed(decision, task, second).queue) == (LEAD, "words.lead")
+    # The deadline has moved it, or reviewers have had their word: the expert's is the last.
+    case = circumstances(risk="high")
+    late = TaskCause(rule="overdue", rule_set=rules.reference, facts=case.facts_about(found()))
+    over = cause_of(case.facts_about(found(severity="minor"), rounds_over=True), rules)
+    for cause in (late, over, None):
+        decision = a_decision(a_task(TaskKind.ADJUDICATE), Verdict.APPROVE, caused_by=cause)
+        assert escalation_by(decision, (found(),), case, rules) is None
 
 
 def test_four_eyes_go_before_an_earlier_rule_about_another_finding() -> None:
