@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -47,3 +48,14 @@ async def cloned_database(server_url: str, template: str) -> AsyncIterator[str]:
         yield with_name(server_url, name)
     finally:
         await administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@asynccontextmanager
+async def unguarded(url: str) -> AsyncIterator[asyncpg.Connection[Any]]:
+    """A superuser's connection on which neither triggers nor foreign keys stand in the way."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("SET session_replication_role = replica")
+        yield connection
+    finally:
+        await connection.close()

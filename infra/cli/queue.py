@@ -174,8 +174,8 @@ def try_queues(
         print_table(("now", "would be", "tasks"), [(pair.now, pair.would, pair.tasks) for pair in preview.pairs])
         if tasks and preview.items:
             print_table(
-                ("task", "sample", "now", "would be"),
-                [(item.task_id, item.ref.sample_id, item.now, item.would) for item in preview.items],
+                ("task", "sample", "now", "would be", "escalated by"),
+                [(item.task_id, item.ref.sample_id, item.now, item.would, item.rule or "") for item in preview.items],
             )
         print_facts([("unfinished tasks", preview.tasks), ("would move", preview.moved)])
     if preview.moved:

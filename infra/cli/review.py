@@ -72,6 +72,7 @@ def _print_evidence(claimed: ClaimedTask, evidence: Evidence) -> None:
             ("queue", task.queue),
             ("risk", task.risk),
             ("reason", task.reason),
+            *([] if task.caused_by is None else [("escalated by", task.caused_by.rule)]),
             ("fence", claimed.lease.fence),
             ("lease until", claimed.lease.lease_expires_at.isoformat()),
             ("label version", evidence.label_version),

@@ -9,17 +9,29 @@ import typer
 
 from infra.cli.check import AssetsOption, JobsOption, check_with_progress, read_batch
 from infra.cli.connection import KeyOption, UrlOption, with_client
-from infra.cli.console import EXIT_BAD_INPUT, JsonOption, output, plain, print_json, print_problem, print_table
+from infra.cli.console import (
+    EXIT_BAD_INPUT,
+    JsonOption,
+    jsonable,
+    output,
+    plain,
+    print_json,
+    print_problem,
+    print_table,
+)
 from infra.cli.project import parse_rules
 from infra.cli.rules_try import differences, for_trial, print_trial, trial_document
 from infra.client import ConcordClient
 from infra.storage.rule_files import BUILT_IN, read_rules
 from infra.telemetry.logging import configure_logging
 from services.contracts.findings import RuleReference
+from services.rules.escalation import EscalationRule
 from services.rules.reference import rules_reference
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
 
 app = typer.Typer(help="Validate, try and publish rule sets.", no_args_is_help=True, add_completion=False)
+
+NamedRules = Annotated[str | None, typer.Argument(help=f"{', '.join(BUILT_IN)}, a file, or ID@VERSION on the server.")]
 
 
 @app.command("validate")
@@ -65,22 +77,54 @@ def list_rules(json_output: JsonOption = False, url: UrlOption = None, key: KeyO
 
 @app.command("show")
 def show_rules(
-    rules: Annotated[
-        str | None, typer.Argument(help=f"{', '.join(BUILT_IN)}, a file, or ID@VERSION on the server.")
-    ] = None,
+    rules: NamedRules = None,
     url: UrlOption = None,
     key: KeyOption = None,
 ) -> None:
     """Print a whole rule set as JSON, with what it extends; a start for one of your own."""
-    if rules is None or rules in BUILT_IN or Path(rules).is_file():
-        print_json(read_rules(rules or DEFAULT_RULE_SET.id))
+    print_json(_named(rules, url, key))
+
+
+@app.command("escalations")
+def show_escalations(
+    rules: NamedRules = None, json_output: JsonOption = False, url: UrlOption = None, key: KeyOption = None
+) -> None:
+    """List the escalation rules of a rule set in the order in which they are tried, with the built-in ones."""
+    found = _named(rules, url, key)
+    own = len(found.escalations or ())
+    if json_output:
+        items = [{**jsonable(rule), "built_in": index >= own} for index, rule in enumerate(found.escalation_rules)]
+        print_json({"rules": found.reference, "items": items})
         return
+    print_table(
+        ("rule", "asked", "when", "goes to", "four eyes", "source"),
+        [
+            (*_told(rule), "yes" if rule.four_eyes else "", "rule set" if index < own else "built in")
+            for index, rule in enumerate(found.escalation_rules)
+        ],
+    )
+
+
+def _told(rule: EscalationRule) -> tuple[str, str, str, str]:
+    apart = {"id", "verdicts", "to", "four_eyes"}
+    wanted = rule.model_dump(mode="json", exclude_defaults=True, exclude=apart)
+    when = "; ".join(
+        name.replace("_", " ") + ("" if value is True else f" {', '.join(value) if isinstance(value, list) else value}")
+        for name, value in wanted.items()
+    )
+    to = "; ".join([rule.to.queue or rule.to.tier, *([f"skill {rule.to.skill}"] if rule.to.skill else [])])
+    return rule.id, f"after {', '.join(rule.verdicts)}" if rule.verdicts else "before reviewers", when or "always", to
+
+
+def _named(rules: str | None, url: str | None, key: str | None) -> RuleSet:
+    if rules is None or rules in BUILT_IN or Path(rules).is_file():
+        return read_rules(rules or DEFAULT_RULE_SET.id)
     reference = parse_rules(rules)
 
     async def work(client: ConcordClient) -> RuleSet:
         return await client.rule_set(reference.id, reference.version)
 
-    print_json(with_client(url, key, work))
+    return with_client(url, key, work)
 
 
 @app.command("try")
@@ -93,7 +137,7 @@ def try_rules(
     assets: AssetsOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Show what a changed rule set would find, and no longer find, on samples; needs no server.
+    """Show what a changed rule set would find, no longer find, and escalate otherwise on samples; needs no server.
 
     Exit 0: both were run, whatever differs. Exit 2: something could not be read.
     """
@@ -104,7 +148,7 @@ def try_rules(
     after, more = check_with_progress(batch, for_trial(new), jobs, what="new rules")
     errors = dict([*batch.errors, *failures, *more])
     if not failures and not more:
-        items = differences(before, after)
+        items = differences(before, after, old, new)
         if json_output:
             print_json(trial_document(items, old, new))
         else:

@@ -184,9 +184,10 @@ def _queue_row(load: QueueLoad) -> tuple[object, ...]:
 
 
 def _escalations(view: OperationsView) -> RenderableType:
-    table = _table("escalated", "check", "kind", "tasks", right=("tasks",))
+    table = _table("escalated", "rule", "check", "kind", "tasks", right=("tasks",))
     for item in view.escalations[:8]:
-        row = (item.cause.replace("_", " "), item.check or "-", item.finding_kind or "-", item.tasks.value)
+        told = (item.rule or "-", item.check or "-", item.finding_kind or "-")
+        row = (item.cause.replace("_", " "), *told, item.tasks.value)
         table.add_row(*(plain(value) for value in row))
     return table
 

@@ -123,7 +123,9 @@ def decision_faults(
             yield fault("decision-told-twice", subject, f"{entry_name(entry.sequence)} repeats {decision_id}")
         stated = {"action": f"task.{decision.verdict.value}", "actor": decision.actor_id, **told_of_decision(decision)}
         told = {"action": entry.action, "actor": entry.actor, **entry.body}
-        wrong = [name for name, value in stated.items() if told.get(name) != value]
+        # These are left out where there are none, so that they must be looked for on both sides.
+        names = dict.fromkeys((*stated, "caused_by", "escalated_by"))
+        wrong = [name for name in names if told.get(name) != stated.get(name)]
         if wrong:
             yield fault(
                 "entry-contradicts-decision",

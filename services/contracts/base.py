@@ -32,6 +32,9 @@ class Contract(BaseModel):
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+-]*$")]
 """An id that is safe in a URL path, a NATS subject token after encoding, and a log line."""
 
+Tier = Annotated[str, StringConstraints(min_length=1, max_length=30, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+"""A tier of people who decide, as the ending of its queues' names."""
+
 ProjectId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Text = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(_refuse_nul)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_refuse_nul)]

@@ -9,13 +9,12 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from services.contracts.base import Contract, Identifier
+from services.contracts.base import Contract, Identifier, Tier
 from services.contracts.manifest import Risk
 from services.contracts.review import TaskKind
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 ClockTime = Annotated[str, StringConstraints(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")]
-Tier = Annotated[str, StringConstraints(min_length=1, max_length=30, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 WithinS = Annotated[int, Field(ge=1, le=31_536_000)]
 
 

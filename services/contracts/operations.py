@@ -11,7 +11,7 @@ from services.contracts.lifecycle import Stage
 from services.contracts.review import TaskKind, Verdict
 
 EscalationCause = Literal["by_person", "second_look", "by_rule"]
-"""Why experts were asked: a person escalated, four eyes were needed, or rounds or a deadline had run out."""
+"""Why a higher tier was asked: a person escalated, four eyes were needed, or a rule or a deadline sent it there."""
 
 
 class TaskSelection(Contract):
@@ -29,6 +29,7 @@ class TaskSelection(Contract):
     held: bool | None = Field(default=None, description="Under somebody's live lease now, or not.")
     held_by: Identifier | None = Field(default=None, description="Under this person's live lease now.")
     cause: EscalationCause | None = Field(default=None, description="Adjudications only: why experts were asked.")
+    rule: Identifier | None = Field(default=None, description="Opened by this escalation rule.")
     check: Name | None = Field(default=None, description="About a finding of this check.")
     finding_kind: Name | None = Field(default=None, description="About a finding of this kind.")
 
@@ -129,9 +130,12 @@ class Bucket(Contract):
 
 
 class Escalations(Contract):
-    """Adjudications opened in the window for one reason and kind of finding."""
+    """Adjudications opened in the window for one reason, by one rule, about one kind of finding."""
 
     cause: EscalationCause
+    rule: Identifier | None = Field(
+        default=None, description="The escalation rule that fired; none: opened before causes were kept."
+    )
     check: Name | None = None
     finding_kind: Name | None = None
     tasks: Counted

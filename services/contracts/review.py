@@ -10,6 +10,7 @@ from pydantic import Field
 
 from services.contracts.annotations import Annotations
 from services.contracts.base import Contract, Identifier, LongText, Name, Sha256, Text, UtcDatetime
+from services.contracts.escalation import TaskCause
 from services.contracts.findings import Finding, LabelPatch, Severity
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.manifest import Context, Risk, Stream
@@ -91,6 +92,9 @@ class ReviewTask(Contract):
         default=(), description="They made or already judged what is to be judged."
     )
     origin_decision_id: UUID | None = Field(default=None, description="The decision that caused this task.")
+    caused_by: TaskCause | None = Field(
+        default=None, description="The escalation rule that opened it; hidden from the second of four eyes."
+    )
     reason: Text | None = Field(default=None, description="Why the task exists, for the person who gets it.")
     facts: TaskFacts = TaskFacts()
     on_hold: bool = Field(default=False, description="It is given to nobody; who has it already may finish it.")
@@ -123,6 +127,7 @@ class NewTask(Contract):
     assignee: Identifier | None = None
     excluded_actors: tuple[Identifier, ...] = ()
     origin_decision_id: UUID | None = None
+    caused_by: TaskCause | None = None
     reason: Text | None = None
     facts: TaskFacts = TaskFacts()
     start_by_at: UtcDatetime | None = None
@@ -213,6 +218,13 @@ class Decision(Contract):
     label_version_before: int
     label_version_after: int
     content_sha256: Sha256 = Field(description="Of the DecisionInput without its fence.")
+    caused_by: TaskCause | None = Field(
+        default=None, description="The escalation rule that opened the task; hidden from the second of four eyes."
+    )
+    escalated_by: TaskCause | None = Field(
+        default=None,
+        description="The escalation rule that this verdict set off; the task that follows is caused by it.",
+    )
     decided_at: UtcDatetime
 
     @property
@@ -220,6 +232,11 @@ class Decision(Contract):
         """The findings that the verdict itself is about: those without a resolution of their own."""
         own = {resolution.finding_id for resolution in self.resolutions or ()}
         return tuple(name for name in self.finding_ids if name not in own)
+
+    def verdict_on(self, finding_id: str) -> Verdict:
+        """Return what the decision says about one of its findings."""
+        own = (Verdict(item.verdict) for item in self.resolutions or () if item.finding_id == finding_id)
+        return next(own, self.verdict)
 
 
 class FindingState(StrEnum):

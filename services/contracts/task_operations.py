@@ -175,6 +175,7 @@ class RoutedTask(Contract):
     task_id: UUID
     ref: RevisionRef
     kind: TaskKind
+    rule: Identifier | None = Field(default=None, description="The escalation rule that fired for it; none: none did.")
     now: Identifier
     would: Identifier
     priority_now: int

@@ -15,6 +15,7 @@ from services.contracts.canonical import content_sha256, time_text
 from services.contracts.lifecycle import workflow_id_of
 from services.contracts.records import AssetRecord, CheckRun, GroundTruth, LabelSet, SampleRevision, StoredEvent
 from services.contracts.review import Decision, StoredFinding
+from services.lifecycle.journal import told_of_cause
 
 BODY_FORMAT = "concord.ground_truth/1"
 LINEAGE_FORMAT = "concord.lineage/1"
@@ -193,6 +194,8 @@ def _decision(decision: Decision) -> dict[str, Any]:
         "label_version_after": decision.label_version_after,
         "content_sha256": decision.content_sha256,
         "decided_at": time_text(decision.decided_at),
+        **told_of_cause("caused_by", decision.caused_by),
+        **told_of_cause("escalated_by", decision.escalated_by),
     }
 
 

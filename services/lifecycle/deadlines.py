@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from services.contracts.access import SYSTEM_ACTOR
 from services.contracts.canonical import content_sha256
 from services.contracts.deadlines import DeadlinePolicy
+from services.contracts.escalation import OVERDUE_RULE, EscalationFacts, TaskCause
 from services.contracts.events import TaskDeadline, task_event_id, task_event_type
 from services.contracts.lifecycle import FINAL_STAGES, RevisionRef, StepResult
-from services.contracts.records import ProjectConfig
 from services.contracts.review import ReviewTask, TaskKind
 from services.lifecycle.journal import subject_of
 from services.lifecycle.settle import settle
-from services.lifecycle.steps import is_live, lock_revision, read_project_rules
+from services.lifecycle.steps import ProjectRules, is_live, lock_revision, read_project_rules
 from services.lifecycle.windows import Moment, MomentKind, is_held, limits_of_task, missed
 from services.ports.database import Database, Transaction
 from services.review.queueing import queue_of_next_tier
@@ -45,33 +45,33 @@ async def escalate_overdue(database: Database, ref: RevisionRef, deadline_round:
     async with database.transaction() as tx:
         revision = await lock_revision(tx, ref)
         if revision.stage not in FINAL_STAGES:
-            config = (await read_project_rules(tx, ref.project)).config
+            project = await read_project_rules(tx, ref.project)
             now = await tx.now()
             for seen in await tx.review.tasks_of(ref):
                 # Locked, so that nobody claims it between this look and what follows from it.
                 task = await tx.review.task(seen.task_id, lock=True) if is_live(seen) else None
                 if task is not None:
-                    await _look_at(tx, task, config, now, deadline_round)
+                    await _look_at(tx, task, project, now, deadline_round)
         return await settle(tx, revision)
 
 
 async def _look_at(
-    tx: Transaction, task: ReviewTask, config: ProjectConfig, now: datetime, deadline_round: int
+    tx: Transaction, task: ReviewTask, project: ProjectRules, now: datetime, deadline_round: int
 ) -> None:
     moved = False
-    for moment in await missed(tx, task, limits_of_task(task, config), now):
+    for moment in await missed(tx, task, limits_of_task(task, project.config), now):
         if moment.kind is MomentKind.REMINDER:
             await _tell(tx, task, moment, now, deadline_round)
         elif not is_held(task, now):
             # Too late in both ways is one step up, not two.
-            queue = None if moved else await _escalate(tx, task, moment, config)
+            queue = None if moved else await _escalate(tx, task, moment, project)
             moved = True
             await _tell(tx, task, moment, now, deadline_round, queue)
 
 
-async def _escalate(tx: Transaction, task: ReviewTask, moment: Moment, config: ProjectConfig) -> str | None:
+async def _escalate(tx: Transaction, task: ReviewTask, moment: Moment, project: ProjectRules) -> str | None:
     """Move a task to the next tier and return its new queue, or raise its priority where there is none."""
-    tiers = (config.deadlines or DeadlinePolicy()).tiers_above_experts
+    tiers = (project.config.deadlines or DeadlinePolicy()).tiers_above_experts
     queue = queue_of_next_tier(task, tiers)
     if queue is None:
         await tx.review.raise_priority(task.task_id, OVERDUE_PRIORITY)
@@ -79,8 +79,20 @@ async def _escalate(tx: Transaction, task: ReviewTask, moment: Moment, config: P
     to = "the experts" if task.kind is TaskKind.REVIEW else f"queue {queue}"
     done = _TOO_LATE[moment.kind]
     reason = f"Nobody {done} this {_NOUN[task.kind]} before {moment.at:%Y-%m-%d %H:%M} UTC, so it went to {to}."
-    await tx.review.move_to_tier(task.task_id, queue, reason)
+    cause = TaskCause(rule=OVERDUE_RULE, rule_set=project.rules.reference, facts=_facts_of(task))
+    await tx.review.move_to_tier(task.task_id, queue, reason, cause)
     return queue
+
+
+def _facts_of(task: ReviewTask) -> EscalationFacts:
+    known = task.facts
+    return EscalationFacts(
+        check=known.check,
+        finding_kind=known.finding_kind,
+        severity=known.severity,
+        domain=known.domain,
+        risk=task.risk,
+    )
 
 
 _NOUN = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.contracts.canonical import time_text
+from services.contracts.escalation import TaskCause
 from services.contracts.events import StageChanged, stage_event_id, stage_event_type
 from services.contracts.lifecycle import FINAL_STAGES, RevisionRef, Stage, ensure_transition, workflow_id_of
 from services.contracts.records import SampleRevision, StageChange
@@ -98,6 +99,11 @@ async def move(tx: Transaction, revision: SampleRevision, *path: Stage, actor: s
     return stage
 
 
+def told_of_cause(name: str, cause: TaskCause | None) -> dict[str, Any]:
+    """Return a cause under its name; nothing where there is none, so that what was told before keeps its hash."""
+    return {} if cause is None else {name: cause.model_dump(mode="json", exclude_none=True)}
+
+
 def told_of_decision(decision: Decision) -> dict[str, Any]:
     """Return what the audit trail says about a decision, so that a verifier can compare all of it."""
     return {
@@ -111,6 +117,8 @@ def told_of_decision(decision: Decision) -> dict[str, Any]:
         "label_version_after": decision.label_version_after,
         "content_sha256": decision.content_sha256,
         "decided_at": time_text(decision.decided_at),
+        **told_of_cause("caused_by", decision.caused_by),
+        **told_of_cause("escalated_by", decision.escalated_by),
     }
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.contracts.escalation import TaskCause
 from services.contracts.lifecycle import FINAL_STAGES, LEGAL_TRANSITIONS, NextStep, Stage
 from services.contracts.records import SampleRevision
 from services.contracts.review import Decision, ReviewTask, TaskKind, Verdict
 from services.lifecycle.steps import is_live
+from services.review.escalation import escalation_after
 from services.review.routing import follow_up_kind
 from services.rules.rule_set import RuleSet
 
@@ -44,10 +46,11 @@ class ReviewFacts:
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
-    """A decision that must be followed by a task of a kind."""
+    """A decision that must be followed by a task of a kind, and why if that is an adjudication."""
 
     decision: Decision
     kind: TaskKind
+    cause: TaskCause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +102,11 @@ def _next_step(waits: list[TaskKind]) -> NextStep:
 
 def _follow_ups(facts: ReviewFacts) -> tuple[FollowUp, ...]:
     opened = {(task.origin_decision_id, task.kind) for task in facts.tasks}
+    risk, rules = facts.revision.risk, facts.rules
     needed = (
-        FollowUp(decision, kind)
+        FollowUp(decision, kind, escalation_after(decision, risk, rules) if kind is TaskKind.ADJUDICATE else None)
         for decision in facts.decisions
-        if (kind := follow_up_kind(decision, facts.revision.risk, facts.rules)) is not None
+        if (kind := follow_up_kind(decision, risk, rules)) is not None
     )
     return tuple(item for item in needed if (item.decision.decision_id, item.kind) not in opened)
 

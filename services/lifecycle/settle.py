@@ -135,6 +135,7 @@ async def _open_follow_ups(
             decisions=decisions,
             may_rework=workers.may_rework,
             queues=queues,
+            cause=item.cause,
         )
         await open_task(tx, workers.reachable(limits_of_task(task, project.config).open(task, now), now))
 

@@ -10,7 +10,7 @@ from services.contracts.lifecycle import LifecycleInput, RevisionRef
 from services.contracts.records import ProjectConfig, SampleRevision
 from services.contracts.review import NewTask, ReviewTask, TaskState
 from services.errors import IntegrityError, NotFoundError
-from services.lifecycle.journal import subject_of
+from services.lifecycle.journal import subject_of, told_of_cause
 from services.ports.database import Transaction
 from services.rules.rule_set import RuleSet
 
@@ -89,6 +89,7 @@ async def open_task(tx: Transaction, task: NewTask) -> ReviewTask:
             "queue": opened.queue,
             "finding_ids": list(opened.finding_ids),
             "origin_decision_id": None if opened.origin_decision_id is None else str(opened.origin_decision_id),
+            **told_of_cause("caused_by", opened.caused_by),
         },
     )
     return opened

@@ -27,6 +27,7 @@ from services.operations.buckets import read_buckets, stage_loads
 from services.operations.forecast import QueueFacts, forecast
 from services.operations.lists import counted, share
 from services.ports.database import Transaction
+from services.ports.operations import TaskColumn
 from services.review.working_time import WorkingTime
 
 MAX_BUCKETS = 100
@@ -169,24 +170,14 @@ class _View:
 
     async def _escalations(self) -> tuple[Escalations, ...]:
         selection = self._created.model_copy(update={"kind": TaskKind.ADJUDICATE})
-        found = await self._tx.operations.count_tasks(self._project, selection, by=("cause", "check", "finding_kind"))
-        return tuple(
-            Escalations.model_validate(
-                {
-                    "cause": cause,
-                    "check": check or None,
-                    "finding_kind": kind or None,
-                    "tasks": counted(
-                        self._project,
-                        number,
-                        selection.model_copy(
-                            update={"cause": cause, "check": check or None, "finding_kind": kind or None}
-                        ),
-                    ),
-                }
-            )
-            for (cause, check, kind), number in sorted(found.items(), key=lambda item: (-item[1], item[0]))
-        )
+        columns: tuple[TaskColumn, ...] = ("cause", "rule", "check", "finding_kind")
+        found = await self._tx.operations.count_tasks(self._project, selection, by=columns)
+        escalations = []
+        for key, number in sorted(found.items(), key=lambda item: (-item[1], item[0])):
+            values: dict[str, str | None] = {column: value or None for column, value in zip(columns, key, strict=True)}
+            tasks = counted(self._project, number, selection.model_copy(update=values))
+            escalations.append(Escalations.model_validate({**values, "tasks": tasks}))
+        return tuple(escalations)
 
     async def _people(self) -> tuple[PersonLoad, ...]:
         store, project = self._tx.operations, self._project

@@ -12,7 +12,7 @@ from services.contracts.operations import DecisionSelection, SampleSelection, Ta
 from services.contracts.records import SampleSummary
 from services.contracts.review import Activity, Decision, ReviewTask
 
-TaskColumn = Literal["queue", "kind", "held_by", "cause", "check", "finding_kind", "created", "ended_at"]
+TaskColumn = Literal["queue", "kind", "held_by", "cause", "rule", "check", "finding_kind", "created", "ended_at"]
 """What tasks may be counted by; ``created`` and ``ended_at`` by the number of the piece of the window, from 0."""
 
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
+from services.contracts.escalation import TaskCause
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.queues import Lane
 from services.contracts.records import SampleRevision
@@ -107,8 +108,11 @@ class ReviewRepository(Protocol):
         """Complete or cancel a task and drop its lease."""
         ...
 
-    async def move_to_tier(self, task_id: UUID, queue: str, reason: str) -> None:
-        """Make an open review or adjudication an adjudication of ``queue``, at a higher priority, with the reason."""
+    async def move_to_tier(self, task_id: UUID, queue: str, reason: str, cause: TaskCause) -> None:
+        """Make an open review or adjudication an adjudication of ``queue``, at a higher priority, with the reason.
+
+        What was a review is caused by ``cause`` from now on; an adjudication keeps its own cause.
+        """
         ...
 
     async def exclude_actor(self, task_id: UUID, actor_id: str) -> None:

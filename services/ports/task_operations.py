@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from services.contracts.escalation import EscalationTarget
 from services.contracts.manifest import Risk
 from services.contracts.review import ReviewTask, TaskFacts, TaskKind
 from services.contracts.task_operations import OperationItem, Outcome, TaskFilter, TaskOperation
@@ -22,6 +23,7 @@ class TaskGroup:
         kind: What they ask for.
         risk: Of their samples.
         facts: What they are about.
+        to: Where an escalation rule has sent them; None where none has.
         tasks: How many.
     """
 
@@ -29,17 +31,19 @@ class TaskGroup:
     kind: TaskKind
     risk: Risk
     facts: TaskFacts
+    to: EscalationTarget | None
     tasks: int
 
 
 @dataclass(frozen=True, slots=True)
 class GroupPlace:
-    """Where tasks of these facts go.
+    """Where tasks of these facts go, that an escalation rule has sent to this tier.
 
     Attributes:
         kind: What they ask for.
         risk: Of their samples.
         facts: What they are about.
+        to: Where an escalation rule has sent them.
         queue: Where they go.
         skill: What is asked of who takes them there.
     """
@@ -47,6 +51,7 @@ class GroupPlace:
     kind: TaskKind
     risk: Risk
     facts: TaskFacts
+    to: EscalationTarget | None
     queue: str
     skill: str | None
 

@@ -70,18 +70,12 @@ def score_sample(sample: JudgedSample) -> Iterator[Scored]:
             finding = sample.findings.get(finding_id)
             if finding is None:
                 continue
-            verdict = verdict_on(decision, finding_id)
+            verdict = decision.verdict_on(finding_id)
             judged = _judged(sample, decision, finding_id, verdict)
             if judged is not None:
                 reference, expected, right = judged
                 seen = sample.labels.get(decision.label_version_before, ())
                 yield Scored(decision, finding, verdict, reference, expected, right, _classes(finding, seen))
-
-
-def verdict_on(decision: Decision, finding_id: str) -> Verdict:
-    """Return what a decision says about one of its findings."""
-    own = (item for item in decision.resolutions or () if item.finding_id == finding_id)
-    return next((Verdict(item.verdict) for item in own), decision.verdict)
 
 
 def labels_agree(one: Annotation, other: Annotation, tolerance: float) -> bool:
@@ -102,7 +96,7 @@ def _judged(
     later = _later(sample.decisions, decision, finding_id)
     if later is None:
         return None
-    expected = verdict_on(later, finding_id)
+    expected = later.verdict_on(finding_id)
     # Labels that a fix has put right are approved by whoever looks next; a second fix says that they were not.
     upheld = {Verdict.APPROVE} if verdict is Verdict.FIX else {verdict}
     return "later_verdict", expected, expected in upheld
@@ -117,7 +111,7 @@ def _later(decisions: Iterable[Decision], decision: Decision, finding_id: str) -
             if other.task_kind is TaskKind.ADJUDICATE
             and other.actor_id != decision.actor_id
             and finding_id in other.finding_ids
-            and verdict_on(other, finding_id) in _LATER
+            and other.verdict_on(finding_id) in _LATER
             and (other.decided_at, other.decision_id) > (decision.decided_at, decision.decision_id)
         ),
         None,

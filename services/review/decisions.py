@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 from services.contracts.access import Principal
 from services.contracts.annotations import Annotation
 from services.contracts.canonical import content_sha256
+from services.contracts.escalation import TaskCause
 from services.contracts.findings import Finding
 from services.contracts.label_base import Author
 from services.contracts.records import LabelSet, SampleRevision
@@ -32,6 +33,7 @@ from services.review.active_time import add_sign
 from services.review.answers import labels_in
 from services.review.authorship import concerned_sha256
 from services.review.case_file import CaseFile
+from services.review.escalation import Circumstances, escalation_by, is_judged_twice
 from services.review.fits import ensure_fits, ensure_pinned
 from services.review.judges import (
     FINISHED_STATES,
@@ -46,6 +48,7 @@ from services.review.judges import (
 )
 from services.review.labels import LabelChange, apply_patch, apply_submission, labels_by_id, labels_sha256
 from services.review.recording import record_decision
+from services.rules.rule_set import RuleSet
 
 _ORIGIN: dict[TaskKind, LabelOrigin] = {
     TaskKind.ANNOTATE: "annotator",
@@ -88,6 +91,22 @@ class _Case:
             (item for item in self.file.label_sets if item.version == version and item.origin != "prediction"), None
         )
 
+    @property
+    def circumstances(self) -> Circumstances:
+        return Circumstances(
+            self.task.risk,
+            self.task.facts.domain,
+            self.revision.manifest.streams,
+            self.annotations,
+            self.file.decisions,
+        )
+
+    def is_judged_twice(self, rules: RuleSet) -> bool:
+        return is_judged_twice(self.task, [item.finding for item in self.file.findings], self.circumstances, rules)
+
+    def escalation_by(self, decision: Decision, rules: RuleSet) -> TaskCause | None:
+        return escalation_by(decision, [item.finding for item in self.file.findings], self.circumstances, rules)
+
 
 async def decide_task(tx: Transaction, principal: Principal, task_id: UUID, given: DecisionInput) -> Decision:
     """Take a decision, or return the stored one when the same person sends the same again.
@@ -117,7 +136,8 @@ async def decide_task(tx: Transaction, principal: Principal, task_id: UUID, give
     ensure_lease(principal, task, given.fence, file.at)
     case = _Case(revision, task, file, labels_in(file, task), await folded_of(tx, task.ref, file.findings))
     ensure_may_judge(principal, task, file, case.folded)
-    ensure_fits(task, given, known_rules(file.rules, file.rule_set))
+    rules = known_rules(file.rules, file.rule_set)
+    ensure_fits(task, given, rules, judged_twice=case.is_judged_twice(rules))
     _ensure_current(case, given)
     ensure_pinned(given, revision.manifest, case.annotations)
     change = _changed_labels(case, given, principal.actor_id)
@@ -145,8 +165,10 @@ async def decide_task(tx: Transaction, principal: Principal, task_id: UUID, give
         label_version_before=case.label_version,
         label_version_after=after,
         content_sha256=content,
+        caused_by=task.caused_by,
         decided_at=file.at,
     )
+    decision = decision.model_copy(update={"escalated_by": case.escalation_by(decision, rules)})
     begun = file.activity or Activity(task_id=task_id, actor_id=principal.actor_id)
     settled = tuple(_settled_findings(case, decision, change))
     await record_decision(tx, revision, task, decision, given, settled=settled, activity=add_sign(begun, file.at))

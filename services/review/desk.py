@@ -28,7 +28,7 @@ from services.review import leases
 from services.review.decisions import decide_task
 from services.review.evidence import evidence_of
 from services.review.fitting import levels_of
-from services.review.judges import SeenTask, blindfolded, is_second_look, seen_task
+from services.review.judges import SeenTask, blindfolded, is_second_look, seen_task, told_to_decider
 from services.review.leases import ClaimWish
 
 TaskCursor = tuple[datetime, UUID]
@@ -137,7 +137,7 @@ class ReviewDesk:
         """
         try:
             async with self._database.transaction() as tx:
-                return await decide_task(tx, principal, task_id, given)
+                return told_to_decider(await decide_task(tx, principal, task_id, given))
         except (StaleFenceError, TaskFinishedError) as error:
             content = given.model_dump(mode="json", exclude_none=True, exclude={"fence"})
             if await self._keep_refused(principal, task_id, given.fence, content):

@@ -8,7 +8,6 @@ from services.contracts.annotations import Annotation
 from services.contracts.manifest import SampleManifest
 from services.contracts.review import JUDGING_KINDS, VERDICTS_OF, DecisionInput, ReviewTask, Verdict
 from services.errors import DecisionInvalidError
-from services.review.routing import needs_four_eyes
 from services.rules.rule_set import RuleSet
 
 NOTE_NEEDED = frozenset({Verdict.REJECT, Verdict.ESCALATE, Verdict.DISCARD})
@@ -17,9 +16,16 @@ _HANDED_ON = frozenset({Verdict.REJECT, Verdict.ESCALATE})
 Place = tuple[str, str]
 
 
-def ensure_fits(task: ReviewTask, given: DecisionInput, rules: RuleSet) -> None:
-    """Raise DecisionInvalidError with every place where a decision does not fit its task."""
-    _refuse((*_verdict_places(task, given, rules), *_resolution_places(task, given, rules)))
+def ensure_fits(task: ReviewTask, given: DecisionInput, rules: RuleSet, *, judged_twice: bool) -> None:
+    """Raise DecisionInvalidError with every place where a decision does not fit its task.
+
+    Args:
+        task: The task.
+        given: What the person sent.
+        rules: The rule set.
+        judged_twice: Whether a higher tier decides after some verdict on it.
+    """
+    _refuse((*_verdict_places(task, given, rules), *_resolution_places(task, given, rules, judged_twice)))
 
 
 def ensure_pinned(given: DecisionInput, manifest: SampleManifest, annotations: tuple[Annotation, ...]) -> None:
@@ -60,7 +66,7 @@ def _reason_places(place: str, code: str | None, rules: RuleSet) -> Iterator[Pla
         yield place, f"is required for {Verdict.ACCEPT_CONFLICT}; the rule set has {codes}"
 
 
-def _resolution_places(task: ReviewTask, given: DecisionInput, rules: RuleSet) -> Iterator[Place]:
+def _resolution_places(task: ReviewTask, given: DecisionInput, rules: RuleSet, judged_twice: bool) -> Iterator[Place]:
     if given.resolutions is None:
         return
     if task.kind not in JUDGING_KINDS or given.verdict not in _RESOLVING:
@@ -78,9 +84,9 @@ def _resolution_places(task: ReviewTask, given: DecisionInput, rules: RuleSet) -
             yield from _reason_places(f"{place}/reason_code", resolution.reason_code, rules)
     if given.verdict in _HANDED_ON and seen >= set(task.finding_ids):
         yield "/resolutions", f"leave nothing to {given.verdict}; use approve or accept_conflict"
-    if given.verdict in _HANDED_ON and needs_four_eyes(task, rules):
+    if given.verdict in _HANDED_ON and judged_twice:
         # What one person closes beside what is handed on would never be seen by a second.
-        yield "/resolutions", f"{given.verdict} hands on all findings of a sample of risk {task.risk}; leave them out"
+        yield "/resolutions", f"{given.verdict} hands on all findings where verdicts are judged again; leave them out"
 
 
 def _refuse(places: tuple[Place, ...]) -> None:

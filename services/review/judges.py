@@ -170,12 +170,21 @@ def judged_before(decisions: Iterable[Decision], task: ReviewTask) -> tuple[Deci
 def is_second_look(task: ReviewTask, decisions: Iterable[Decision]) -> bool:
     """Whether a task is the second of four eyes: its judge must not know the first verdict.
 
-    An adjudication that follows an escalation is none; there the history is the point.
+    An adjudication that follows an escalation is none, nor one whose rule does not ask for four eyes; there the
+    history is the point.
     """
+    if task.caused_by is not None and not task.caused_by.four_eyes:
+        return False
     return task.kind is TaskKind.ADJUDICATE and any(
         decision.decision_id == task.origin_decision_id and decision.verdict in _SECOND_LOOK_AFTER
         for decision in decisions
     )
+
+
+def told_to_decider(decision: Decision) -> Decision:
+    """Return a decision as the person who made it sees it: a second look stays blind when it is over."""
+    hidden = decision.caused_by is not None and decision.caused_by.four_eyes
+    return decision.model_copy(update={"caused_by": None}) if hidden else decision
 
 
 def blindfolded(task: SeenTask) -> SeenTask:
@@ -184,5 +193,6 @@ def blindfolded(task: SeenTask) -> SeenTask:
         update={
             "origin_decision_id": None,
             "excluded_actors": (),
+            "caused_by": None,
         }
     )

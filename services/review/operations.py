@@ -174,8 +174,8 @@ async def _place(tx: Transaction, project: str, change: TaskChange) -> NewPlace:
             queues = await tx.queues.list(project)
             groups = []
             for group in await tx.task_operations.groups(project):
-                place = place_of(group.kind, group.risk, group.facts, rules, queues)
-                groups.append(GroupPlace(group.kind, group.risk, group.facts, place.queue, place.skill))
+                place = place_of(group.kind, group.risk, group.facts, rules, queues, group.to)
+                groups.append(GroupPlace(group.kind, group.risk, group.facts, group.to, place.queue, place.skill))
             return NewPlace(groups=tuple(dict.fromkeys(groups)))
         case Reroute():
             return NewPlace(queue=change.queue)

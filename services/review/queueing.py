@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from services.contracts.escalation import EXPERT_TIER, EscalationTarget
 from services.contracts.findings import SEVERITY_ORDER, Finding
 from services.contracts.manifest import Context, Risk
 from services.contracts.queues import STAGE_OF_KIND, ListedQueue, QueueFilter, ReviewQueue
@@ -13,7 +14,7 @@ from services.rules.rule_set import RoutingRule, RuleSet
 
 ANNOTATE_QUEUE = "annotate"
 REWORK_QUEUE = "rework"
-_EXPERT_SUFFIX = ".expert"
+_EXPERT_SUFFIX = f".{EXPERT_TIER}"
 _QUEUE_LENGTH = 200
 
 
@@ -32,9 +33,16 @@ class Place:
     priority: int | None = None
 
 
+def tier_queue(queue: str, tier: str) -> str:
+    """Return the name of the queue in which a tier decides what came from ``queue``, or from its experts."""
+    if queue.endswith(f".{tier}"):
+        return queue
+    return f"{queue.removesuffix(_EXPERT_SUFFIX)[: _QUEUE_LENGTH - len(tier) - 1]}.{tier}"
+
+
 def expert_queue(queue: str) -> str:
     """Return the name of the queue in which experts decide what came from ``queue``."""
-    return queue if queue.endswith(_EXPERT_SUFFIX) else f"{queue}{_EXPERT_SUFFIX}"
+    return tier_queue(queue, EXPERT_TIER)
 
 
 def queue_of_next_tier(task: ReviewTask, tiers_above_experts: Sequence[str]) -> str | None:
@@ -43,15 +51,31 @@ def queue_of_next_tier(task: ReviewTask, tiers_above_experts: Sequence[str]) -> 
     Labelling has no tiers: it waits for its annotators.
     """
     if task.kind is TaskKind.REVIEW:
-        return expert_queue(task.queue[: _QUEUE_LENGTH - len(_EXPERT_SUFFIX)])
+        return expert_queue(task.queue)
     if task.kind is not TaskKind.ADJUDICATE:
         return None
     base, _, tier = task.queue.rpartition(".")
     if tier in tiers_above_experts:
         above = tiers_above_experts[tiers_above_experts.index(tier) + 1 :]
     else:
-        base, above = task.queue.removesuffix(_EXPERT_SUFFIX), tiers_above_experts
-    return f"{base[: _QUEUE_LENGTH - len(above[0]) - 1]}.{above[0]}" if above else None
+        base, above = task.queue, tiers_above_experts
+    return tier_queue(base, above[0]) if above else None
+
+
+def expert_place(
+    queue: str, skill: str | None, to: EscalationTarget, taken: ReviewQueue | None
+) -> tuple[str, str | None]:
+    """Return the queue of an adjudication, and the skill that is asked of who takes it there.
+
+    Args:
+        queue: Where the same would be reviewed.
+        skill: What is asked of who reviews it there.
+        to: What the escalation rule says.
+        taken: The project's queue that takes it in, if any.
+    """
+    if taken is None:
+        return to.queue or tier_queue(queue, to.tier), to.skill or skill
+    return taken.name if to.tier == EXPERT_TIER else tier_queue(taken.name, to.tier), to.skill
 
 
 def facts_of_sample(context: Context, project_domain: str) -> TaskFacts:
@@ -115,28 +139,48 @@ def taking_queue(queues: Iterable[ReviewQueue], kind: TaskKind, risk: Risk, fact
     return None
 
 
-def place_of(kind: TaskKind, risk: Risk, facts: TaskFacts, rules: RuleSet, queues: Iterable[ReviewQueue]) -> Place:
-    """Return where a task of these facts goes: to the queue that takes it in, else where the rule set sends it."""
+def place_of(
+    kind: TaskKind,
+    risk: Risk,
+    facts: TaskFacts,
+    rules: RuleSet,
+    queues: Iterable[ReviewQueue],
+    to: EscalationTarget | None = None,
+) -> Place:
+    """Return where a task of these facts goes: to the queue that takes it in, else where the rule set sends it.
+
+    Args:
+        kind: What it asks for.
+        risk: Of its sample.
+        facts: What it is about.
+        rules: The rule set.
+        queues: The project's queues.
+        to: What an escalation rule says, for an adjudication; None: the experts.
+    """
     taken = taking_queue(queues, kind, risk, facts)
     if kind in (TaskKind.ANNOTATE, TaskKind.REWORK):
         usual = ANNOTATE_QUEUE if kind is TaskKind.ANNOTATE else REWORK_QUEUE
         return Place(usual) if taken is None else Place(taken.name, priority=taken.base_priority)
     rule = matching_rule(facts, risk, rules)
-    if taken is not None:
-        return Place(taken.name, priority=rule.priority if taken.base_priority is None else taken.base_priority)
-    queue = expert_queue(rule.queue) if kind is TaskKind.ADJUDICATE else rule.queue
-    return Place(queue, rule.skill, rule.priority)
+    priority = rule.priority if taken is None or taken.base_priority is None else taken.base_priority
+    if kind is TaskKind.ADJUDICATE:
+        queue, skill = expert_place(rule.queue, rule.skill, to or EscalationTarget(), taken)
+        return Place(queue, skill, priority)
+    return Place(rule.queue, rule.skill, priority) if taken is None else Place(taken.name, priority=priority)
 
 
 def place_of_task(task: ReviewTask, rules: RuleSet, queues: Iterable[ReviewQueue]) -> Place:
     """Return where a task would go if it were opened now."""
-    return place_of(task.kind, task.risk, task.facts, rules, queues)
+    to = None if task.caused_by is None else task.caused_by.to
+    return place_of(task.kind, task.risk, task.facts, rules, queues, to)
 
 
 def default_queues(rules: RuleSet) -> tuple[ReviewQueue, ...]:
-    """Return the queues that a rule set's routing has by itself, in the order in which they are asked."""
+    """Return the queues that a rule set has by itself, those of its routing first, then those of its tiers."""
     named = [*(rule.queue for rule in rules.routing), rules.default_queue]
-    names = [*named, *map(expert_queue, named), ANNOTATE_QUEUE, REWORK_QUEUE]
+    targets = [rule.to for rule in rules.escalation_rules]
+    tiers = [tier_queue(queue, tier) for tier in dict.fromkeys(to.tier for to in targets) for queue in named]
+    names = [*named, *tiers, *(to.queue for to in targets if to.queue), ANNOTATE_QUEUE, REWORK_QUEUE]
     return tuple(ReviewQueue(name=name) for name in dict.fromkeys(names))
 
 

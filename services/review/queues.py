@@ -147,7 +147,7 @@ class QueueRegistry:
             rules = await rules_of(tx, project)
             pairs: Counter[tuple[str, str]] = Counter()
             for group in await tx.task_operations.groups(project):
-                place = place_of(group.kind, group.risk, group.facts, rules, wanted.queues)
+                place = place_of(group.kind, group.risk, group.facts, rules, wanted.queues, group.to)
                 pairs[group.queue, place.queue] += group.tasks
             items, following = await _routed(tx, project, rules, wanted, after, limit)
         counted = sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))
@@ -194,6 +194,7 @@ def _routed_task(task: ReviewTask, rules: RuleSet, wanted: PreviewRequest) -> Ro
         task_id=task.task_id,
         ref=task.ref,
         kind=task.kind,
+        rule=None if task.caused_by is None else task.caused_by.rule,
         now=task.queue,
         would=place.queue,
         priority_now=task.priority,

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
+from services.contracts.escalation import EscalationTarget, TaskCause
 from services.contracts.findings import SEVERITY_ORDER, Finding
 from services.contracts.manifest import Risk
 from services.contracts.queues import ReviewQueue
 from services.contracts.records import LabelSet, SampleRevision
 from services.contracts.review import Decision, NewTask, ReviewTask, StoredFinding, TaskKind, Verdict
 from services.review.authorship import concerned_ids, count_human_authors, deciders
+from services.review.escalation import Circumstances, cause_of, escalation_after, leading_cause
 from services.review.queueing import (
     REWORK_QUEUE,
     Place,
-    expert_queue,
+    expert_place,
     facts_of_finding,
     facts_of_sample,
     place_of,
@@ -24,13 +27,22 @@ from services.rules.rule_set import RuleSet
 
 ESCALATION_PRIORITY = 50
 _REASON_LENGTH = 2_000
-_JUDGING = frozenset({Verdict.APPROVE, Verdict.FIX, Verdict.ACCEPT_CONFLICT})
+_SECOND_LOOK = "A second person judges this without knowing what the first one said."
 
 
 def needs_expert(finding_id: str, decisions: Iterable[Decision], max_review_rounds: int) -> bool:
     """Whether reviewers have had their rounds on this finding, or an expert has already decided on it."""
     kinds = [decision.task_kind for decision in decisions if finding_id in decision.finding_ids]
     return TaskKind.ADJUDICATE in kinds or kinds.count(TaskKind.REVIEW) >= max_review_rounds
+
+
+@dataclass(frozen=True, slots=True)
+class _Routed:
+    """One finding, where it goes, and why past the reviewers."""
+
+    finding: Finding
+    place: Place
+    cause: TaskCause | None
 
 
 def route(
@@ -47,10 +59,9 @@ def route(
 ) -> tuple[NewTask, ...]:
     """Return the tasks that ask people about findings: one for each queue (and skill, where rules differ).
 
-    A finding goes to the first of the project's queues that takes it in, else where the rule set sends it.
-
-    A finding on which reviewers had ``max_review_rounds`` goes to the experts of its queue. Nobody is asked about
-    labels they made or findings they have already decided on.
+    A finding goes to reviewers, or past them where an escalation rule fits it; then to the first of the project's
+    queues that takes it in, else where the rule set sends it. Nobody is asked about labels they made or findings they
+    have already decided on.
 
     Args:
         findings: Findings that need a decision and have no open task; their order does not matter.
@@ -65,13 +76,23 @@ def route(
     """
     sample = facts_of_sample(revision.manifest.context, domain)
     symptoms = {finding.finding_id: finding for finding in folded}
-    groups: dict[tuple[str, str, TaskKind], list[tuple[Finding, Place]]] = defaultdict(list)
+    newest = next((labels for labels in reversed(label_sets) if labels.origin != "prediction"), None)
+    circumstances = Circumstances(
+        revision.risk,
+        sample.domain,
+        revision.manifest.streams,
+        () if newest is None else newest.annotations,
+        decisions,
+    )
+    groups: dict[tuple[str, str, TaskKind], list[_Routed]] = defaultdict(list)
     for stored in findings:
         finding = stored.finding
-        expert = needs_expert(finding.finding_id, decisions, max_review_rounds)
-        kind = TaskKind.ADJUDICATE if expert else TaskKind.REVIEW
-        place = place_of(kind, revision.risk, facts_of_finding(finding, sample), rules, queues)
-        groups[place.queue, place.skill or "", kind].append((finding, place))
+        rounds_over = needs_expert(finding.finding_id, decisions, max_review_rounds)
+        cause = cause_of(circumstances.facts_about(finding, rounds_over=rounds_over), rules)
+        kind = TaskKind.REVIEW if cause is None else TaskKind.ADJUDICATE
+        to = None if cause is None else cause.to
+        place = place_of(kind, revision.risk, facts_of_finding(finding, sample), rules, queues, to)
+        groups[place.queue, place.skill or "", kind].append(_Routed(finding, place, cause))
     return tuple(
         NewTask(
             ref=revision.ref,
@@ -79,11 +100,12 @@ def route(
             queue=queue,
             skill=skill or None,
             risk=revision.risk,
-            priority=max(place.priority or 0 for _, place in members),
-            finding_ids=tuple(sorted(finding.finding_id for finding, _ in members)),
-            excluded_actors=excluded_actors([finding for finding, _ in members], symptoms, label_sets, decisions),
-            reason=_reason_of([finding for finding, _ in members]),
-            facts=facts_of_finding(_gravest(finding for finding, _ in members), sample),
+            priority=max(item.place.priority or 0 for item in members),
+            finding_ids=tuple(sorted(item.finding.finding_id for item in members)),
+            excluded_actors=excluded_actors([item.finding for item in members], symptoms, label_sets, decisions),
+            caused_by=leading_cause((item.cause for item in members), rules),
+            reason=_reason_of([item.finding for item in members]),
+            facts=facts_of_finding(_gravest(item.finding for item in members), sample),
         )
         for (queue, skill, kind), members in sorted(groups.items())
     )
@@ -138,20 +160,11 @@ def _concerned(
 def follow_up_kind(decision: Decision, risk: Risk, rules: RuleSet) -> TaskKind | None:
     """Return the kind of task that must follow a decision, if any.
 
-    An escalation, and on samples of four-eyes risk every verdict of a reviewer, is decided by an expert; what
-    was rejected goes back to be made again.
+    What was rejected goes back to be made again; what an escalation rule fits is decided by a higher tier.
     """
-    if decision.verdict is Verdict.ESCALATE:
-        return TaskKind.ADJUDICATE
     if decision.verdict is Verdict.REJECT:
         return TaskKind.REWORK
-    four_eyes = decision.task_kind is TaskKind.REVIEW and risk in rules.four_eyes_risks
-    return TaskKind.ADJUDICATE if four_eyes and decision.verdict in _JUDGING else None
-
-
-def needs_four_eyes(task: ReviewTask, rules: RuleSet) -> bool:
-    """Whether a verdict on this task is followed by a second look."""
-    return task.kind is TaskKind.REVIEW and task.risk in rules.four_eyes_risks
+    return None if escalation_after(decision, risk, rules) is None else TaskKind.ADJUDICATE
 
 
 def follow_up(
@@ -165,6 +178,7 @@ def follow_up(
     decisions: Sequence[Decision],
     may_rework: Callable[[str], bool],
     queues: Sequence[ReviewQueue] = (),
+    cause: TaskCause | None = None,
 ) -> NewTask:
     """Return the task that follows a decision.
 
@@ -178,6 +192,7 @@ def follow_up(
         decisions: All decisions on it.
         may_rework: Whether a person is known and may be given rework.
         queues: The project's queues.
+        cause: From :func:`services.review.escalation.escalation_after`, for an adjudication.
     """
     handed_on = decision.verdict in (Verdict.REJECT, Verdict.ESCALATE)
     finding_ids = (decision.judged_by_verdict if handed_on else decision.finding_ids) or task.finding_ids
@@ -206,18 +221,25 @@ def follow_up(
             reason=_cut(decision.note or "The labels were rejected."),
         )
     excluded = {*authors, *deciders(decisions, finding_ids), *task.excluded_actors, decision.actor_id}
-    escalated = decision.verdict is Verdict.ESCALATE
+    to = EscalationTarget() if cause is None else cause.to
+    queue, skill = expert_place(task.queue, task.skill, to, taken)
     return NewTask(
         **shared,
-        queue=expert_queue(task.queue) if taken is None else taken.name,
-        skill=task.skill if taken is None else None,
-        priority=task.priority + (ESCALATION_PRIORITY if escalated else 0),
+        queue=queue,
+        skill=skill,
+        priority=task.priority + (ESCALATION_PRIORITY if decision.verdict is Verdict.ESCALATE else 0),
         excluded_actors=tuple(sorted(excluded)),
-        # The second look is blind: its reason tells nothing of the first.
-        reason=_cut(decision.note or "Escalated.")
-        if escalated
-        else "A second person judges every verdict on samples of this risk.",
+        caused_by=cause,
+        reason=_reason_to_judge_again(decision, cause),
     )
+
+
+def _reason_to_judge_again(decision: Decision, cause: TaskCause | None) -> str:
+    if decision.verdict is Verdict.ESCALATE:
+        return _cut(decision.note or "Escalated.")
+    if cause is None or cause.four_eyes:
+        return _SECOND_LOOK  # blind: it tells nothing of the first
+    return f"By rule {cause.rule} of {cause.rule_set.id}@{cause.rule_set.version} this is decided a second time."
 
 
 def _author_to_ask(authors: Counter[str], rejected_by: str, may_rework: Callable[[str], bool]) -> str | None:

@@ -75,7 +75,8 @@ def merge(base: Document, changes: Document) -> Document:
     """
     result = dict(base)
     for key, value in changes.items():
-        listed = base.get(key[1:]) if key.startswith("+") else None
+        # A list that is null has no entries yet.
+        listed = (base[key[1:]] or []) if key.startswith("+") and key[1:] in base else None
         if value is None and key in base:
             del result[key]
         elif isinstance(listed, list) and isinstance(value, list):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from services.contracts.base import Attributes, Contract, Identifier, Name, Text, Version
 from services.contracts.canonical import content_sha256
@@ -18,6 +18,7 @@ from services.rules.consensus import ConsensusRules
 from services.rules.context_gate import ContextGateRules
 from services.rules.coverage import CoverageRules
 from services.rules.definition_drift import DefinitionDriftRules
+from services.rules.escalation import MAX_ESCALATIONS, EscalationRule, built_in_escalations, ensure_escalations
 from services.rules.event_structure import EventStructureRules
 from services.rules.incidents import IncidentRules
 from services.rules.lidar_camera import LidarCameraRules
@@ -27,6 +28,15 @@ from services.rules.report import ReportRules
 from services.rules.taxonomy_conformance import TaxonomyConformanceRules
 from services.rules.text_visual import TextVisualRules
 from services.rules.track_identity import TrackIdentityRules
+
+CHECK_SECTIONS = frozenset(
+    {
+        "affect_agreement", "audio_transcript", "clock", "context_gate", "coverage", "definition_drift",
+        "event_structure", "lidar_camera", "metadata_source", "record_agreement", "taxonomy_conformance",
+        "text_visual", "track_identity",
+    }
+)  # fmt: skip
+"""The ids of the product's own checks; each has a section of this name."""
 
 
 class RoutingRule(Contract):
@@ -110,6 +120,21 @@ class RuleSet(Contract):
     )
     routing: Annotated[tuple[RoutingRule, ...], Field(max_length=1_000)] = ()
     default_queue: Identifier = "general"
+    escalations: Annotated[tuple[EscalationRule, ...], Field(max_length=MAX_ESCALATIONS)] | None = Field(
+        default=None, description="When a higher tier decides; tried in order, before the built-in rules."
+    )
+
+    @model_validator(mode="after")
+    def _escalations_stand_together(self) -> Self:
+        if self.escalations:
+            built_in = built_in_escalations(self.four_eyes_risks)
+            ensure_escalations(self.escalations, built_in, CHECK_SECTIONS.union(self.plug_ins or ()))
+        return self
+
+    @property
+    def escalation_rules(self) -> tuple[EscalationRule, ...]:
+        """All escalation rules in the order in which they are tried, the built-in ones last."""
+        return (*(self.escalations or ()), *built_in_escalations(self.four_eyes_risks))
 
     @property
     def reference(self) -> RuleReference:

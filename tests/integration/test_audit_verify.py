@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
@@ -18,6 +17,7 @@ from services.contracts.canonical import canonical_json, content_sha256
 from services.contracts.records import AuditEntry
 from services.contracts.verification import Anchor, VerificationReport
 from tests.committed import accepted_sample, committed_sample
+from tests.databases import unguarded
 from tests.intake_events import PROJECT, add_project
 
 pytestmark = pytest.mark.servers
@@ -31,17 +31,6 @@ async def committed(database: PostgresDatabase) -> PostgresDatabase:
     for sample_id in ("s-1", "s-2"):
         await committed_sample(database, sample_id)
     return database
-
-
-@asynccontextmanager
-async def unguarded(url: str) -> AsyncIterator[asyncpg.Connection[Any]]:
-    """A superuser's connection on which neither triggers nor foreign keys stand in the way."""
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute("SET session_replication_role = replica")
-        yield connection
-    finally:
-        await connection.close()
 
 
 def kinds(report: VerificationReport) -> set[str]:

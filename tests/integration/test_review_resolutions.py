@@ -127,7 +127,7 @@ async def test_what_does_not_fit_names_the_place(
 async def test_four_eyes_see_every_finding(world: World) -> None:
     ref, task, first, second = await two_findings(world, risk="high")
     resolution = FindingResolution(finding_id=first, verdict=Verdict.APPROVE)
-    with pytest.raises(DecisionInvalidError, match="reject hands on all findings of a sample of risk high"):
+    with pytest.raises(DecisionInvalidError, match="reject hands on all findings where verdicts are judged again"):
         await world.decide(task.task_id, BEN, Verdict.REJECT, note="Again.", resolutions=(resolution,))
     accepted = FindingResolution(finding_id=first, verdict=Verdict.ACCEPT_CONFLICT, reason_code="occlusion")
     await world.decide(task.task_id, BEN, Verdict.APPROVE, resolutions=(accepted,))

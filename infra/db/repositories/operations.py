@@ -13,7 +13,7 @@ from sqlalchemy import TextClause, text
 from infra.db.repositories.base import Repository
 from infra.db.repositories.review import task_of
 from infra.db.repositories.samples import summary_of
-from infra.db.repositories.selections import CAUSE, decisions_where, samples_where, tasks_where
+from infra.db.repositories.selections import CAUSE, RULE, decisions_where, samples_where, tasks_where
 from infra.db.repositories.verdicts import decision_of
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.operations import DecisionSelection, SampleSelection, TaskSelection
@@ -28,6 +28,7 @@ _COLUMNS: dict[TaskColumn, str] = {
     "kind": "task.kind",
     "held_by": "task.held_by",
     "cause": CAUSE,
+    "rule": RULE,
     "check": 'finding."check"',
     "finding_kind": "finding.kind",
     "created": f"CAST({_PIECE.format(column='task.created_at')} AS text)",

@@ -9,10 +9,12 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Row, text
 
+from infra.db.documents import model_text
 from infra.db.repositories import claims
 from infra.db.repositories.base import OF_REVISION
 from infra.db.repositories.samples import ref_of
-from infra.db.repositories.verdicts import PostgresVerdicts
+from infra.db.repositories.verdicts import PostgresVerdicts, cause_of, cause_text
+from services.contracts.escalation import TaskCause
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.manifest import SampleManifest
 from services.contracts.queues import Lane
@@ -33,10 +35,11 @@ _TIER_PRIORITY = 100
 _OPEN_TASK = text("""
     INSERT INTO review_tasks (task_id, project, sample_id, revision, kind, queue, skill, risk, priority, state,
                               finding_ids, assignee, excluded_actors, origin_decision_id, reason, fence, start_by_at,
-                              due_at, "check", finding_kind, severity, domain, language, region)
+                              due_at, "check", finding_kind, severity, domain, language, region, caused_by)
     VALUES (:task_id, :project, :sample_id, :revision, :kind, :queue, :skill, :risk, :priority, 'open',
             CAST(:finding_ids AS text[]), :assignee, CAST(:excluded_actors AS text[]), :origin_decision_id, :reason,
-            0, :start_by_at, :due_at, :check, :finding_kind, :severity, :domain, :language, :region)
+            0, :start_by_at, :due_at, :check, :finding_kind, :severity, :domain, :language, :region,
+            CAST(:caused_by AS json))
     ON CONFLICT (origin_decision_id, kind) WHERE origin_decision_id IS NOT NULL DO NOTHING
     RETURNING *, clock_timestamp() AS now
 """)
@@ -81,7 +84,8 @@ _CLOSE = text("""
 _STATE = text("SELECT state FROM review_tasks WHERE task_id = :task_id")
 _MOVE_TO_TIER = text(f"""
     UPDATE review_tasks
-    SET kind = 'adjudicate', queue = :queue, priority = priority + {_TIER_PRIORITY}, reason = :reason,
+    SET caused_by = CASE WHEN kind = 'review' THEN CAST(:caused_by AS json) ELSE caused_by END,
+        kind = 'adjudicate', queue = :queue, priority = priority + {_TIER_PRIORITY}, reason = :reason,
         state = 'open', held_by = NULL, lease_expires_at = NULL
     WHERE task_id = :task_id AND kind IN ('review', 'adjudicate') AND {_IN_STATE[TaskState.OPEN]}
 """)  # noqa: S608
@@ -125,6 +129,7 @@ def task_of(row: Any) -> ReviewTask:
         assignee=row.assignee,
         excluded_actors=tuple(row.excluded_actors),
         origin_decision_id=row.origin_decision_id,
+        caused_by=cause_of(row.caused_by),
         reason=row.reason,
         facts=TaskFacts(
             check=row.check,
@@ -171,6 +176,7 @@ class PostgresReview(PostgresVerdicts):
             reason=task.reason,
             start_by_at=task.start_by_at,
             due_at=task.due_at,
+            caused_by=cause_text(task.caused_by),
             **task.facts.model_dump(),
         )
         if row is None:
@@ -305,12 +311,13 @@ class PostgresReview(PostgresVerdicts):
         if row is None or row.state != state:
             raise TaskFinishedError(f"task {task_id} is {'unknown' if row is None else row.state}, not {state}")
 
-    async def move_to_tier(self, task_id: UUID, queue: str, reason: str) -> None:
+    async def move_to_tier(self, task_id: UUID, queue: str, reason: str, cause: TaskCause) -> None:
         """Make an open review or adjudication an adjudication of ``queue``, at a higher priority, with the reason.
 
-        A task that somebody holds, or that asks for labels, stays as it is.
+        What was a review is caused by ``cause`` from now on; an adjudication keeps its own cause. A task that somebody
+        holds, or that asks for labels, stays as it is.
         """
-        await self._count(_MOVE_TO_TIER, task_id=task_id, queue=queue, reason=reason)
+        await self._count(_MOVE_TO_TIER, task_id=task_id, queue=queue, reason=reason, caused_by=model_text(cause))
 
     async def exclude_actor(self, task_id: UUID, actor_id: str) -> None:
         """Add a person to those who may not take a task, and end their hold on it; again changes nothing."""

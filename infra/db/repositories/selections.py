@@ -10,14 +10,13 @@ Condition = tuple[str, dict[str, Any]]
 
 _LIVE = "task.state = 'claimed' AND task.lease_expires_at > statement_timestamp()"
 _ORIGIN = "SELECT FROM decisions AS origin WHERE origin.decision_id = task.origin_decision_id AND origin.verdict"
-_CAUSES = {
-    "by_person": f"task.kind = 'adjudicate' AND EXISTS ({_ORIGIN} = 'escalate')",
-    "second_look": f"task.kind = 'adjudicate' AND EXISTS ({_ORIGIN} <> 'escalate')",
-    "by_rule": "task.kind = 'adjudicate' AND task.origin_decision_id IS NULL",
-}
+RULE = "task.caused_by ->> 'rule'"
+# Tasks older than causes are second looks wherever a person's verdict opened them.
+_FOUR_EYES = "coalesce(task.caused_by ->> 'four_eyes', 'true') = 'true'"
 CAUSE = f"""
     CASE WHEN task.kind <> 'adjudicate' THEN '' WHEN task.origin_decision_id IS NULL THEN 'by_rule'
-         WHEN EXISTS ({_ORIGIN} = 'escalate') THEN 'by_person' ELSE 'second_look' END
+         WHEN EXISTS ({_ORIGIN} = 'escalate') THEN 'by_person'
+         WHEN {_FOUR_EYES} THEN 'second_look' ELSE 'by_rule' END
 """
 _TASK = {
     "queue": "task.queue = :queue",
@@ -29,6 +28,8 @@ _TASK = {
     "ended_before": "task.completed_at < :ended_before",
     "open_at": "task.created_at < :open_at AND (task.completed_at IS NULL OR task.completed_at >= :open_at)",
     "late_at": "(task.due_at < :late_at OR task.fence = 0 AND task.start_by_at < :late_at)",
+    "cause": f"{CAUSE} = :cause",
+    "rule": f"{RULE} = :rule",
     "held_by": f"{_LIVE} AND task.held_by = :held_by",
 }
 _ABOUT = """
@@ -62,8 +63,8 @@ _SECOND = """
     EXISTS (SELECT FROM review_tasks AS task JOIN decisions AS origin
                 ON origin.decision_id = task.origin_decision_id
             WHERE task.task_id = decision.task_id AND task.kind = 'adjudicate'
-              AND origin.verdict IN ('approve', 'fix', 'accept_conflict') {conditions})
-"""
+              AND origin.verdict IN ('approve', 'fix', 'accept_conflict') AND <four_eyes> {conditions})
+""".replace("<four_eyes>", _FOUR_EYES)
 _DECISION = {
     "actor": "decision.actor_id = :actor",
     "kind": "decision.task_kind = :kind",
@@ -78,8 +79,6 @@ def tasks_where(selection: TaskSelection) -> Condition:
     given, parts = _given(selection, _TASK)
     if selection.held is not None:
         parts.append(f"({_LIVE})" if selection.held else f"NOT ({_LIVE})")
-    if selection.cause is not None:
-        parts.append(_CAUSES[selection.cause])
     about = []
     if selection.check is not None:
         about.append('AND finding."check" = :check')

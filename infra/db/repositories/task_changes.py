@@ -39,10 +39,14 @@ _BOUNDS = (
 
 _FACTS = ("kind", "risk", "check", "finding_kind", "severity", "domain", "language", "region")
 _FACTS_SQL = ", ".join(f"coalesce({{side}}.\"{name}\", '')" for name in _FACTS)
+# Where an escalation rule has sent a task is told member by member, so that how it is written does not matter.
+_SENT = ("tier", "queue", "skill")
+_SENT_PLACE = ", ".join(f"coalesce(place.\"target\" ->> '{name}', '')" for name in _SENT)
+_SENT_TASK = ", ".join(f"coalesce(task.caused_by -> 'to' ->> '{name}', '')" for name in _SENT)
 _GROUP_JOIN = f"""
     LEFT JOIN json_to_recordset(CAST(:groups AS json)) AS place (
-        {", ".join(f'"{name}" text' for name in _FACTS)}, to_queue text, to_skill text
-    ) ON ({_FACTS_SQL.format(side="place")}) = ({_FACTS_SQL.format(side="task")})
+        {", ".join(f'"{name}" text' for name in _FACTS)}, target json, to_queue text, to_skill text
+    ) ON ({_FACTS_SQL.format(side="place")}, {_SENT_PLACE}) = ({_FACTS_SQL.format(side="task")}, {_SENT_TASK})
 """
 
 # What is on record after the change; an expired claim counts as open, and is written so.
@@ -194,11 +198,12 @@ def _moves(after: dict[str, str]) -> str:
     return f"{after['queue']}, {after['skill']}"
 
 
-def _group(group: GroupPlace) -> dict[str, str | None]:
+def _group(group: GroupPlace) -> dict[str, Any]:
     return {
         "kind": group.kind.value,
         "risk": group.risk,
         **group.facts.model_dump(),
+        "target": None if group.to is None else group.to.model_dump(),
         "to_queue": group.queue,
         "to_skill": group.skill,
     }

@@ -14,6 +14,7 @@ from infra.db.documents import body_text, model_text
 from infra.db.repositories.base import Repository
 from infra.db.repositories.review import task_of
 from infra.db.repositories.task_changes import TAKE_BACK, change_statement, count_statement, filter_parameters
+from services.contracts.escalation import EscalationTarget
 from services.contracts.review import ReviewTask, TaskFacts, TaskKind
 from services.contracts.task_operations import (
     OperationItem,
@@ -29,9 +30,10 @@ from services.ports.task_operations import NewPlace, TaskGroup
 _OUTCOMES = TypeAdapter(dict[Outcome, int])
 
 _GROUPS = text("""
-    SELECT queue, kind, risk, "check", finding_kind, severity, domain, language, region, count(*) AS tasks
+    SELECT queue, kind, risk, "check", finding_kind, severity, domain, language, region,
+           CAST(caused_by -> 'to' AS text) AS target, count(*) AS tasks
     FROM review_tasks WHERE project = :project AND state IN ('open', 'claimed')
-    GROUP BY queue, kind, risk, "check", finding_kind, severity, domain, language, region
+    GROUP BY queue, kind, risk, "check", finding_kind, severity, domain, language, region, target
 """)
 _UNFINISHED = """
     SELECT *, clock_timestamp() AS now FROM review_tasks
@@ -73,6 +75,10 @@ def _facts_of(row: Any) -> TaskFacts:
     )
 
 
+def _target_of(row: Any) -> EscalationTarget | None:
+    return None if row.target is None else EscalationTarget.model_validate_json(row.target)
+
+
 def _operation_of(row: Any) -> TaskOperation:
     return TaskOperation(
         operation_id=row.operation_id,
@@ -105,7 +111,10 @@ class PostgresTaskOperations(Repository):
     async def groups(self, project: str) -> tuple[TaskGroup, ...]:
         """Return the unfinished tasks of a project, counted by all that queues ask about."""
         rows = await self._run(_GROUPS, project=project)
-        return tuple(TaskGroup(row.queue, TaskKind(row.kind), row.risk, _facts_of(row), row.tasks) for row in rows)
+        return tuple(
+            TaskGroup(row.queue, TaskKind(row.kind), row.risk, _facts_of(row), _target_of(row), row.tasks)
+            for row in rows
+        )
 
     async def unfinished(
         self, project: str, *, after: tuple[datetime, UUID] | None, limit: int

@@ -12,6 +12,7 @@ from infra.db.documents import body_of, body_text, model_text
 from infra.db.repositories.base import OF_REVISION, Repository
 from infra.db.repositories.projects import parsed_rules
 from infra.db.repositories.samples import ref_of
+from services.contracts.escalation import TaskCause
 from services.contracts.findings import Finding
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.records import ProjectConfig
@@ -53,10 +54,10 @@ _ADD_DECISION = text("""
     WITH added AS (
         INSERT INTO decisions (decision_id, task_id, project, sample_id, revision, task_kind, actor_id, verdict,
                                reason_code, note, finding_ids, fence, label_version_before, label_version_after,
-                               content_sha256, body, decided_at)
+                               content_sha256, body, caused_by, escalated_by, decided_at)
         VALUES (:decision_id, :task_id, :project, :sample_id, :revision, :task_kind, :actor_id, :verdict,
                 :reason_code, :note, CAST(:finding_ids AS text[]), :fence, :label_version_before, :label_version_after,
-                :content_sha256, :body, :decided_at)
+                :content_sha256, :body, CAST(:caused_by AS json), CAST(:escalated_by AS json), :decided_at)
         ON CONFLICT (task_id) DO NOTHING
         RETURNING task_id
     ), closed AS (
@@ -102,7 +103,8 @@ _CASE_FILE = text(f"""
                 'actor_id', actor_id, 'verdict', verdict, 'reason_code', reason_code, 'note', note,
                 'finding_ids', finding_ids, 'resolutions', body -> 'resolutions', 'remarks', body -> 'remarks',
                 'fence', fence, 'label_version_before', label_version_before,
-                'label_version_after', label_version_after, 'content_sha256', content_sha256, 'decided_at', decided_at
+                'label_version_after', label_version_after, 'content_sha256', content_sha256, 'caused_by', caused_by,
+                'escalated_by', escalated_by, 'decided_at', decided_at
             ) ORDER BY decided_at, decision_id)
             FROM decisions WHERE {OF_REVISION}), '[]'),
         'label_sets', coalesce((
@@ -143,6 +145,16 @@ def _finding_of(row: Any) -> StoredFinding:
     )
 
 
+def cause_of(document: str | None) -> TaskCause | None:
+    """Return a stored cause, None where a row has none."""
+    return None if document is None else TaskCause.model_validate_json(document)
+
+
+def cause_text(cause: TaskCause | None) -> str | None:
+    """Return a cause as JSON text."""
+    return None if cause is None else model_text(cause)
+
+
 def decision_of(row: Any) -> Decision:
     """Return a stored decision."""
     body = body_of(row.body)
@@ -162,6 +174,8 @@ def decision_of(row: Any) -> Decision:
         label_version_before=row.label_version_before,
         label_version_after=row.label_version_after,
         content_sha256=row.content_sha256,
+        caused_by=cause_of(row.caused_by),
+        escalated_by=cause_of(row.escalated_by),
         decided_at=row.decided_at,
     )
 
@@ -259,6 +273,8 @@ class PostgresVerdicts(Repository):
             label_version_after=decision.label_version_after,
             content_sha256=decision.content_sha256,
             body=body_text(body),
+            caused_by=cause_text(decision.caused_by),
+            escalated_by=cause_text(decision.escalated_by),
             decided_at=decision.decided_at,
             settled=[item.finding.finding_id for item in settled],
             states=[item.state.value for item in settled],
