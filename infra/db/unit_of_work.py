@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from infra.db.repositories.access import PostgresAccess
+from infra.db.repositories.answers import PostgresAnswers
 from infra.db.repositories.audit import PostgresAudit
 from infra.db.repositories.ground_truth import PostgresGroundTruth
 from infra.db.repositories.idempotency import PostgresIdempotency
@@ -25,6 +26,7 @@ from infra.db.repositories.samples import PostgresSamples
 from infra.db.repositories.search import PostgresSearch
 from infra.db.repositories.task_operations import PostgresTaskOperations
 from infra.db.repositories.webhooks import PostgresWebhooks
+from services.ports.answers import AnswerRepository
 from services.ports.database import (
     AccessRepository,
     IdempotencyRepository,
@@ -54,6 +56,7 @@ class PostgresTransaction:
     projects: ProjectRepository
     inbox: InboxRepository
     samples: SampleRepository
+    answers: AnswerRepository
     review: ReviewRepository
     queues: QueueRepository
     people: PeopleRepository
@@ -75,6 +78,7 @@ class PostgresTransaction:
         self.projects = PostgresProjects(session)
         self.inbox = PostgresInbox(session)
         self.samples = PostgresSamples(session)
+        self.answers = PostgresAnswers(session)
         self.review = PostgresReview(session)
         self.queues = PostgresQueues(session)
         self.people = PostgresPeople(session)

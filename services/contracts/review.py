@@ -125,6 +125,9 @@ class NewTask(Contract):
     origin_decision_id: UUID | None = None
     reason: Text | None = None
     facts: TaskFacts = TaskFacts()
+    worth: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="Of an answer, in wrong labels of full weight; what is worth more comes first."
+    )
     start_by_at: UtcDatetime | None = None
     due_at: UtcDatetime | None = None
 

@@ -61,12 +61,13 @@ async def check_alignment(database: Database, runner: CheckRunner, ref: Revision
         # Several answers are joined first, under the lock; what comes of it is checked next.
         wanted = wanted and not (revision.stage is Stage.ANNOTATING and await are_open(tx, revision))
         labels = await tx.samples.label_set(ref) if wanted else None
+        consensus = await tx.answers.consensus_of(ref) if wanted else None
     if not wanted:
         async with database.transaction() as tx:
             return await settle(tx, await lock_revision(tx, ref))
     annotations = labels.annotations if labels is not None else ()
     started = time.perf_counter()
-    report = await runner.run(revision.manifest, annotations, project.rules)
+    report = await runner.run(revision.manifest, annotations, project.rules, consensus)
     checked = _Checked(labels, project, report, seconds=time.perf_counter() - started)
     async with database.transaction() as tx:
         return await _keep(tx, await lock_revision(tx, ref), checked)

@@ -8,7 +8,6 @@ from uuid import UUID
 from services.access.policy import Permission, may, task_kinds_of
 from services.contracts.access import Principal
 from services.contracts.annotations import Annotation
-from services.contracts.records import LabelSet
 from services.contracts.review import (
     JUDGING_KINDS,
     LABELLING_KINDS,
@@ -32,6 +31,7 @@ from services.review.judges import (
     is_second_look,
     seen_task,
 )
+from services.review.overlap import newest_predictions
 
 
 async def evidence_of(tx: Transaction, principal: Principal, task_id: UUID) -> Evidence:
@@ -65,7 +65,7 @@ async def evidence_of(tx: Transaction, principal: Principal, task_id: UUID) -> E
     annotations = label_set.annotations if label_set is not None else ()
     predictions: tuple[Annotation, ...] = ()
     if task.kind in LABELLING_KINDS:
-        predictions = _newest_predictions(await tx.samples.label_sets(task.ref))
+        predictions = newest_predictions(await tx.samples.label_sets(task.ref))
     shown = task if knows_history else task.model_copy(update={"excluded_actors": ()})
     return Evidence(
         task=blindfolded(task) if blind else shown,
@@ -123,12 +123,3 @@ def _earlier(
     if own is not None and not knows_history:
         chosen = [item for item in chosen if item.decided_at <= own.decided_at]
     return tuple(chosen)
-
-
-def _newest_predictions(label_sets: Iterable[LabelSet]) -> tuple[Annotation, ...]:
-    """The newest prediction of every model, in the order in which the models answered first."""
-    newest: dict[str, LabelSet] = {}
-    for labels in label_sets:
-        if labels.origin == "prediction":
-            newest[labels.author.id] = labels
-    return tuple(annotation for labels in newest.values() for annotation in labels.annotations)

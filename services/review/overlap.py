@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from services.consensus.build import consensus
-from services.contracts.consensus import Answer, Consensus
+from services.contracts.annotations import Annotations
+from services.contracts.consensus import Answer, Consensus, ConsensusLabel
 from services.contracts.findings import RuleReference
 from services.contracts.overlap import Overlap
 from services.contracts.records import LabelSet
@@ -59,6 +60,12 @@ def labels_before_answers(label_sets: Sequence[LabelSet], decisions: Iterable[De
     )
 
 
+def newest_predictions(label_sets: Iterable[LabelSet]) -> Annotations:
+    """Return the newest prediction of every model, in the order in which the models answered first."""
+    newest = {labels.author.id: labels for labels in label_sets if labels.origin == "prediction"}
+    return tuple(annotation for labels in newest.values() for annotation in labels.annotations)
+
+
 def open_answers(label_sets: Sequence[LabelSet], decisions: Iterable[Decision]) -> list[Answer]:
     """Return the answers that nothing was made of yet: none where labels of another origin came after them."""
     answers = submissions(decisions)
@@ -82,8 +89,17 @@ def agreement_of(found: Consensus) -> float:
     return sum(values) / len(values) if values else 1.0
 
 
-def wants_another(found: Consensus, tasks: Iterable[ReviewTask], overlap: Overlap | None) -> bool:
-    """Whether one more person is asked.
+def unsettled(found: Consensus, overlap: Overlap) -> frozenset[str]:
+    """Return the ids of the labels on which people agree less than the project asks for, each by itself."""
+    return frozenset(
+        item.annotation.id
+        for item in found.labels
+        if item.state == "disputed" and item.agreement is not None and item.agreement < overlap.min_agreement
+    )
+
+
+def may_ask_another(found: Consensus, tasks: Iterable[ReviewTask], overlap: Overlap | None) -> bool:
+    """Whether one more person may be asked; whether that is worth its price is another question.
 
     Args:
         found: What those say together who have answered.
@@ -93,19 +109,34 @@ def wants_another(found: Consensus, tasks: Iterable[ReviewTask], overlap: Overla
     asked = sum(task.kind is TaskKind.ANNOTATE and task.state is not TaskState.CANCELLED for task in tasks)
     if overlap is None or overlap.max_answers is None or asked >= overlap.max_answers:
         return False
-    return len(found.annotators) > 1 and agreement_of(found) < overlap.min_agreement
+    return len(found.annotators) > 1 and bool(unsettled(found, overlap))
 
 
-def merged(answers: Sequence[Answer], rules: ConsensusRules | None) -> Consensus:
-    """Return what the answers say together, each label with the agreement on it as its confidence."""
-    found = consensus(answers, rules)
-    return found.model_copy(
-        update={
-            "labels": tuple(
-                item.model_copy(
-                    update={"annotation": item.annotation.model_copy(update={"confidence": item.agreement})}
-                )
-                for item in found.labels
-            )
-        }
-    )
+def agreed_labels(found: Consensus) -> Annotations:
+    """Return the labels on which people agree, or agreed before: whatever later answers say, they stay."""
+    return tuple(item.annotation for item in found.labels if item.state in ("agreed", "accepted"))
+
+
+def merged(
+    answers: Sequence[Answer],
+    rules: ConsensusRules | None,
+    *,
+    accepted: Annotations = (),
+    weights: Mapping[str, float] | None = None,
+) -> Consensus:
+    """Return what the answers say together, each label with the agreement on it as its confidence.
+
+    Args:
+        answers: Everybody's.
+        rules: Thresholds.
+        accepted: Labels that people agreed on before the last answers; they stay word for word.
+        weights: Weights of the votes; None: all alike.
+    """
+    found = consensus(answers, rules, accepted=accepted, weights=weights)
+    return found.model_copy(update={"labels": tuple(_with_confidence(item) for item in found.labels)})
+
+
+def _with_confidence(item: ConsensusLabel) -> ConsensusLabel:
+    if item.state == "accepted":
+        return item
+    return item.model_copy(update={"annotation": item.annotation.model_copy(update={"confidence": item.agreement})})

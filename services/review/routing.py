@@ -20,6 +20,7 @@ from services.review.queueing import (
     place_of,
     taking_queue,
 )
+from services.rules.answer_agreement import ANSWER_AGREEMENT
 from services.rules.rule_set import RuleSet
 
 ESCALATION_PRIORITY = 50
@@ -49,8 +50,9 @@ def route(
 
     A finding goes to the first of the project's queues that takes it in, else where the rule set sends it.
 
-    A finding on which reviewers had ``max_review_rounds`` goes to the experts of its queue. Nobody is asked about
-    labels they made or findings they have already decided on.
+    A finding on which reviewers had ``max_review_rounds`` goes to the experts of its queue, and so does at once what
+    the answers of several people did not settle. Nobody is asked about labels they made or findings they have already
+    decided on.
 
     Args:
         findings: Findings that need a decision and have no open task; their order does not matter.
@@ -68,7 +70,8 @@ def route(
     groups: dict[tuple[str, str, TaskKind], list[tuple[Finding, Place]]] = defaultdict(list)
     for stored in findings:
         finding = stored.finding
-        expert = needs_expert(finding.finding_id, decisions, max_review_rounds)
+        # Several people have said already what they see; one more review would be one more vote.
+        expert = finding.check == ANSWER_AGREEMENT or needs_expert(finding.finding_id, decisions, max_review_rounds)
         kind = TaskKind.ADJUDICATE if expert else TaskKind.REVIEW
         place = place_of(kind, revision.risk, facts_of_finding(finding, sample), rules, queues)
         groups[place.queue, place.skill or "", kind].append((finding, place))
