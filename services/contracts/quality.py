@@ -102,7 +102,8 @@ class AnnotatorQuality(Contract):
 
     format: Literal["concord.annotator-quality/1"] = "concord.annotator-quality/1"
     project: ProjectId
-    samples: Count = Field(default=0, description="Samples with joined answers that it was learned from.")
+    samples: Count = Field(default=0, description="Samples with joined answers that it was learned from, the newest.")
+    joined: Count = Field(default=0, description="Samples with joined answers that there were.")
     units: Count = Field(default=0, description="Things that somebody labelled in them.")
     known: Count = Field(default=0, description="Of these, things of which an expert or a known answer says the class.")
     learned_at: UtcDatetime | None = Field(default=None, description="None: nothing was learned yet.")

@@ -30,6 +30,7 @@ from services.lifecycle.steps import (
 )
 from services.ports.checks import CheckRunner
 from services.ports.database import Database, Transaction
+from services.quality.learner import learn_when_due
 
 _WAY_TO_CHECKING: Mapping[Stage, tuple[Stage, ...]] = {
     Stage.RECEIVED: (Stage.PRE_LABELING, Stage.CHECKING),
@@ -65,6 +66,8 @@ async def check_alignment(database: Database, runner: CheckRunner, ref: Revision
     if not wanted:
         async with database.transaction() as tx:
             return await settle(tx, await lock_revision(tx, ref))
+    if consensus is not None:
+        await learn_when_due(database, ref.project)
     annotations = labels.annotations if labels is not None else ()
     started = time.perf_counter()
     report = await runner.run(revision.manifest, annotations, project.rules, consensus)

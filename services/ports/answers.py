@@ -25,12 +25,18 @@ class AnswerRepository(Protocol):
         """Return what the answers said together of which labels of a revision were made, if they were."""
         ...
 
-    async def joined_labels(self, project: str, *, limit: int) -> tuple[JoinedAnswers, ...]:
-        """Return joined answers of which labels were made, the newest first."""
+    async def joined_labels(
+        self, project: str, *, after: JoinedAnswers | None, limit: int
+    ) -> tuple[JoinedAnswers, ...]:
+        """Return joined answers of which labels were made, the newest first, after those that were read before."""
         ...
 
     async def count_joined_labels(self, project: str) -> int:
         """Return how many there are."""
+        ...
+
+    async def learned_from(self, project: str) -> int:
+        """Return how many there were when the skills of the project's annotators were learned last; 0 before."""
         ...
 
     async def put_quality(self, quality: AnnotatorQuality) -> None:

@@ -14,6 +14,7 @@ from services.contracts.review import (
     Decision,
     Evidence,
     FindingState,
+    GivenAnswer,
     ReviewTask,
     StoredFinding,
     TaskKind,
@@ -31,7 +32,8 @@ from services.review.judges import (
     is_second_look,
     seen_task,
 )
-from services.review.overlap import newest_predictions
+from services.review.overlap import given_answers, newest_predictions
+from services.rules.answer_agreement import ANSWER_AGREEMENT
 
 
 async def evidence_of(tx: Transaction, principal: Principal, task_id: UUID) -> Evidence:
@@ -66,6 +68,7 @@ async def evidence_of(tx: Transaction, principal: Principal, task_id: UUID) -> E
     predictions: tuple[Annotation, ...] = ()
     if task.kind in LABELLING_KINDS:
         predictions = newest_predictions(await tx.samples.label_sets(task.ref))
+    answers = await _answers_about(tx, task, findings)
     shown = task if knows_history else task.model_copy(update={"excluded_actors": ()})
     return Evidence(
         task=blindfolded(task) if blind else shown,
@@ -77,9 +80,20 @@ async def evidence_of(tx: Transaction, principal: Principal, task_id: UUID) -> E
         label_version=label_set.version if label_set is not None else 0,
         annotations=tuple(label.model_copy(update={"author": None}) for label in annotations) if blind else annotations,
         predictions=predictions,
+        answers=answers,
         decisions=() if blind else _earlier(decisions, task, own, knows_history=knows_history),
         draft=await tx.review.draft(task_id, principal.actor_id),
     )
+
+
+async def _answers_about(
+    tx: Transaction, task: ReviewTask, findings: Iterable[StoredFinding]
+) -> tuple[GivenAnswer, ...]:
+    disputed = {
+        name for item in findings if item.finding.check == ANSWER_AGREEMENT for name in item.finding.annotations
+    }
+    found = await tx.answers.consensus_of(task.ref) if disputed else None
+    return () if found is None else given_answers(found, await tx.samples.label_sets(task.ref), disputed)
 
 
 async def _ensure_may_look(tx: Transaction, principal: Principal, task: ReviewTask, own: Decision | None) -> None:

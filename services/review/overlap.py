@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from services.consensus.build import consensus
+from services.consensus.items import content_key
 from services.contracts.annotations import Annotations
 from services.contracts.consensus import Answer, Consensus, ConsensusLabel
 from services.contracts.findings import RuleReference
 from services.contracts.overlap import Overlap
 from services.contracts.records import LabelSet
-from services.contracts.review import Decision, ReviewTask, TaskKind, TaskState, Verdict
+from services.contracts.review import Decision, GivenAnswer, ReviewTask, TaskKind, TaskState, Verdict
 from services.rules.consensus import ConsensusRules
 
+ANSWER_ORIGINS = frozenset({"annotator", "external"})
 _WHOLE = 2**64
 
 
@@ -110,6 +112,37 @@ def may_ask_another(found: Consensus, tasks: Iterable[ReviewTask], overlap: Over
     if overlap is None or overlap.max_answers is None or asked >= overlap.max_answers:
         return False
     return len(found.annotators) > 1 and bool(unsettled(found, overlap))
+
+
+def given_answers(
+    found: Consensus, label_sets: Iterable[LabelSet], disputed: Container[str]
+) -> tuple[GivenAnswer, ...]:
+    """Return what people said of labels in dispute, without their names and in the order of what they said.
+
+    Args:
+        found: What they say together.
+        label_sets: All versions of the labels, their answers among them.
+        disputed: Ids of the labels in dispute.
+    """
+    said = {
+        (labels.author.id, label.id): label
+        for labels in label_sets
+        if labels.origin in ANSWER_ORIGINS
+        for label in labels.annotations
+    }
+    answers: list[GivenAnswer] = []
+    for item in found.labels:
+        name = item.annotation.id
+        if name not in disputed:
+            continue
+        given = [said.get((one.annotator, one.annotation_ids[0])) for one in item.support]
+        shown = sorted((label for label in given if label is not None), key=content_key)
+        answers += [
+            GivenAnswer(annotation_id=name, label=label.model_copy(update={"id": name, "author": None}))
+            for label in shown
+        ]
+        answers += [GivenAnswer(annotation_id=name)] * len(item.absent)
+    return tuple(answers)
 
 
 def agreed_labels(found: Consensus) -> Annotations:

@@ -24,13 +24,20 @@ _CONSENSUS = text(f"""
     SELECT body FROM joined_answers WHERE {OF_REVISION} AND label_version IS NOT NULL ORDER BY answers DESC LIMIT 1
 """)  # noqa: S608
 _LABELS = "FROM joined_answers WHERE project = :project AND label_version IS NOT NULL"
-_JOINED = text(f"SELECT body {_LABELS} ORDER BY joined_at DESC, sample_id, revision LIMIT :limit")
+_JOINED = text(f"""
+    SELECT body {_LABELS}
+      AND (CAST(:joined_at AS timestamptz) IS NULL
+           OR (joined_at, sample_id, revision)
+              < (CAST(:joined_at AS timestamptz), CAST(:sample_id AS text), CAST(:revision AS integer)))
+    ORDER BY joined_at DESC, sample_id DESC, revision DESC LIMIT :limit
+""")
 _COUNT = text(f"SELECT count(*) AS found {_LABELS}")
 _PUT_QUALITY = text("""
-    INSERT INTO annotator_quality (project, samples, units, known, learned_at)
-    VALUES (:project, :samples, :units, :known, :learned_at)
+    INSERT INTO annotator_quality (project, samples, joined, units, known, learned_at)
+    VALUES (:project, :samples, :joined, :units, :known, :learned_at)
     ON CONFLICT (project) DO UPDATE SET
-        samples = EXCLUDED.samples, units = EXCLUDED.units, known = EXCLUDED.known, learned_at = EXCLUDED.learned_at
+        samples = EXCLUDED.samples, joined = EXCLUDED.joined, units = EXCLUDED.units, known = EXCLUDED.known,
+        learned_at = EXCLUDED.learned_at
 """)
 _DROP_SKILLS = text("DELETE FROM annotator_skills WHERE project = :project")
 _PUT_SKILLS = text("""
@@ -71,15 +78,33 @@ class PostgresAnswers(Repository):
         row = await self._first(_CONSENSUS, **ref.model_dump())
         return None if row is None else JoinedAnswers.model_validate_json(row.body).consensus
 
-    async def joined_labels(self, project: str, *, limit: int) -> tuple[JoinedAnswers, ...]:
-        """Return joined answers of which labels were made, the newest first."""
-        rows = await self._run(_JOINED, project=project, limit=limit)
+    async def joined_labels(
+        self, project: str, *, after: JoinedAnswers | None, limit: int
+    ) -> tuple[JoinedAnswers, ...]:
+        """Return joined answers of which labels were made, the newest first, after those that were read before."""
+        rows = await self._run(
+            _JOINED,
+            project=project,
+            limit=limit,
+            **dict.fromkeys(("joined_at", "sample_id", "revision"), None)
+            if after is None
+            else {
+                "joined_at": after.joined_at,
+                "sample_id": after.ref.sample_id,
+                "revision": after.ref.revision,
+            },
+        )
         return tuple(JoinedAnswers.model_validate_json(row.body) for row in rows)
 
     async def count_joined_labels(self, project: str) -> int:
         """Return how many there are."""
         row = await self._first(_COUNT, project=project)
         return 0 if row is None else int(row.found)
+
+    async def learned_from(self, project: str) -> int:
+        """Return how many there were when the skills of the project's annotators were learned last; 0 before."""
+        row = await self._first(_QUALITY, project=project)
+        return 0 if row is None else int(row.joined)
 
     async def put_quality(self, quality: AnnotatorQuality) -> None:
         """Replace what is known about a project's annotators."""
@@ -88,6 +113,7 @@ class PostgresAnswers(Repository):
             _PUT_QUALITY,
             project=quality.project,
             samples=quality.samples,
+            joined=quality.joined,
             units=quality.units,
             known=quality.known,
             learned_at=quality.learned_at,
@@ -114,6 +140,7 @@ class PostgresAnswers(Repository):
         return AnnotatorQuality(
             project=project,
             samples=row.samples,
+            joined=row.joined,
             units=row.units,
             known=row.known,
             learned_at=row.learned_at,

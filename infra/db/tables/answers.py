@@ -49,6 +49,7 @@ class AnnotatorQualityRow(Table, table=True):
 
     project: str = text_column(primary_key=True, foreign_key="projects.id")
     samples: int = integer_column()
+    joined: int = integer_column()
     units: int = integer_column()
     known: int = integer_column()
     learned_at: datetime = moment_column()

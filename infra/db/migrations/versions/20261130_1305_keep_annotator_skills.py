@@ -16,6 +16,7 @@ def upgrade() -> None:
         "annotator_quality",
         sa.Column("project", sa.Text(), nullable=False),
         sa.Column("samples", sa.Integer(), nullable=False),
+        sa.Column("joined", sa.Integer(), nullable=False),
         sa.Column("units", sa.Integer(), nullable=False),
         sa.Column("known", sa.Integer(), nullable=False),
         sa.Column("learned_at", sa.DateTime(timezone=True), nullable=False),
