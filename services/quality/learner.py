@@ -105,7 +105,7 @@ async def _said_of_gold(tx: Transaction, joined: JoinedAnswers, gold: GoldAnswer
 
 
 async def _decided(tx: Transaction, joined: JoinedAnswers) -> dict[str, str]:
-    """Return what each label of a committed sample is, where somebody decided it after the answers were joined."""
+    """Return the class of each label of a committed sample that somebody decided after the answers were joined."""
     revision = await tx.samples.get(joined.ref)
     if revision is None or revision.stage is not Stage.COMMITTED:
         return {}
@@ -123,6 +123,6 @@ async def _decided(tx: Transaction, joined: JoinedAnswers) -> dict[str, str]:
         label = now.get(name)
         if label is None:
             decided[name] = NOTHING
-        elif label != item.annotation or name in approved:
+        elif label.label != item.annotation.label or name in approved:
             decided[name] = label.label
     return decided
