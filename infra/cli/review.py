@@ -26,7 +26,7 @@ from services.contracts.review import (
 from services.contracts.validation import validate
 from services.review.judges import FINISHED_STATES
 
-_NOT_SAID = frozenset({"id", "type", "stream", "label"})
+_NOT_SAID = {"id", "type", "stream", "label"}
 
 EXIT_NOTHING = 1
 

@@ -12,8 +12,10 @@ accepted there and then, and only the disputed ones go on.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from services.contracts.access import SYSTEM_ACTOR
+from services.contracts.annotations import Annotations
 from services.contracts.consensus import Answer, Consensus, JoinedAnswers
 from services.contracts.label_base import Author
 from services.contracts.records import SampleRevision
@@ -39,13 +41,16 @@ from services.review.queueing import facts_of_sample, place_of
 from services.review.worth import Case, Skills, next_askings, questions_of, worth_of
 
 _IDS_NOTED = 100
+# Joining thousands of labels takes seconds under the lock: their order in the lane is not worth that.
+_MOST_VALUED = 2_000
 _MORE = "Those who labelled it agree too little ({agreement:.2f}); label it without knowing what they said."
 
 
 async def ask_annotators(tx: Transaction, revision: SampleRevision, project: ProjectRules) -> None:
     """Open a task for each answer that the sample gets; the caller moves the revision in the same transaction."""
     ref = revision.ref
-    worth = await _worth_of_next(tx, revision, project)
+    # Where nobody is ever asked beyond the first, samples come in their turn.
+    worth = 0.0 if project.config.overlap is None else (await _read(tx, revision, project)).worth
     for _ in range(answers_wanted(ref.project, ref.sample_id, project.rules.reference, project.config.overlap)):
         await _open(tx, revision, project, worth)
 
@@ -104,19 +109,35 @@ async def value_answers(tx: Transaction, revision: SampleRevision, project: Proj
         task for task in await tx.review.tasks_of(revision.ref) if is_live(task) and task.kind is TaskKind.ANNOTATE
     ]
     if waiting and project.config.overlap is not None:
-        worth = await _worth_of_next(tx, revision, project)
-        await tx.review.value_tasks([task.task_id for task in waiting], worth)
+        so_far = await _read(tx, revision, project)
+        if so_far.labels <= _MOST_VALUED:
+            await tx.review.value_tasks([task.task_id for task in waiting], so_far.worth)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _SoFar:
-    """The answers that nothing was made of yet, what they say together, and what one more would hang on."""
+    """The answers that nothing was made of yet, and what one more would hang on."""
 
     answers: list[Answer]
     decisions: tuple[Decision, ...]
-    found: Consensus
+    accepted: Annotations
     weights: dict[str, float]
     case: Case
+
+    @cached_property
+    def found(self) -> Consensus:
+        """What they say together."""
+        return merged(self.answers, self.case.rules.consensus, accepted=self.accepted, weights=self.weights or None)
+
+    @property
+    def labels(self) -> int:
+        """How many labels they have in all."""
+        return sum(len(answer.annotations) for answer in self.answers)
+
+    @property
+    def worth(self) -> float:
+        """What one more is worth."""
+        return worth_of(questions_of(self.found, self.case), self.case)
 
 
 async def _read(tx: Transaction, revision: SampleRevision, project: ProjectRules) -> _SoFar:
@@ -142,16 +163,7 @@ async def _read(tx: Transaction, revision: SampleRevision, project: ProjectRules
         min_answers=1 if overlap is None else overlap.answers,
         max_answers=1 if overlap is None else overlap.max_answers or overlap.answers,
     )
-    found = merged(answers, rules.consensus, accepted=accepted, weights=weights or None)
-    return _SoFar(answers, decisions, found, weights, case)
-
-
-async def _worth_of_next(tx: Transaction, revision: SampleRevision, project: ProjectRules) -> float:
-    """Return what one more answer is worth; 0 where a project asks nobody beyond the first, who come in their turn."""
-    if project.config.overlap is None:
-        return 0.0
-    so_far = await _read(tx, revision, project)
-    return worth_of(questions_of(so_far.found, so_far.case), so_far.case)
+    return _SoFar(answers, decisions, accepted, weights, case)
 
 
 def _next_askings(so_far: _SoFar, tasks: tuple[ReviewTask, ...], project: ProjectRules) -> list[Asking]:

@@ -11,6 +11,7 @@ accepted can not change any more, so another answer is worth nothing to it.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -122,12 +123,12 @@ def questions_of(found: Consensus, case: Case) -> tuple[Question, ...]:
         found: What those say together who have answered, if any.
         case: What it hangs on.
     """
-    predicted = _Predicted(case)
+    predicted = _predictions_of(found, case)
     questions = [
         question
         for item in found.labels
         if item.state != "accepted"
-        for question in _of_label(item, case, predicted.of(item.annotation))
+        for question in _of_label(item, case, predicted.get(item.annotation.id))
     ]
     if found.annotators:
         return tuple(questions) or (_of_nothing(found.annotators, case),)
@@ -151,23 +152,28 @@ def next_askings(found: Consensus, unsettled: Container[str], case: Case) -> lis
     return in_order(questions, case.asking)
 
 
-class _Predicted:
-    """What models say, by what it can be about."""
-
-    def __init__(self, case: Case) -> None:
-        self._rules = case.rules.consensus or ConsensusRules()
-        self._groups: dict[object, list[Annotation]] = {}
-        for label in case.predicted:
-            self._groups.setdefault(group_of(label), []).append(label)
-
-    def of(self, label: Annotation) -> Annotation | None:
-        """Return the prediction that is closest to a label, if it is of the same thing."""
-        near = self._groups.get(group_of(label), [])
-        if not near or label.type == "relation":
-            return None
-        close = FAMILIES[label.type].closeness([label], near, self._rules)[0]
-        best = int(np.argmax(close))
-        return near[best] if close[best] >= self._rules.match_of(label.type) else None
+def _predictions_of(found: Consensus, case: Case) -> dict[str, Annotation]:
+    """Return the prediction that is of the same thing as each label, by the label's id, where there is one."""
+    rules = case.rules.consensus or ConsensusRules()
+    predicted: dict[object, list[Annotation]] = defaultdict(list)
+    for label in case.predicted:
+        predicted[group_of(label)].append(label)
+    asked: dict[object, list[Annotation]] = defaultdict(list)
+    for item in found.labels:
+        # A relation is of the same thing as another only by the common ids of its ends, which a model does not know.
+        if item.state != "accepted" and item.annotation.type != "relation":
+            asked[group_of(item.annotation)].append(item.annotation)
+    closest: dict[str, Annotation] = {}
+    for group, labels in asked.items():
+        near = predicted.get(group)
+        if near:
+            close = FAMILIES[labels[0].type].closeness(labels, near, rules)
+            least = rules.match_of(labels[0].type)
+            for label, row in zip(labels, close, strict=True):
+                best = int(np.argmax(row))
+                if row[best] >= least:
+                    closest[label.id] = near[best]
+    return closest
 
 
 def _of_label(item: ConsensusLabel, case: Case, predicted: Annotation | None) -> list[Question]:

@@ -20,6 +20,7 @@ from services.contracts.labels_language import EntitySpan
 from services.contracts.lifecycle import NextStep, RevisionRef, Stage
 from services.contracts.manifest import SampleManifest
 from services.contracts.quality import GoldAnswer, StoredGoldAnswer
+from services.contracts.queues import ReviewQueue
 from services.contracts.review import DecisionInput, FindingState, ReviewTask, TaskKind, Verdict
 from services.errors import ConcordError, NoTaskAvailableError, SelfReviewError
 from services.lifecycle.checking import check_alignment
@@ -201,6 +202,15 @@ async def test_a_graver_risk_comes_first(world: World) -> None:
     await open_project(world, answers=2)
     await prepared(world, "s-low")
     high = await prepared(world, "s-high", context={"risk": "high"})
+    assert (await world.desk.claim_next(PEOPLE[0], ANNOTATE)).ref == high
+
+
+async def test_the_order_by_worth_stays_when_a_queue_begins_to_age(world: World) -> None:
+    await open_project(world, answers=2)
+    await prepared(world, "s-low")
+    high = await prepared(world, "s-high", context={"risk": "high"})
+    async with world.database.transaction() as tx:
+        await tx.queues.put(PROJECT, ReviewQueue(name="annotate", ageing_per_hour=1.0))
     assert (await world.desk.claim_next(PEOPLE[0], ANNOTATE)).ref == high
 
 
