@@ -65,8 +65,8 @@ class Skills:
         others = max(1, len(classes) - 1)
         return np.asarray(np.diag(right) + (1.0 - np.eye(len(classes))) * ((1.0 - right) / others)[:, None])
 
-    def weights(self, people: Iterable[str], classes: int = 2) -> dict[str, float]:
-        """Return the weight of each person's vote: the logarithm of their odds over those of a coin.
+    def weights(self, people: Iterable[str]) -> dict[str, float]:
+        """Return the weight of each person's vote: the logarithm of their odds to be right.
 
         With equal errors such a vote is the most probable class (S. Nitzan and J. Paroush, 1982); nobody weighs less
         than nothing.
@@ -75,7 +75,7 @@ class Skills:
         for person in people:
             share = self.shares.get((person, None), self.shares.get((None, None), SHARE_BEFORE_ANY))
             right = min(1.0 - 1e-6, max(1e-6, share))
-            found[person] = max(0.0, float(np.log(right / (1.0 - right)) + np.log(max(1, classes - 1))))
+            found[person] = max(0.0, float(np.log(right / (1.0 - right))))
         return found
 
 
