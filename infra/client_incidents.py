@@ -15,7 +15,7 @@ from services.contracts.incidents import (
     IncidentSummary,
     MemberState,
 )
-from services.contracts.quality import GoldAnswer, QualityReport, StoredGoldAnswer
+from services.contracts.quality import AnnotatorQuality, GoldAnswer, QualityReport, StoredGoldAnswer
 
 
 class IncidentCalls(QueueCalls):
@@ -84,6 +84,16 @@ class IncidentCalls(QueueCalls):
         query = {"samples": samples, "listed": listed, "bar": bar}
         answer = await self.call("GET", path, query=query, timeout_s=VERIFY_WITHIN_S)
         return QualityReport.model_validate(answer)
+
+    async def annotator_quality(self, project: str) -> AnnotatorQuality:
+        """Return what was learned about how often the annotators of a project are right."""
+        path = f"/v1/projects/{path_part(project)}/quality/annotators"
+        return AnnotatorQuality.model_validate(await self.call("GET", path))
+
+    async def learn_annotators(self, project: str) -> AnnotatorQuality:
+        """Learn it anew from what is known now."""
+        path = f"/v1/projects/{path_part(project)}/quality/annotators/learn"
+        return AnnotatorQuality.model_validate(await self.call("POST", path, timeout_s=VERIFY_WITHIN_S))
 
     async def gold(
         self, project: str, *, cursor: str | None = None, limit: int | None = None

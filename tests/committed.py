@@ -8,6 +8,7 @@ from services.alignment.engine import run_checks
 from services.alignment.sample import CheckSample
 from services.contracts.access import Principal, Role
 from services.contracts.annotations import Annotation
+from services.contracts.consensus import Consensus
 from services.contracts.findings import CheckReport
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.manifest import SampleManifest
@@ -31,7 +32,13 @@ REVIEWER = Principal(actor_id="rex", key_id="key-rex", role=Role.REVIEWER, proje
 class ChecksHere:
     """The checks in this process, for samples without assets."""
 
-    async def run(self, manifest: SampleManifest, annotations: tuple[Annotation, ...], rules: RuleSet) -> CheckReport:
+    async def run(
+        self,
+        manifest: SampleManifest,
+        annotations: tuple[Annotation, ...],
+        rules: RuleSet,
+        consensus: Consensus | None = None,
+    ) -> CheckReport:
         return run_checks(CheckSample(manifest=manifest, annotations=annotations), rules)
 
 

@@ -15,7 +15,7 @@ from api.policies import requires
 from api.schemas import Page, ProjectPath, SamplePath
 from services.access.policy import Permission
 from services.contracts.access import Principal
-from services.contracts.quality import GoldAnswer, QualityReport, StoredGoldAnswer
+from services.contracts.quality import AnnotatorQuality, GoldAnswer, QualityReport, StoredGoldAnswer
 from services.errors import InvalidInputError
 from services.ports.database import Database
 from services.quality.desk import MAX_SAMPLES, QualityDesk
@@ -46,6 +46,24 @@ async def get_quality(
     return reply(
         await desk.report(principal, project, max_samples=samples, max_listed=listed, bar=bar, min_judged=min_judged)
     )
+
+
+@router.get("/quality/annotators", response_model=AnnotatorQuality)
+async def get_annotator_quality(principal: MayManage, services: Services, project: ProjectPath) -> Response:
+    """Say how often each annotator is right about each class, as learned from answers to the same samples."""
+    return reply(await QualityDesk(services.database).annotators(principal, project))
+
+
+@router.post("/quality/annotators/learn", response_model=AnnotatorQuality)
+async def learn_annotator_quality(
+    principal: MayManage, services: Services, project: ProjectPath, once: Idempotent
+) -> Response:
+    """Learn it anew from what is known now, such as new known answers and decisions of experts."""
+
+    async def call(database: Database) -> Response:
+        return reply(await QualityDesk(database).learn(principal, project))
+
+    return await once.run(principal, call)
 
 
 @router.get("/gold", response_model=Page[StoredGoldAnswer])

@@ -18,6 +18,7 @@ from infra.storage.found import BadFile, FoundSample
 from infra.storage.label_documents import MAX_LABEL_BYTES
 from infra.storage.manifest_files import asset_root, find_samples
 from services.contracts.annotations import Annotation, Annotations
+from services.contracts.consensus import Consensus
 from services.contracts.findings import CheckReport
 from services.contracts.manifest import SampleManifest
 from services.errors import ConcordError, InvalidInputError
@@ -144,12 +145,19 @@ class _ChecksHere:
     def __init__(self, config: ReaderConfig) -> None:
         self._config = config
 
-    async def run(self, manifest: SampleManifest, annotations: tuple[Annotation, ...], rules: RuleSet) -> CheckReport:
+    async def run(
+        self,
+        manifest: SampleManifest,
+        annotations: tuple[Annotation, ...],
+        rules: RuleSet,
+        consensus: Consensus | None = None,
+    ) -> CheckReport:
         """Return the report of one sample."""
         documents = (
             manifest.model_dump_json(exclude_none=True).encode(),
             _ANNOTATIONS.dump_json(annotations, exclude_none=True),
             rules.model_dump_json(exclude_none=True).encode(),
+            None if consensus is None else consensus.model_dump_json(exclude_none=True).encode(),
         )
         return CheckReport.model_validate_json(await asyncio.to_thread(check_sample, self._config, *documents))
 

@@ -21,6 +21,7 @@ from infra.words.pocketsphinx_aligner import installed_aligner
 from services.alignment.engine import run_checks
 from services.alignment.sample import AssetFacts, AudioData, CheckSample
 from services.contracts.annotations import Annotations
+from services.contracts.consensus import Consensus
 from services.contracts.findings import CheckReport, Finding, NotApplicable, finding_id
 from services.contracts.manifest import SampleManifest, Stream
 from services.errors import AssetError, AssetHashMismatchError, AssetMissingError, UnavailableError
@@ -38,7 +39,13 @@ _KINDS = {
 _ANNOTATIONS: TypeAdapter[Annotations] = TypeAdapter(Annotations)
 
 
-def check_sample(config: ReaderConfig, manifest_json: bytes, annotations_json: bytes, rules_json: bytes) -> bytes:
+def check_sample(
+    config: ReaderConfig,
+    manifest_json: bytes,
+    annotations_json: bytes,
+    rules_json: bytes,
+    consensus_json: bytes | None = None,
+) -> bytes:
     """Run all checks over one sample and return the report as JSON.
 
     Args:
@@ -46,6 +53,7 @@ def check_sample(config: ReaderConfig, manifest_json: bytes, annotations_json: b
         manifest_json: A :class:`SampleManifest`.
         annotations_json: The labels to check, a list.
         rules_json: A :class:`RuleSet`.
+        consensus_json: A :class:`Consensus`, where the labels were joined of several answers.
     """
     manifest = SampleManifest.model_validate_json(manifest_json)
     rules = RuleSet.model_validate_json(rules_json)
@@ -53,6 +61,8 @@ def check_sample(config: ReaderConfig, manifest_json: bytes, annotations_json: b
     reader = open_asset_reader(config.roots, config.hosts, config.max_bytes, config.timeout_s)
     texts = RegionTexts(manifest, annotations, rules)
     sample, faults, unread = asyncio.run(read_sample(manifest, annotations, reader, rules, texts.look))
+    if consensus_json is not None:
+        sample = replace(sample, consensus=Consensus.model_validate_json(consensus_json))
     sample = with_models(texts.given_to(sample), rules)
     report = run_checks(sample, rules, installed_checks())
     whole = CheckReport(

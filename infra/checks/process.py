@@ -54,7 +54,15 @@ def warm_up() -> int:
     return os.getpid()
 
 
-def check_in_process(config: ReaderConfig, manifest_json: bytes, annotations_json: bytes, rules_json: bytes) -> bytes:
+def check_in_process(
+    config: ReaderConfig,
+    manifest_json: bytes,
+    annotations_json: bytes,
+    rules_json: bytes,
+    consensus_json: bytes | None = None,
+) -> bytes:
     """Run :func:`infra.checks.child.check_sample`."""
-    report: bytes = importlib.import_module(_WORK).check_sample(config, manifest_json, annotations_json, rules_json)
+    report: bytes = importlib.import_module(_WORK).check_sample(
+        config, manifest_json, annotations_json, rules_json, consensus_json
+    )
     return report

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from infra.checks.process import ReaderConfig, check_in_process, start_child, warm_up
 from services.contracts.annotations import Annotation
+from services.contracts.consensus import Consensus
 from services.contracts.findings import CheckReport
 from services.contracts.manifest import SampleManifest
 from services.errors import UnavailableError
@@ -82,7 +83,13 @@ class ProcessCheckRunner:
             if process is not None:
                 await asyncio.to_thread(process.pool.shutdown, wait=True, cancel_futures=True)
 
-    async def run(self, manifest: SampleManifest, annotations: tuple[Annotation, ...], rules: RuleSet) -> CheckReport:
+    async def run(
+        self,
+        manifest: SampleManifest,
+        annotations: tuple[Annotation, ...],
+        rules: RuleSet,
+        consensus: Consensus | None = None,
+    ) -> CheckReport:
         """Return the report of one sample.
 
         Raises:
@@ -92,6 +99,7 @@ class ProcessCheckRunner:
             manifest.model_dump_json(exclude_none=True).encode(),
             _ANNOTATIONS.dump_json(annotations, exclude_none=True),
             rules.model_dump_json(exclude_none=True).encode(),
+            None if consensus is None else consensus.model_dump_json(exclude_none=True).encode(),
         )
         process = await self._free.get()
         kept: _Process | None = None

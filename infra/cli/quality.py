@@ -11,7 +11,7 @@ from infra.cli.connection import KeyOption, UrlOption, with_client
 from infra.cli.console import JsonOption, output, plain, print_json, print_table
 from infra.cli.documents import read_document
 from infra.client import ConcordClient
-from services.contracts.quality import Accuracy, GoldAnswer, QualityReport, StoredGoldAnswer
+from services.contracts.quality import Accuracy, AnnotatorQuality, GoldAnswer, QualityReport, StoredGoldAnswer
 
 app = typer.Typer(
     help="Known answers, and how often people are right. For managers.", no_args_is_help=True, add_completion=False
@@ -54,6 +54,41 @@ def show_quality(
     )
     if report.unlisted:
         output().print(plain(f"and {report.unlisted} more"))
+
+
+@app.command("annotators")
+def show_annotators(
+    project: ProjectArgument,
+    learn: Annotated[bool, typer.Option("--learn", help="Learn anew first, from what is known now.")] = False,
+    json_output: JsonOption = False,
+    url: UrlOption = None,
+    key: KeyOption = None,
+) -> None:
+    """Show how often each annotator is right about each class, as learned from answers to the same samples."""
+
+    async def work(client: ConcordClient) -> AnnotatorQuality:
+        return await (client.learn_annotators(project) if learn else client.annotator_quality(project))
+
+    found = with_client(url, key, work)
+    if json_output:
+        print_json(found)
+        return
+    when = "nothing was learned yet" if found.learned_at is None else f"learned at {found.learned_at.isoformat()}"
+    print_table(
+        ("person", "of", "things", "right", "share", "95 % interval"),
+        [
+            (
+                skill.actor_id or "everybody",
+                skill.label or "all",
+                f"{skill.judged:.1f}",
+                f"{skill.right:.1f}",
+                f"{skill.share:.0%}",
+                f"{skill.low:.0%} to {skill.high:.0%}",
+            )
+            for skill in found.skills
+        ],
+        title=f"{found.units} things in {found.samples} samples, of {found.known} it is known what they are; {when}",
+    )
 
 
 @app.command("gold")

@@ -18,12 +18,15 @@ from services.contracts.review import (
     DecisionInput,
     Evidence,
     FindingResolution,
+    GivenAnswer,
     Remark,
     TaskKind,
     Verdict,
 )
 from services.contracts.validation import validate
 from services.review.judges import FINISHED_STATES
+
+_NOT_SAID = {"id", "type", "stream", "label"}
 
 EXIT_NOTHING = 1
 
@@ -84,9 +87,18 @@ def _print_evidence(claimed: ClaimedTask, evidence: Evidence) -> None:
         output().print(plain(f"  {finding.message}"))
         if finding.suggestion is not None:
             output().print(plain(f"  suggestion: {finding.suggestion.summary}"))
+    for answer in evidence.answers:
+        output().print(plain(f"  answer on {answer.annotation_id}: {_said(answer)}"))
     for earlier in evidence.decisions:
         output().print(plain(f"\nearlier: {earlier.actor_id} {earlier.verdict} {earlier.note or ''}"))
     output().print(plain(f"\nDecide with: concord decide {task.task_id} --fence {claimed.lease.fence} --verdict …"))
+
+
+def _said(answer: GivenAnswer) -> str:
+    if answer.label is None:
+        return "nothing there"
+    told = answer.label.model_dump(mode="json", exclude_none=True, exclude_defaults=True, exclude=_NOT_SAID)
+    return " ".join([answer.label.label, *(f"{name}={value}" for name, value in told.items())])
 
 
 def decide(

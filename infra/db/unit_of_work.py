@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.db.repositories.access import PostgresAccess
+from infra.db.repositories.answers import PostgresAnswers
 from infra.db.repositories.audit import PostgresAudit
 from infra.db.repositories.ground_truth import PostgresGroundTruth
 from infra.db.repositories.idempotency import PostgresIdempotency
@@ -25,6 +26,7 @@ from infra.db.repositories.samples import PostgresSamples
 from infra.db.repositories.search import PostgresSearch
 from infra.db.repositories.task_operations import PostgresTaskOperations
 from infra.db.repositories.webhooks import PostgresWebhooks
+from services.ports.answers import AnswerRepository
 from services.ports.database import (
     AccessRepository,
     IdempotencyRepository,
@@ -54,6 +56,7 @@ class PostgresTransaction:
     projects: ProjectRepository
     inbox: InboxRepository
     samples: SampleRepository
+    answers: AnswerRepository
     review: ReviewRepository
     queues: QueueRepository
     people: PeopleRepository
@@ -75,6 +78,7 @@ class PostgresTransaction:
         self.projects = PostgresProjects(connection)
         self.inbox = PostgresInbox(connection)
         self.samples = PostgresSamples(connection)
+        self.answers = PostgresAnswers(connection)
         self.review = PostgresReview(connection)
         self.queues = PostgresQueues(connection)
         self.people = PostgresPeople(connection)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from services.alignment.affect_agreement import check_affect_agreement
+from services.alignment.answer_agreement import check_answer_agreement
 from services.alignment.audio_transcript import check_audio_transcript
 from services.alignment.clock import check_clock
 from services.alignment.context_gate import check_context_gate
@@ -26,6 +27,7 @@ Check = Callable[[CheckSample, RuleSet], CheckOutcome]
 
 CHECKS: Mapping[str, Check] = {
     "affect_agreement": check_affect_agreement,
+    "answer_agreement": check_answer_agreement,
     "audio_transcript": check_audio_transcript,
     "clock": check_clock,
     "context_gate": check_context_gate,

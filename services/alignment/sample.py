@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.contracts.annotations import Annotation
+from services.contracts.consensus import Consensus
 from services.contracts.findings import Finding, NotApplicable
 from services.contracts.manifest import SampleManifest
 from services.ports.text_encoder import TextEncoder
@@ -87,6 +88,7 @@ class CheckSample:
         region_texts: What OCR reads in the regions of labels, by label id, where the rule set asks for it.
         text_encoder: A model of meaning, where the rule set asks for one and it is there.
         word_aligner: Finds words in recordings, where the rule set asks for it and it is there.
+        consensus: What several people's answers said together, where they were joined to the labels.
         unavailable: Why what the rule set asks for is not there: by ``text_encoder``, ``word_aligner``, or ``ocr:`` and
             the stream.
     """
@@ -101,6 +103,7 @@ class CheckSample:
     region_texts: Mapping[str, ReadText] = field(default_factory=dict)
     text_encoder: TextEncoder | None = None
     word_aligner: WordAligner | None = None
+    consensus: Consensus | None = None
     unavailable: Mapping[str, str] = field(default_factory=dict)
 
 

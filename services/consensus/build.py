@@ -12,20 +12,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from services.consensus.family import Family, Members, Weights, mean_closeness
+from services.consensus.disputes import disputes_of
+from services.consensus.family import Closeness, Family, Members, Weights, closeness_of
 from services.consensus.items import content_key, items_of
 from services.consensus.relations import resolved
 from services.consensus.things import FAMILIES, Thing, things_of
 from services.consensus.votes import Vote, common_attributes, majority
 from services.contracts.annotations import Annotation
 from services.contracts.canonical import content_sha256
-from services.contracts.consensus import Answer, Consensus, ConsensusLabel, ConsensusState, Dispute, Support
+from services.contracts.consensus import Answer, Consensus, ConsensusLabel, ConsensusState, Support
 from services.contracts.label_base import Author
 from services.contracts.labels_language import Relation
 from services.rules.consensus import ConsensusRules
 
 CONSENSUS_AUTHOR = Author(kind="consensus", id="consensus")
-_SAME = 1e-9
 
 
 def consensus(
@@ -116,7 +116,8 @@ class _Maker:
         members = thing.members
         who = tuple(item.annotator for item in members)
         labels = tuple(item.label for item in members)
-        place, medoid = mean_closeness(labels, family, self._rules) if not family.whole else (None, 0)
+        minimum = self._rules.place_of(thing.kind)
+        close = Closeness() if family.whole else closeness_of(labels, family, self._rules, minimum)
         vote = (
             majority(((item.annotator, family.voted(item.label)) for item in members), self._weights)
             if members
@@ -124,40 +125,36 @@ class _Maker:
         )
         enough = len(self._annotators) >= self._rules.min_answers
         share = len(members) / len(self._annotators) if self._annotators else 0.0
-        agreement = share * (1.0 if place is None else place) * (vote.share if vote is not None else 0.0)
-        disputes = self._disputes(thing.kind, share, place, vote) if enough else ()
+        agreement = share * (1.0 if close.mean is None else close.mean) * (vote.share if vote is not None else 0.0)
+        votes = {} if vote is None else dict(sorted(vote.weights.items()))
+        disputes = disputes_of(thing.kind, share, close.mean, votes, self._rules) if enough else ()
         state: ConsensusState
         if thing.accepted is not None:
             annotation, state, disputes = thing.accepted, "accepted", ()
         else:
             assert vote is not None  # a thing that was not accepted is of somebody  # noqa: S101
-            annotation = self._merged(Members(who, labels, labels[medoid], self._weights), family, vote, name)
+            annotation = self._merged(Members(who, labels, labels[close.medoid], self._weights), family, vote, name)
             state = "single" if not enough else "disputed" if disputes else "agreed"
         return ConsensusLabel(
             annotation=annotation,
             state=state,
             agreement=min(1.0, agreement) if enough else None,
             support=tuple(
-                Support(annotator=item.annotator, annotation_ids=item.ids, label=item.label.label)
+                Support(
+                    annotator=item.annotator,
+                    annotation_ids=item.ids,
+                    label=item.label.label,
+                    voted=None if family.voted(item.label) == item.label.label else family.voted(item.label),
+                )
                 for item in sorted(members, key=lambda item: item.annotator)
             ),
             absent=tuple(name for name in self._annotators if name not in who),
-            place=place,
-            votes={} if vote is None else dict(sorted(vote.weights.items())),
+            place=close.mean,
+            place_range=None if close.mean is None else (close.farthest, close.closest),
+            near=None if close.mean is None else close.near,
+            votes=votes,
             disputes=disputes,
         )
-
-    def _disputes(self, kind: str, share: float, place: float | None, vote: Vote[str] | None) -> tuple[Dispute, ...]:
-        found: list[Dispute] = []
-        if share < self._rules.min_support - _SAME:
-            found.append("few_supporters")
-        if vote is not None and vote.tied:
-            found.append("class_tied")
-        elif vote is not None and vote.share < self._rules.min_class_share - _SAME:
-            found.append("class_split")
-        if place is not None and place < self._rules.place_of(kind) - _SAME:
-            found.append("place_apart")
-        return tuple(found)
 
     def _merged(self, members: Members, family: Family, vote: Vote[str], name: str) -> Annotation:
         winners = [

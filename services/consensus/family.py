@@ -14,6 +14,7 @@ from services.rules.consensus import ConsensusRules
 
 Labels = Sequence[Annotation]
 Weights = Mapping[str, float]
+_SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +73,37 @@ class Family:
         return close if self.place is None else np.minimum(close, self.place(one, other, rules))
 
 
-def mean_closeness(labels: Labels, family: Family, rules: ConsensusRules) -> tuple[float | None, int]:
-    """Return the mean closeness of any two labels, None of fewer, and the index of the medoid."""
+@dataclass(frozen=True, slots=True)
+class Closeness:
+    """How close the labels of one thing are.
+
+    Attributes:
+        medoid: Index of the label that is closest to all others.
+        mean: Mean closeness of any two; None of fewer than two labels.
+        farthest: Closeness of the two that are farthest apart.
+        closest: Closeness of the two that are closest.
+        near: How many labels are as close to the medoid as is asked for, itself among them.
+    """
+
+    medoid: int = 0
+    mean: float | None = None
+    farthest: float = 1.0
+    closest: float = 1.0
+    near: int = 1
+
+
+def closeness_of(labels: Labels, family: Family, rules: ConsensusRules, minimum: float) -> Closeness:
+    """Return how close labels of one thing are, ``minimum`` being asked for."""
     if len(labels) < 2:
-        return None, 0
+        return Closeness()
     between = (family.place or family.closeness)(labels, labels, rules)
-    pairs = [(float(between[i, j]) + float(between[j, i])) / 2 for i, j in combinations(range(len(labels)), 2)]
+    either = np.clip((between + between.T) / 2, 0.0, 1.0)
+    pairs = [float(either[i, j]) for i, j in combinations(range(len(labels)), 2)]
     # Rounded, so that the last digit of a sum does not choose between labels that are equally close.
     own = np.round(between.sum(axis=1) + between.sum(axis=0) - 2 * np.diag(between), 9)
-    return min(1.0, max(0.0, sum(pairs) / len(pairs))), int(np.argmax(own))
+    medoid = int(np.argmax(own))
+    near = sum(bool(either[medoid, i] >= minimum - _SAME) for i in range(len(labels)) if i != medoid)
+    return Closeness(medoid, sum(pairs) / len(pairs), min(pairs), max(pairs), 1 + near)
 
 
 def pairwise(one: Labels, other: Labels, close: Callable[[Annotation, Annotation], float]) -> Floats:

@@ -41,7 +41,8 @@ class Thing:
     accepted: Annotation | None = None
 
 
-def _group_of(label: Annotation) -> Group:
+def group_of(label: Annotation) -> Group:
+    """Return what labels must have in common to be of one thing."""
     frame = -1 if label.frame is None or label.type in _HAS_FRAMES else label.frame
     return label.type, label.stream, frame, repr(FAMILIES[label.type].apart(label))
 
@@ -56,9 +57,9 @@ def things_of(items: Sequence[Item], accepted: Sequence[Annotation], rules: Cons
     """
     groups: dict[Group, tuple[list[Item], list[Annotation]]] = defaultdict(lambda: ([], []))
     for item in items:
-        groups[_group_of(item.label)][0].append(item)
+        groups[group_of(item.label)][0].append(item)
     for label in sorted(accepted, key=content_key):
-        groups[_group_of(label)][1].append(label)
+        groups[group_of(label)][1].append(label)
     found: list[Thing] = []
     for group, (given, standing) in sorted(groups.items()):
         family = FAMILIES[group[0]]

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from services.contracts.annotations import Annotation, Annotations
 from services.contracts.base import Contract, Fraction, Identifier, Name, UtcDatetime
+from services.contracts.findings import RuleReference
+from services.contracts.lifecycle import RevisionRef
 
 ConsensusState = Literal["agreed", "disputed", "single", "accepted"]
 Dispute = Literal["few_supporters", "class_tied", "class_split", "place_apart"]
@@ -30,6 +32,7 @@ class Support(Contract):
         description="More than one where the person gave the same label twice."
     )
     label: Name = Field(description="The class they gave it.")
+    voted: Name | None = Field(default=None, description="What they voted for where it is not the class: a value.")
 
 
 class ConsensusLabel(Contract):
@@ -48,6 +51,12 @@ class ConsensusLabel(Contract):
     support: tuple[Support, ...] = Field(description="By annotator.")
     absent: tuple[Identifier, ...] = Field(default=(), description="Who answered and did not label it.")
     place: Fraction | None = Field(default=None, description="Mean closeness of any two who labelled it, if two did.")
+    place_range: tuple[Fraction, Fraction] | None = Field(
+        default=None, description="Closeness of the two who are farthest apart and of the two who are closest."
+    )
+    near: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="How many are as close as the rules ask to the label that is closest to all."
+    )
     votes: dict[Name, Annotated[float, Field(ge=0)]] = Field(description="Weight of each class.")
     disputes: tuple[Dispute, ...] = Field(default=(), description="What the rules are not met in.")
 
@@ -62,3 +71,19 @@ class Consensus(Contract):
     def annotations(self) -> tuple[Annotation, ...]:
         """The labels alone."""
         return tuple(item.annotation for item in self.labels)
+
+
+class JoinedAnswers(Contract):
+    """What the answers of a revision said together when nobody was at work on another one."""
+
+    ref: RevisionRef
+    answers: Annotated[int, Field(ge=2)] = Field(description="How many there were.")
+    rule: RuleReference
+    consensus: Consensus
+    weights: dict[Identifier, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=dict, description="Weights of the votes; empty where everybody's counted alike."
+    )
+    label_version: int | None = Field(
+        default=None, description="The labels that were made of it; none where one more person was asked."
+    )
+    joined_at: UtcDatetime

@@ -23,10 +23,12 @@ class Overlap(Contract):
         "whenever it is asked, and others under another version of the rules.",
     )
     max_answers: Annotated[int, Field(ge=1, le=MAX_ANSWERS)] | None = Field(
-        default=None, description="While people agree too little, one more is asked, up to so many; none: never."
+        default=None,
+        description="While people do not settle on a label and another answer is worth its price, one more is "
+        "asked, up to so many; none: never.",
     )
     min_agreement: Fraction = Field(
-        default=0.6, description="Mean agreement of a sample's labels below which one more is asked."
+        default=0.6, description="Agreement on a disputed label below which one more is asked about it."
     )
 
     @model_validator(mode="after")

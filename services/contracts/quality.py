@@ -81,3 +81,30 @@ class QualityReport(Contract):
     by_label: tuple[Accuracy, ...] = ()
     wrong: tuple[WrongVerdict, ...] = Field(default=(), description="The newest first.")
     unlisted: Count = Field(default=0, description="Wrong verdicts beyond those asked for.")
+
+
+class AnnotatorSkill(Contract):
+    """How often one person, or everybody together, says of a thing what it is; the interval is Wilson's, 95 %."""
+
+    actor_id: Identifier | None = Field(default=None, description="None: everybody together.")
+    label: Name | None = Field(
+        default=None, description="Of things of this class, (nothing) being none at all; none: of all things."
+    )
+    judged: Annotated[float, Field(ge=0)] = Field(description="Expected number of such things among those seen.")
+    right: Annotated[float, Field(ge=0)] = Field(description="Of these, as expected, called what they are.")
+    share: Fraction = Field(description="Estimated probability to be right, drawn towards that of everybody.")
+    low: Fraction
+    high: Fraction
+
+
+class AnnotatorQuality(Contract):
+    """What was learned about a project's annotators from answers to the same samples."""
+
+    format: Literal["concord.annotator-quality/1"] = "concord.annotator-quality/1"
+    project: ProjectId
+    samples: Count = Field(default=0, description="Samples with joined answers that it was learned from, the newest.")
+    joined: Count = Field(default=0, description="Samples with joined answers that there were.")
+    units: Count = Field(default=0, description="Things that somebody labelled in them.")
+    known: Count = Field(default=0, description="Of these, things of which an expert or a known answer says the class.")
+    learned_at: UtcDatetime | None = Field(default=None, description="None: nothing was learned yet.")
+    skills: tuple[AnnotatorSkill, ...] = Field(default=(), description="Everybody first, then by person and class.")

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from services.contracts.annotations import Annotations
+from services.contracts.annotations import Annotation, Annotations
 from services.contracts.base import Contract, Identifier, LongText, Name, Sha256, Text, UtcDatetime
 from services.contracts.escalation import TaskCause
 from services.contracts.findings import Finding, LabelPatch, Severity
@@ -130,6 +130,9 @@ class NewTask(Contract):
     caused_by: TaskCause | None = None
     reason: Text | None = None
     facts: TaskFacts = TaskFacts()
+    worth: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="Of an answer, in wrong labels of full weight; what is worth more comes first."
+    )
     start_by_at: UtcDatetime | None = None
     due_at: UtcDatetime | None = None
 
@@ -265,6 +268,13 @@ class StoredFinding(Contract):
     updated_at: UtcDatetime
 
 
+class GivenAnswer(Contract):
+    """What one person said of a label in dispute, without who it was."""
+
+    annotation_id: Identifier = Field(description="The label in dispute.")
+    label: Annotation | None = Field(default=None, description="What they gave; none: they labelled nothing there.")
+
+
 class Evidence(Contract):
     """What a person sees beside a task."""
 
@@ -277,6 +287,9 @@ class Evidence(Contract):
     label_version: int
     annotations: Annotations = Field(description="All labels as they are now; the findings name those they concern.")
     predictions: Annotations = ()
+    answers: tuple[GivenAnswer, ...] = Field(
+        default=(), description="What people said of each label in dispute, in an order that tells nothing of them."
+    )
     decisions: tuple[Decision, ...] = Field(default=(), description="Earlier decisions; none for a blind second look.")
     draft: Draft | None = None
 

@@ -11,6 +11,7 @@ from services.access.policy import ensure_sees, project_not_found
 from services.contracts.access import Principal
 from services.contracts.annotations import Annotations
 from services.contracts.canonical import content_sha256
+from services.contracts.consensus import Consensus
 from services.contracts.findings import CheckReport, Finding
 from services.contracts.incidents import (
     Correction,
@@ -47,6 +48,7 @@ class _Trial:
     finding: Finding
     manifest: SampleManifest
     annotations: Annotations
+    consensus: Consensus | None
     before: int
 
 
@@ -335,6 +337,7 @@ async def _trials(tx: Transaction, members: Sequence[IncidentMember], rules: Rul
                     finding=stored[member.finding_id],
                     manifest=revision.manifest,
                     annotations=labels.annotations if labels is not None else (),
+                    consensus=await tx.answers.consensus_of(member.ref),
                     before=_blocking(run.report, rules),
                 )
             )
@@ -354,7 +357,7 @@ async def _try(trial: _Trial, correction: Correction, rules: RuleSet, runner: Ch
         corrected = apply_correction(correction, trial.finding, trial.manifest, trial.annotations)
     except CorrectionUnfitError as error:
         return SpotPreview(**told, explained=False, findings_after=trial.before, reason=error.detail)
-    report = await runner.run(corrected.manifest, corrected.annotations, rules)
+    report = await runner.run(corrected.manifest, corrected.annotations, rules, trial.consensus)
     left = next((one for one in report.findings if one.finding_id == trial.finding.finding_id), None)
     after = _blocking(report, rules)
     return SpotPreview(

@@ -30,6 +30,7 @@ from services.lifecycle.steps import (
 )
 from services.ports.checks import CheckRunner
 from services.ports.database import Database, Transaction
+from services.quality.learner import learn_when_due
 
 _WAY_TO_CHECKING: Mapping[Stage, tuple[Stage, ...]] = {
     Stage.RECEIVED: (Stage.PRE_LABELING, Stage.CHECKING),
@@ -61,12 +62,15 @@ async def check_alignment(database: Database, runner: CheckRunner, ref: Revision
         # Several answers are joined first, under the lock; what comes of it is checked next.
         wanted = wanted and not (revision.stage is Stage.ANNOTATING and await are_open(tx, revision))
         labels = await tx.samples.label_set(ref) if wanted else None
+        consensus = await tx.answers.consensus_of(ref) if wanted else None
     if not wanted:
         async with database.transaction() as tx:
             return await settle(tx, await lock_revision(tx, ref))
+    if consensus is not None:
+        await learn_when_due(database, ref.project)
     annotations = labels.annotations if labels is not None else ()
     started = time.perf_counter()
-    report = await runner.run(revision.manifest, annotations, project.rules)
+    report = await runner.run(revision.manifest, annotations, project.rules, consensus)
     checked = _Checked(labels, project, report, seconds=time.perf_counter() - started)
     async with database.transaction() as tx:
         return await _keep(tx, await lock_revision(tx, ref), checked)

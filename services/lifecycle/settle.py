@@ -12,7 +12,7 @@ from services.contracts.people import ReviewerProfile
 from services.contracts.records import SampleRevision
 from services.contracts.review import FindingState, NewTask, TaskKind
 from services.incidents.leaving import leave_incidents
-from services.lifecycle.answers import settle_answers
+from services.lifecycle.answers import settle_answers, value_answers
 from services.lifecycle.covering import cover, held_findings
 from services.lifecycle.journal import move
 from services.lifecycle.plan import FollowUp, ReviewFacts, plan_review
@@ -60,6 +60,8 @@ async def settle(tx: Transaction, revision: SampleRevision) -> StepResult:
     answered = revision.stage is Stage.ANNOTATING and plan.next_step is NextStep.CHECK
     if answered and await settle_answers(tx, revision, project):
         plan = plan_review(await read_facts(tx, revision, project))
+    elif revision.stage is Stage.ANNOTATING and plan.next_step is NextStep.ANNOTATE:
+        await value_answers(tx, revision, project)
     for task in plan.cancel:
         await cancel_task(tx, task, plan.cancel_reason)
     if plan.next_step is NextStep.STOP:

@@ -22,6 +22,7 @@ from services.contracts.records import (
     Project,
     StoredEvent,
 )
+from services.ports.answers import AnswerRepository
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.incidents import IncidentRepository
 from services.ports.notes import NoteRepository
@@ -190,6 +191,7 @@ class Transaction(Protocol):
     projects: ProjectRepository
     inbox: InboxRepository
     samples: SampleRepository
+    answers: AnswerRepository
     review: ReviewRepository
     queues: QueueRepository
     people: PeopleRepository

@@ -119,6 +119,10 @@ class ReviewRepository(Protocol):
         """Add a person to those who may not take a task, and end their hold on it; again changes nothing."""
         ...
 
+    async def value_tasks(self, task_ids: Sequence[UUID], worth: float) -> None:
+        """Note what the answers to unfinished tasks are worth; their order in the lane follows."""
+        ...
+
     async def raise_priority(self, task_id: UUID, by: int) -> None:
         """Raise the priority of a task."""
         ...

@@ -7,10 +7,11 @@ from datetime import datetime
 from services.access.policy import ensure_sees, project_not_found
 from services.contracts.access import Principal
 from services.contracts.canonical import content_sha256
-from services.contracts.quality import GoldAnswer, QualityReport, StoredGoldAnswer
+from services.contracts.quality import AnnotatorQuality, GoldAnswer, QualityReport, StoredGoldAnswer
 from services.contracts.records import SampleSummary
 from services.errors import InvalidInputError, NotFoundError
 from services.ports.database import Database, Transaction
+from services.quality.learner import learn_annotators
 from services.quality.report import MIN_JUDGED, QualityBuilder
 from services.quality.scoring import JudgedSample, score_sample
 
@@ -107,6 +108,29 @@ class QualityDesk:
             left -= len(page)
             after = (page[-1].created_at, page[-1].ref.sample_id, page[-1].ref.revision)
         return builder.finish()
+
+    async def annotators(self, principal: Principal, project: str) -> AnnotatorQuality:
+        """Return what was learned last about how often annotators are right; nothing is learned by asking.
+
+        Raises:
+            NotFoundError: There is no such project that the key sees.
+        """
+        async with self._database.transaction() as tx:
+            await _ensure_project(tx, principal, project)
+            return await tx.answers.quality(project) or AnnotatorQuality(project=project)
+
+    async def learn(self, principal: Principal, project: str) -> AnnotatorQuality:
+        """Learn it anew from what is known now. The audit trail tells that it was asked for.
+
+        Raises:
+            NotFoundError: There is no such project that the key sees.
+        """
+        async with self._database.transaction() as tx:
+            await _ensure_project(tx, principal, project)
+            tx.audit.append(
+                project, actor=principal.actor_id, action="annotators.learned", subject=f"project/{project}", body={}
+            )
+        return await learn_annotators(self._database, project)
 
 
 async def _count(tx: Transaction, project: str, page: tuple[SampleSummary, ...], builder: QualityBuilder) -> None:

@@ -76,6 +76,10 @@ KINDS: Mapping[str, Mapping[str, Issue]] = {
         **_all(_ALIGNMENT, "valence_conflict", "intensity_conflict", "shifted_labels"),
         **_all(_LABELS, "conversation_conflict", "record_conflict", "self_contradiction", "inverted_scale"),
     },
+    "answer_agreement": _all(
+        _LABELS, "disputed_presence", "disputed_class", "disputed_value", "disputed_geometry", "disputed_interval",
+        "disputed_text",
+    ),
     "audio_transcript": {
         **_all(_ALIGNMENT, "wrong_recording", "speech_untranscribed", "text_over_silence"),
         **_all(

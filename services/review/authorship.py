@@ -10,8 +10,7 @@ from services.contracts.findings import Finding
 from services.contracts.records import LabelSet
 from services.contracts.review import Decision
 from services.review.labels import labels_by_id, labels_sha256
-
-_ANSWERS = frozenset({"annotator", "external"})
+from services.review.overlap import ANSWER_ORIGINS
 
 
 def concerned_ids(finding: Finding, annotations: Iterable[Annotation]) -> tuple[str, ...]:
@@ -51,7 +50,7 @@ def count_human_authors(label_sets: Iterable[LabelSet], annotation_ids: Iterable
         if labels.origin == "prediction":
             continue
         now = labels_by_id(labels.annotations)
-        if labels.origin in _ANSWERS and labels.author.kind == "human":
+        if labels.origin in ANSWER_ORIGINS and labels.author.kind == "human":
             answered.add(labels.author.id)
         for name, annotation in now.items():
             if (wanted is not None and name not in wanted) or before.get(name) == annotation:

@@ -8,13 +8,13 @@ from uuid import UUID
 from services.access.policy import Permission, may, task_kinds_of
 from services.contracts.access import Principal
 from services.contracts.annotations import Annotation
-from services.contracts.records import LabelSet
 from services.contracts.review import (
     JUDGING_KINDS,
     LABELLING_KINDS,
     Decision,
     Evidence,
     FindingState,
+    GivenAnswer,
     ReviewTask,
     StoredFinding,
     TaskKind,
@@ -32,6 +32,8 @@ from services.review.judges import (
     is_second_look,
     seen_task,
 )
+from services.review.overlap import given_answers, newest_predictions
+from services.rules.answer_agreement import ANSWER_AGREEMENT
 
 
 async def evidence_of(tx: Transaction, principal: Principal, task_id: UUID) -> Evidence:
@@ -65,7 +67,8 @@ async def evidence_of(tx: Transaction, principal: Principal, task_id: UUID) -> E
     annotations = label_set.annotations if label_set is not None else ()
     predictions: tuple[Annotation, ...] = ()
     if task.kind in LABELLING_KINDS:
-        predictions = _newest_predictions(await tx.samples.label_sets(task.ref))
+        predictions = newest_predictions(await tx.samples.label_sets(task.ref))
+    answers = await _answers_about(tx, task, findings)
     shown = task if knows_history else task.model_copy(update={"excluded_actors": ()})
     return Evidence(
         task=blindfolded(task) if blind else shown,
@@ -77,9 +80,20 @@ async def evidence_of(tx: Transaction, principal: Principal, task_id: UUID) -> E
         label_version=label_set.version if label_set is not None else 0,
         annotations=tuple(label.model_copy(update={"author": None}) for label in annotations) if blind else annotations,
         predictions=predictions,
+        answers=answers,
         decisions=() if blind else _earlier(decisions, task, own, knows_history=knows_history),
         draft=await tx.review.draft(task_id, principal.actor_id),
     )
+
+
+async def _answers_about(
+    tx: Transaction, task: ReviewTask, findings: Iterable[StoredFinding]
+) -> tuple[GivenAnswer, ...]:
+    disputed = {
+        name for item in findings if item.finding.check == ANSWER_AGREEMENT for name in item.finding.annotations
+    }
+    found = await tx.answers.consensus_of(task.ref) if disputed else None
+    return () if found is None else given_answers(found, await tx.samples.label_sets(task.ref), disputed)
 
 
 async def _ensure_may_look(tx: Transaction, principal: Principal, task: ReviewTask, own: Decision | None) -> None:
@@ -123,12 +137,3 @@ def _earlier(
     if own is not None and not knows_history:
         chosen = [item for item in chosen if item.decided_at <= own.decided_at]
     return tuple(chosen)
-
-
-def _newest_predictions(label_sets: Iterable[LabelSet]) -> tuple[Annotation, ...]:
-    """The newest prediction of every model, in the order in which the models answered first."""
-    newest: dict[str, LabelSet] = {}
-    for labels in label_sets:
-        if labels.origin == "prediction":
-            newest[labels.author.id] = labels
-    return tuple(annotation for labels in newest.values() for annotation in labels.annotations)

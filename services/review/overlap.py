@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from services.consensus.build import consensus
-from services.contracts.consensus import Answer, Consensus
+from services.consensus.items import content_key
+from services.contracts.annotations import Annotations
+from services.contracts.consensus import Answer, Consensus, ConsensusLabel
 from services.contracts.findings import RuleReference
 from services.contracts.overlap import Overlap
 from services.contracts.records import LabelSet
-from services.contracts.review import Decision, ReviewTask, TaskKind, TaskState, Verdict
+from services.contracts.review import Decision, GivenAnswer, ReviewTask, TaskKind, TaskState, Verdict
 from services.rules.consensus import ConsensusRules
 
+ANSWER_ORIGINS = frozenset({"annotator", "external"})
 _WHOLE = 2**64
 
 
@@ -59,6 +62,12 @@ def labels_before_answers(label_sets: Sequence[LabelSet], decisions: Iterable[De
     )
 
 
+def newest_predictions(label_sets: Iterable[LabelSet]) -> Annotations:
+    """Return the newest prediction of every model, in the order in which the models answered first."""
+    newest = {labels.author.id: labels for labels in label_sets if labels.origin == "prediction"}
+    return tuple(annotation for labels in newest.values() for annotation in labels.annotations)
+
+
 def open_answers(label_sets: Sequence[LabelSet], decisions: Iterable[Decision]) -> list[Answer]:
     """Return the answers that nothing was made of yet: none where labels of another origin came after them."""
     answers = submissions(decisions)
@@ -82,8 +91,17 @@ def agreement_of(found: Consensus) -> float:
     return sum(values) / len(values) if values else 1.0
 
 
-def wants_another(found: Consensus, tasks: Iterable[ReviewTask], overlap: Overlap | None) -> bool:
-    """Whether one more person is asked.
+def unsettled(found: Consensus, overlap: Overlap) -> frozenset[str]:
+    """Return the ids of the labels on which people agree less than the project asks for, each by itself."""
+    return frozenset(
+        item.annotation.id
+        for item in found.labels
+        if item.state == "disputed" and item.agreement is not None and item.agreement < overlap.min_agreement
+    )
+
+
+def may_ask_another(found: Consensus, tasks: Iterable[ReviewTask], overlap: Overlap | None) -> bool:
+    """Whether one more person may be asked; whether that is worth its price is another question.
 
     Args:
         found: What those say together who have answered.
@@ -93,19 +111,65 @@ def wants_another(found: Consensus, tasks: Iterable[ReviewTask], overlap: Overla
     asked = sum(task.kind is TaskKind.ANNOTATE and task.state is not TaskState.CANCELLED for task in tasks)
     if overlap is None or overlap.max_answers is None or asked >= overlap.max_answers:
         return False
-    return len(found.annotators) > 1 and agreement_of(found) < overlap.min_agreement
+    return len(found.annotators) > 1 and bool(unsettled(found, overlap))
 
 
-def merged(answers: Sequence[Answer], rules: ConsensusRules | None) -> Consensus:
-    """Return what the answers say together, each label with the agreement on it as its confidence."""
-    found = consensus(answers, rules)
-    return found.model_copy(
-        update={
-            "labels": tuple(
-                item.model_copy(
-                    update={"annotation": item.annotation.model_copy(update={"confidence": item.agreement})}
-                )
-                for item in found.labels
-            )
-        }
-    )
+def given_answers(
+    found: Consensus, label_sets: Iterable[LabelSet], disputed: Container[str]
+) -> tuple[GivenAnswer, ...]:
+    """Return what people said of labels in dispute, without their names and in the order of what they said.
+
+    Args:
+        found: What they say together.
+        label_sets: All versions of the labels, their answers among them.
+        disputed: Ids of the labels in dispute.
+    """
+    said = {
+        (labels.author.id, label.id): label
+        for labels in label_sets
+        if labels.origin in ANSWER_ORIGINS
+        for label in labels.annotations
+    }
+    answers: list[GivenAnswer] = []
+    for item in found.labels:
+        name = item.annotation.id
+        if name not in disputed:
+            continue
+        given = [said.get((one.annotator, one.annotation_ids[0])) for one in item.support]
+        shown = sorted((label for label in given if label is not None), key=content_key)
+        answers += [
+            GivenAnswer(annotation_id=name, label=label.model_copy(update={"id": name, "author": None}))
+            for label in shown
+        ]
+        answers += [GivenAnswer(annotation_id=name)] * len(item.absent)
+    return tuple(answers)
+
+
+def agreed_labels(found: Consensus) -> Annotations:
+    """Return the labels on which people agree, or agreed before: whatever later answers say, they stay."""
+    return tuple(item.annotation for item in found.labels if item.state in ("agreed", "accepted"))
+
+
+def merged(
+    answers: Sequence[Answer],
+    rules: ConsensusRules | None,
+    *,
+    accepted: Annotations = (),
+    weights: Mapping[str, float] | None = None,
+) -> Consensus:
+    """Return what the answers say together, each label with the agreement on it as its confidence.
+
+    Args:
+        answers: Everybody's.
+        rules: Thresholds.
+        accepted: Labels that people agreed on before the last answers; they stay word for word.
+        weights: Weights of the votes; None: all alike.
+    """
+    found = consensus(answers, rules, accepted=accepted, weights=weights)
+    return found.model_copy(update={"labels": tuple(_with_confidence(item) for item in found.labels)})
+
+
+def _with_confidence(item: ConsensusLabel) -> ConsensusLabel:
+    if item.state == "accepted":
+        return item
+    return item.model_copy(update={"annotation": item.annotation.model_copy(update={"confidence": item.agreement})})

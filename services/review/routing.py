@@ -23,6 +23,7 @@ from services.review.queueing import (
     place_of,
     taking_queue,
 )
+from services.rules.answer_agreement import ANSWER_AGREEMENT
 from services.rules.rule_set import RuleSet
 
 ESCALATION_PRIORITY = 50
@@ -59,9 +60,9 @@ def route(
 ) -> tuple[NewTask, ...]:
     """Return the tasks that ask people about findings: one for each queue (and skill, where rules differ).
 
-    A finding goes to reviewers, or past them where an escalation rule fits it; then to the first of the project's
-    queues that takes it in, else where the rule set sends it. Nobody is asked about labels they made or findings they
-    have already decided on.
+    A finding goes to reviewers, or past them to experts: where an escalation rule fits it, and at once what the answers
+    of several people did not settle; then to the first of the project's queues that takes it in, else where the rule set
+    sends it. Nobody is asked about labels they made or findings they have already decided on.
 
     Args:
         findings: Findings that need a decision and have no open task; their order does not matter.
@@ -89,7 +90,9 @@ def route(
         finding = stored.finding
         rounds_over = needs_expert(finding.finding_id, decisions, max_review_rounds)
         cause = cause_of(circumstances.facts_about(finding, rounds_over=rounds_over), rules)
-        kind = TaskKind.REVIEW if cause is None else TaskKind.ADJUDICATE
+        # Several people have said already what they see of what they do not agree on; a review would be one more vote.
+        expert = cause is not None or finding.check == ANSWER_AGREEMENT
+        kind = TaskKind.ADJUDICATE if expert else TaskKind.REVIEW
         to = None if cause is None else cause.to
         place = place_of(kind, revision.risk, facts_of_finding(finding, sample), rules, queues, to)
         groups[place.queue, place.skill or "", kind].append(_Routed(finding, place, cause))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 from pydantic import Field
 
@@ -63,6 +63,12 @@ class ConsensusRules(Contract):
     )
     keypoint_spread: Annotated[float, Field(gt=0, le=1)] = Field(
         default=0.1, description="Deviation of a point, in units of the object's size, at which its closeness is 0.61."
+    )
+
+    votes: Literal["by_skill"] | None = Field(
+        default=None,
+        description="by_skill: who is right more often has more weight in votes on classes and words, as learned from "
+        "earlier answers; none: everybody's vote counts alike.",
     )
 
     def match_of(self, kind: str) -> float:

@@ -11,6 +11,7 @@ from services.contracts.canonical import content_sha256
 from services.contracts.findings import SEVERITY_ORDER, Finding, RuleReference, Severity
 from services.contracts.manifest import Risk
 from services.rules.affect_agreement import AffectAgreementRules
+from services.rules.answer_agreement import AnswerAgreementRules
 from services.rules.asking import AskingRules
 from services.rules.audio_transcript import AudioTranscriptRules
 from services.rules.clock import ClockRules
@@ -103,6 +104,9 @@ class RuleSet(Contract):
     coverage: CoverageRules | None = Field(
         default=None, description="Streams, labels and scenarios that must be there; none: not asked for."
     )
+    answer_agreement: AnswerAgreementRules | None = Field(
+        default=None, description="Several people's answers against each other; none: not asked for."
+    )
     consensus: ConsensusRules | None = Field(
         default=None, description="When several people's labels agree; none: the defaults of its table."
     )
@@ -170,6 +174,7 @@ DEFAULT_RULE_SET = RuleSet(
     affect_agreement=AffectAgreementRules(),
     definition_drift=DefinitionDriftRules(),
     coverage=CoverageRules(),
+    answer_agreement=AnswerAgreementRules(),
     routing=(
         RoutingRule(queue="context", checks=("context_gate",), priority=300),
         RoutingRule(queue="spatial", checks=("lidar_camera",), skill="spatial", priority=200),
@@ -184,5 +189,6 @@ DEFAULT_RULE_SET = RuleSet(
         RoutingRule(queue="affect", checks=("affect_agreement",), priority=150),
         RoutingRule(queue="definitions", checks=("definition_drift",), priority=150),
         RoutingRule(queue="coverage", checks=("coverage",), priority=150),
+        RoutingRule(queue="answers", checks=("answer_agreement",), priority=150),
     ),
 )

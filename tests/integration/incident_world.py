@@ -11,6 +11,7 @@ from infra.db.engine import PostgresDatabase
 from services.contracts.access import Role
 from services.contracts.annotations import Annotation
 from services.contracts.canonical import content_sha256
+from services.contracts.consensus import Consensus
 from services.contracts.findings import Cause, CheckReport, Finding, Measured, finding_id
 from services.contracts.incidents import Incident, IncidentMember, IncidentSummary, MemberState
 from services.contracts.label_base import Author, TimedLabel
@@ -52,7 +53,13 @@ class SharedCauseRunner:
     def __init__(self) -> None:
         self.runs = 0
 
-    async def run(self, manifest: SampleManifest, annotations: tuple[Annotation, ...], rules: RuleSet) -> CheckReport:
+    async def run(
+        self,
+        manifest: SampleManifest,
+        annotations: tuple[Annotation, ...],
+        rules: RuleSet,
+        consensus: Consensus | None = None,
+    ) -> CheckReport:
         self.runs += 1
         return CheckReport(rule=rules.reference, findings=findings_of(manifest, annotations, rules))
 

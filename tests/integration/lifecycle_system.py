@@ -20,6 +20,7 @@ from infra.temporal.client import connect_temporal
 from infra.temporal.dispatcher import WorkflowDispatcher
 from infra.temporal.worker import build_workers, work, working
 from services.contracts.annotations import Annotation
+from services.contracts.consensus import Consensus
 from services.contracts.findings import CheckReport
 from services.contracts.lifecycle import LifecycleResult, RevisionRef, Stage, workflow_id_of
 from services.contracts.manifest import SampleManifest
@@ -130,7 +131,13 @@ def actions(events: Counter[str]) -> int:
 class StuckRunner:
     """A check that says when it began and never ends."""
 
-    async def run(self, manifest: SampleManifest, annotations: tuple[Annotation, ...], rules: RuleSet) -> CheckReport:
+    async def run(
+        self,
+        manifest: SampleManifest,
+        annotations: tuple[Annotation, ...],
+        rules: RuleSet,
+        consensus: Consensus | None = None,
+    ) -> CheckReport:
         sys.stdout.write("checking\n")
         sys.stdout.flush()
         await asyncio.Event().wait()

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 from infra.db.engine import PostgresDatabase
 from services.contracts.access import Principal, Role
 from services.contracts.annotations import Annotation
+from services.contracts.consensus import Consensus
 from services.contracts.findings import CheckReport, Finding, LabelPatch, NotApplicable, finding_id
 from services.contracts.labels_language import Intent
 from services.contracts.lifecycle import RevisionRef, Stage
@@ -45,7 +46,13 @@ class WordingRunner:
         self.runs = 0
         self.not_applicable: tuple[NotApplicable, ...] = ()
 
-    async def run(self, manifest: SampleManifest, annotations: tuple[Annotation, ...], rules: RuleSet) -> CheckReport:
+    async def run(
+        self,
+        manifest: SampleManifest,
+        annotations: tuple[Annotation, ...],
+        rules: RuleSet,
+        consensus: Consensus | None = None,
+    ) -> CheckReport:
         self.runs += 1
         if self.not_applicable:
             return CheckReport(rule=rules.reference, not_applicable=self.not_applicable)

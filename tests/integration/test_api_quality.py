@@ -112,6 +112,22 @@ async def test_accuracy_is_told_by_known_answers_with_the_wrong_verdicts(world: 
         assert refused.value.status == 404
 
 
+async def test_what_is_learned_about_annotators_is_for_managers(world: ApiWorld) -> None:
+    async with client_of(world, "olga") as olga:
+        before = await olga.annotator_quality(OWN)
+        assert (before.learned_at, before.skills) == (None, ())
+        learned = await olga.learn_annotators(OWN)
+        assert (learned.samples, learned.skills) == (0, ())
+        assert learned.learned_at is not None
+        assert await olga.annotator_quality(OWN) == learned
+        with pytest.raises(ApiProblem) as hidden:
+            await olga.learn_annotators(OTHER)
+        assert hidden.value.status == 404
+    for method, path in (("GET", "annotators"), ("POST", "annotators/learn")):
+        refused = await world.call("rex", method, f"/v1/projects/{OWN}/quality/{path}")
+        assert (refused.status_code, problem_code(refused)) == (403, "forbidden")
+
+
 async def test_the_audit_trail_does_not_tell_which_sample_has_an_answer(world: ApiWorld) -> None:
     async with client_of(world, "olga") as olga:
         await olga.put_gold(OWN, GoldAnswer(sample_id="secret-sample", verdict=Verdict.APPROVE))

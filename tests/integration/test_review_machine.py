@@ -394,7 +394,7 @@ class ReviewMachine(RuleBasedStateMachine):
                         (task.project, task.queue, task.kind, coalesce(task.skill, ''))
                             IS DISTINCT FROM (lane.project, lane.queue, lane.kind, lane.skill)
                         OR lane.ageing_per_hour <> coalesce(queue.ageing_per_hour, 0)
-                        OR task.rank <> concord_rank(lane.ageing_per_hour, task.created_at, task.priority))
+                        OR task.rank <> concord_rank(lane.ageing_per_hour, task.created_at, task.priority, task.worth))
                 """),
                 {"project": self.project},
             )

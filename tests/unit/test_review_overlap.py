@@ -15,7 +15,7 @@ from services.contracts.findings import RuleReference
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.overlap import Overlap
 from services.contracts.review import ReviewTask, TaskKind, TaskState
-from services.review.overlap import agreement_of, answers_wanted, is_chosen, merged, wants_another
+from services.review.overlap import agreement_of, answers_wanted, is_chosen, may_ask_another, merged
 from tests.unit.test_consensus import answers, box, label
 
 RULES = RuleReference(id="default", version=1)
@@ -74,13 +74,13 @@ def test_one_more_is_asked_while_people_agree_too_little_and_up_to_the_maximum()
     overlap = Overlap(answers=2, max_answers=4, min_agreement=0.6)
     split = merged(said("cat", "dog"), None)
     assert agreement_of(split) == 0.5
-    assert wants_another(split, tasks(2), overlap)
-    assert wants_another(split, tasks(3, cancelled=2), overlap)
-    assert not wants_another(split, tasks(4), overlap)
-    assert not wants_another(split, tasks(2), Overlap(answers=2))
-    assert not wants_another(split, tasks(2), None)
-    assert not wants_another(merged(said("cat", "cat", "dog"), None), tasks(3), overlap)
-    assert not wants_another(merged(said("cat"), None), tasks(1), overlap)
+    assert may_ask_another(split, tasks(2), overlap)
+    assert may_ask_another(split, tasks(3, cancelled=2), overlap)
+    assert not may_ask_another(split, tasks(4), overlap)
+    assert not may_ask_another(split, tasks(2), Overlap(answers=2))
+    assert not may_ask_another(split, tasks(2), None)
+    assert not may_ask_another(merged(said("cat", "cat", "dog"), None), tasks(3), overlap)
+    assert not may_ask_another(merged(said("cat"), None), tasks(1), overlap)
 
 
 def test_all_who_say_that_there_is_nothing_agree() -> None:

@@ -6,7 +6,7 @@ Faults are part of the input: a check that is fast on clean labels only is not f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -16,6 +16,7 @@ from infra.bench.checks.scenes import driving_sample
 from infra.bench.checks.speech import spoken_sample, written_sample
 from services.alignment.sample import CheckSample
 from services.contracts.annotations import Annotation
+from services.contracts.consensus import Consensus, ConsensusLabel, Support
 from services.contracts.label_base import Author
 from services.contracts.labels_language import Emotion, EntitySpan, Relation, Sentiment, SoundEvent
 from services.contracts.labels_spatial import (
@@ -92,6 +93,32 @@ def _boxes(labels: int) -> Iterator[Annotation]:
 def classified(labels: int) -> CheckSample:
     """Return boxes of 200 classes, some misspelt, of an older version, or with an unknown colour."""
     return _sample(_boxes(labels), Stream(id="camera", modality="video"))
+
+
+def answered(labels: int) -> CheckSample:
+    """Return the boxes as three people's answers joined, of which some differ in a class."""
+    people = ("ann", "ben", "cem")
+    joined = []
+    for index, box in enumerate(_boxes(labels)):
+        said = ("a", "b", "c") if index % FAULT_EVERY == 7 else (box.label,) * 3
+        votes = {name: float(said.count(name)) for name in said}
+        joined.append(
+            ConsensusLabel(
+                annotation=box,
+                state="agreed" if len(votes) == 1 else "disputed",
+                agreement=0.9 / len(votes),
+                support=tuple(
+                    Support(annotator=who, annotation_ids=(box.id,), label=name)
+                    for who, name in zip(people, said, strict=True)
+                ),
+                place=0.9,
+                place_range=(0.85, 0.95),
+                near=3,
+                votes=votes,
+            )
+        )
+    sample = classified(labels)
+    return replace(sample, consensus=Consensus(annotators=people, labels=tuple(joined)))
 
 
 def _events(labels: int) -> Iterator[Annotation]:
@@ -292,6 +319,7 @@ def cases() -> tuple[Case, ...]:
         Case("metadata_source", "statements", stated),
         Case("event_structure", "actions and sounds", timed, _rules(event_structure=events)),
         Case("definition_drift", "boxes", classified),
+        Case("answer_agreement", "boxes of three people", answered),
         Case("context_gate", "boxes", classified),
         Case("affect_agreement", "words and voice", felt),
         Case(

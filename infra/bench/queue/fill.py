@@ -64,7 +64,7 @@ _COPIES = (
            nullif(lane.skill, ''), 'low', n * 7 % 300, CASE WHEN {held} THEN 'claimed' ELSE 'open' END,
            ARRAY['f-' || n % {tasks_a_sample} / {answers}], ARRAY['author', 'person-' || n % {people}], 1, made.at,
            CASE WHEN {held} THEN 'holder-' || n % 997 END, CASE WHEN {held} THEN now() + interval '1 day' END,
-           lane.lane_id, concord_rank(lane.ageing_per_hour, made.at, (n * 7 % 300)::integer)
+           lane.lane_id, concord_rank(lane.ageing_per_hour, made.at, (n * 7 % 300)::integer, 0)
     FROM generate_series(0, {tasks} - 1) AS n
     JOIN review_lanes AS lane ON lane.queue = 'q' || n * 31 % {queues}
     CROSS JOIN LATERAL (SELECT now() - make_interval(secs => n * 13 % 1000000) AS at) AS made

@@ -39,7 +39,8 @@ _AGE_LANES = text("""
     WHERE project = :project AND queue = :name AND ageing_per_hour <> :ageing_per_hour
 """)
 _AGE_TASKS = text("""
-    UPDATE review_tasks AS task SET rank = concord_rank(lane.ageing_per_hour, task.created_at, task.priority)
+    UPDATE review_tasks AS task
+    SET rank = concord_rank(lane.ageing_per_hour, task.created_at, task.priority, task.worth)
     FROM review_lanes AS lane
     WHERE lane.project = :project AND lane.queue = :name AND task.lane_id = lane.lane_id
       AND task.state IN ('open', 'claimed')

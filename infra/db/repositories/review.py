@@ -33,10 +33,10 @@ from services.errors import IntegrityError, TaskFinishedError
 _TIER_PRIORITY = 100
 
 _OPEN_TASK = text("""
-    INSERT INTO review_tasks (task_id, project, sample_id, revision, kind, queue, skill, risk, priority, state,
+    INSERT INTO review_tasks (task_id, project, sample_id, revision, kind, queue, skill, risk, priority, state, worth,
                               finding_ids, assignee, excluded_actors, origin_decision_id, reason, fence, start_by_at,
                               due_at, "check", finding_kind, severity, domain, language, region, caused_by)
-    VALUES (:task_id, :project, :sample_id, :revision, :kind, :queue, :skill, :risk, :priority, 'open',
+    VALUES (:task_id, :project, :sample_id, :revision, :kind, :queue, :skill, :risk, :priority, 'open', :worth,
             CAST(:finding_ids AS text[]), :assignee, CAST(:excluded_actors AS text[]), :origin_decision_id, :reason,
             0, :start_by_at, :due_at, :check, :finding_kind, :severity, :domain, :language, :region,
             CAST(:caused_by AS json))
@@ -96,6 +96,10 @@ _EXCLUDE = text("""
         lease_expires_at = CASE WHEN held_by = :actor_id THEN NULL ELSE lease_expires_at END,
         held_by = nullif(held_by, :actor_id)
     WHERE task_id = :task_id AND state IN ('open', 'claimed') AND NOT (:actor_id = ANY (excluded_actors))
+""")
+_VALUE = text("""
+    UPDATE review_tasks SET worth = :worth
+    WHERE task_id = ANY (CAST(:task_ids AS uuid[])) AND state IN ('open', 'claimed') AND worth <> :worth
 """)
 _RAISE_PRIORITY = text("""
     UPDATE review_tasks SET priority = priority + :by WHERE task_id = :task_id AND state IN ('open', 'claimed')
@@ -169,6 +173,7 @@ class PostgresReview(PostgresVerdicts):
             skill=task.skill,
             risk=task.risk,
             priority=task.priority,
+            worth=task.worth,
             finding_ids=[*task.finding_ids],
             assignee=task.assignee,
             excluded_actors=[*task.excluded_actors],
@@ -322,6 +327,10 @@ class PostgresReview(PostgresVerdicts):
     async def exclude_actor(self, task_id: UUID, actor_id: str) -> None:
         """Add a person to those who may not take a task, and end their hold on it; again changes nothing."""
         await self._count(_EXCLUDE, task_id=task_id, actor_id=actor_id)
+
+    async def value_tasks(self, task_ids: Sequence[UUID], worth: float) -> None:
+        """Note what the answers to unfinished tasks are worth; their order in the lane follows."""
+        await self._count(_VALUE, task_ids=[*task_ids], worth=worth)
 
     async def raise_priority(self, task_id: UUID, by: int) -> None:
         """Raise the priority of a task that is not finished."""

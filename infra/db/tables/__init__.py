@@ -1,6 +1,7 @@
 """The schema as SQLModel tables, one module per feature. Private to ``infra.db``."""
 
 from infra.db.tables.access import ApiKeyRow
+from infra.db.tables.answers import AnnotatorQualityRow, AnnotatorSkillRow, JoinedAnswersRow
 from infra.db.tables.audit import AuditEntryRow, AuditHeadRow
 from infra.db.tables.base import Table
 from infra.db.tables.ground_truth import GroundTruthRow
@@ -30,6 +31,8 @@ METADATA = Table.metadata
 
 __all__ = [
     "METADATA",
+    "AnnotatorQualityRow",
+    "AnnotatorSkillRow",
     "ApiKeyRow",
     "AssetRow",
     "AuditEntryRow",
@@ -47,6 +50,7 @@ __all__ = [
     "IncidentFindingRow",
     "IncidentPreviewRow",
     "IncidentRow",
+    "JoinedAnswersRow",
     "LabelSetRow",
     "NoteMentionRow",
     "NoteRow",

@@ -81,6 +81,7 @@ class ReviewTaskRow(Table, table=True):
         one_of("state", TaskState),
         one_of("risk", get_args(Risk)),
         check("fence", "fence >= 0"),
+        check("worth", "worth >= 0"),
         check("held", "(state = 'claimed') = (held_by IS NOT NULL AND lease_expires_at IS NOT NULL)"),
         check("lease", "(held_by IS NULL) = (lease_expires_at IS NULL)"),
         check("finished", "(state IN ('completed', 'cancelled')) = (completed_at IS NOT NULL)"),
@@ -145,6 +146,7 @@ class ReviewTaskRow(Table, table=True):
     completed_at: datetime | None = moment_column(default=None, nullable=True)
     lane_id: int = integer_column(foreign_key="review_lanes.lane_id")
     rank: float = double_column()
+    worth: float = double_column(default=0, nullable=False, sa_column_kwargs={"server_default": text("0")})
     on_hold: bool = flag_column(default=False)
     hold_reason: str | None = text_column(default=None, nullable=True)
     check: str | None = text_column(default=None, nullable=True)
