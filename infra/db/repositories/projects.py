@@ -7,24 +7,34 @@ from sqlmodel import col, select
 
 from infra.db.documents import model_text
 from infra.db.repositories.base import Repository
-from infra.db.tables import ProjectRow, RuleSetRow
+from infra.db.tables import ProjectDefinitionRow, ProjectRow, RuleSetRow
+from services.contracts.canonical import parse_json
+from services.contracts.definition import DefinitionOrigin, DefinitionVersion, ProjectDefinition
 from services.contracts.findings import RuleReference
 from services.contracts.records import Project, ProjectConfig
 from services.errors import AlreadyExistsError, NotFoundError
 from services.rules.rule_set import RuleSet
 
 _ADD = text("""
-    INSERT INTO projects (id, name, purpose, domain, config)
-    VALUES (:id, :name, :purpose, :domain, :config) ON CONFLICT DO NOTHING
+    INSERT INTO projects (id, name, purpose, decision, domain, config)
+    VALUES (:id, :name, :purpose, :decision, :domain, :config) ON CONFLICT DO NOTHING
 """)
 _UPDATE = text("""
-    UPDATE projects SET name = :name, purpose = :purpose, domain = :domain, config = :config WHERE id = :id
+    UPDATE projects SET name = :name, purpose = :purpose, decision = :decision, domain = :domain, config = :config
+    WHERE id = :id
 """)
 _ADD_RULES = text("""
     INSERT INTO rule_sets (id, version, sha256, document)
     VALUES (:id, :version, :sha256, :document) ON CONFLICT DO NOTHING
 """)
 _RULES_SHA256 = text("SELECT sha256 FROM rule_sets WHERE id = :id AND version = :version")
+_NEWEST_RULES = text("SELECT coalesce(max(version), 0) AS newest FROM rule_sets WHERE id = :id")
+_ADD_DEFINITION = text("""
+    INSERT INTO project_definitions (project, version, definition, origin, reverts_to, actor, at)
+    SELECT :project, coalesce(max(version), 0) + 1, :definition, :origin, :reverts_to, :actor, statement_timestamp()
+    FROM project_definitions WHERE project = :project
+    RETURNING version
+""")
 _LIST_RULES = text("SELECT id, version FROM rule_sets ORDER BY id, version")
 
 
@@ -33,6 +43,7 @@ def _columns(project: Project) -> dict[str, str]:
         "id": project.id,
         "name": project.name,
         "purpose": project.purpose,
+        "decision": project.decision,
         "domain": project.domain,
         "config": model_text(project.config),
     }
@@ -43,8 +54,15 @@ def _project_of(row: ProjectRow) -> Project:
         id=row.id,
         name=row.name,
         purpose=row.purpose,
+        decision=row.decision,
         domain=row.domain,
         config=ProjectConfig.model_validate_json(row.config),
+    )
+
+
+def _definition_of(row: ProjectDefinitionRow) -> DefinitionVersion:
+    return DefinitionVersion.model_validate(
+        {**row.model_dump(exclude={"definition"}), "definition": parse_json(row.definition.encode())}
     )
 
 
@@ -104,6 +122,42 @@ class PostgresProjects(Repository):
             select(RuleSetRow).where(RuleSetRow.id == reference.id, RuleSetRow.version == reference.version)
         )
         return None if row is None else RuleSet.model_validate_json(row.document)
+
+    async def newest_rule_set(self, rule_set_id: str) -> int:
+        """Return the newest version of a rule set, 0 if there is none."""
+        row = await self._first(_NEWEST_RULES, id=rule_set_id)
+        return 0 if row is None else int(row.newest)
+
+    async def add_definition(
+        self, definition: ProjectDefinition, *, origin: DefinitionOrigin, actor: str, reverts_to: int | None = None
+    ) -> int:
+        """Keep a definition as the project's next version; return the version."""
+        (row,) = await self._run(
+            _ADD_DEFINITION,
+            project=definition.id,
+            definition=model_text(definition),
+            origin=origin,
+            reverts_to=reverts_to,
+            actor=actor,
+        )
+        return int(row.version)
+
+    async def definition(self, project: str, version: int) -> DefinitionVersion | None:
+        """Return a version of a project's definition."""
+        row = await self._entity(
+            select(ProjectDefinitionRow).where(
+                ProjectDefinitionRow.project == project, ProjectDefinitionRow.version == version
+            )
+        )
+        return None if row is None else _definition_of(row)
+
+    async def list_definitions(self, project: str, *, before: int | None, limit: int) -> tuple[DefinitionVersion, ...]:
+        """Return versions of a project's definition, newest first."""
+        statement = select(ProjectDefinitionRow).where(ProjectDefinitionRow.project == project)
+        if before is not None:
+            statement = statement.where(ProjectDefinitionRow.version < before)
+        rows = await self._entities(statement.order_by(col(ProjectDefinitionRow.version).desc()).limit(limit))
+        return tuple(_definition_of(row) for row in rows)
 
     async def list_rule_sets(self) -> tuple[RuleReference, ...]:
         """Return all rule set versions by id and version."""
