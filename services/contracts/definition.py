@@ -92,4 +92,6 @@ class AppliedDefinition(Contract):
     """What an apply or a revert did."""
 
     plan: DefinitionPlan
-    version: Version | None = Field(description="Under which it is kept; None where nothing was to be changed.")
+    version: Version | None = Field(
+        default=None, description="Under which it is kept; none where nothing was to be changed."
+    )
