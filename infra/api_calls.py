@@ -104,6 +104,7 @@ class ApiCaller:
         *,
         query: Mapping[str, Any] | None = None,
         media_type: str = "application/json",
+        if_match: str | None = None,
         timeout_s: float | None = None,
     ) -> Any:
         """Make a call and return its JSON, None where there is none.
@@ -114,6 +115,7 @@ class ApiCaller:
             body: A contract model or JSON values.
             query: Members that are None are left out.
             media_type: Of the body.
+            if_match: What the change was made from; the answer is an error if it is no longer so.
             timeout_s: Of one attempt, where the caller knows that it takes longer than others.
 
         Raises:
@@ -126,6 +128,8 @@ class ApiCaller:
         if body is not None:
             content = canonical_json(body)
             headers["Content-Type"] = media_type
+        if if_match is not None:
+            headers["If-Match"] = f'"{if_match}"'
         request = self._http.build_request(
             method,
             path,

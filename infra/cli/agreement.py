@@ -27,7 +27,7 @@ from infra.cli.console import (
 )
 from infra.cli.progress import progress
 from infra.storage.found import FoundSample
-from infra.storage.rule_files import read_rules
+from infra.storage.project_files import rules_from
 from infra.telemetry.logging import configure_logging
 from services.contracts.agreement import AgreementMeasure, AgreementReport
 from services.contracts.annotations import Annotation
@@ -108,7 +108,7 @@ def agreement(
             lambda client: client.agreement(project, samples=samples, listed=max_listed, window_days=window_days),
         )  # fmt: skip
     else:
-        rule_set = read_rules(rules or DEFAULT_RULE_SET.id)
+        rule_set = rules_from(rules or DEFAULT_RULE_SET.id)
         result, errors = _of_files(paths or [], assets or (), by, rule_set, max_listed)
     if view is not None:
         chosen = tuple(one for one in result.measures if one.view == view)

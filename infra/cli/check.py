@@ -28,7 +28,7 @@ from infra.cli.console import (
     product_version,
 )
 from infra.cli.progress import progress
-from infra.storage.rule_files import read_rules
+from infra.storage.project_files import rules_from
 from infra.telemetry.logging import configure_logging
 from services.errors import InvalidInputError
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
@@ -92,7 +92,7 @@ def check(
     form = Format.JSON if json_output else form
     if explain is not None and form not in (Format.TEXT, Format.JSON):
         raise InvalidInputError("--explain prints text or JSON; leave --format out or say --format json")
-    rule_set = read_rules(rules)
+    rule_set = rules_from(rules)
     if fix is not None:
         ensure_apart(fix, paths)
     began = time.monotonic()

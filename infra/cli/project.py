@@ -10,12 +10,14 @@ import typer
 from infra.cli.connection import KeyOption, UrlOption, with_client
 from infra.cli.console import JsonOption, output, plain, print_json, print_table
 from infra.cli.documents import read_document
+from infra.cli.project_definition import register
 from infra.client import ConcordClient
 from services.contracts.findings import RuleReference
 from services.contracts.records import Project, ProjectConfig
 from services.errors import InvalidInputError
 
 app = typer.Typer(help="Create, change, list and show projects.", no_args_is_help=True, add_completion=False)
+register(app)
 
 
 def parse_rules(text: str) -> RuleReference:

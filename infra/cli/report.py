@@ -18,7 +18,7 @@ from infra.cli.connection import KeyOption, UrlOption, with_client
 from infra.cli.console import EXIT_BAD_INPUT, jsonable, messages, output, plain, print_problem, print_table
 from infra.cli.progress import progress
 from infra.render.report_page import percent, report_page, samples_of
-from infra.storage.rule_files import read_rules
+from infra.storage.project_files import rules_from
 from infra.telemetry.logging import configure_logging
 from services.alignment.sample import CheckSample
 from services.contracts.dataset_report import DatasetReport, ReportEntry, Score
@@ -85,7 +85,7 @@ def report(
         listed = 10_000 if max_listed is None else max_listed
         _print(with_client(url, key, lambda client: client.report(project, samples=samples, listed=listed)), form, out)
         return
-    rule_set = read_rules(rules or DEFAULT_RULE_SET.id)
+    rule_set = rules_from(rules or DEFAULT_RULE_SET.id)
     batch = read_batch(paths or [], assets or ())
     checked, failures = check_with_progress(batch, rule_set, jobs)
     errors = [*batch.errors, *failures]

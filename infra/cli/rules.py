@@ -22,6 +22,7 @@ from infra.cli.console import (
 from infra.cli.project import parse_rules
 from infra.cli.rules_try import differences, for_trial, print_trial, trial_document
 from infra.client import ConcordClient
+from infra.storage.project_files import rules_from
 from infra.storage.rule_files import BUILT_IN, read_rules
 from infra.telemetry.logging import configure_logging
 from services.contracts.findings import RuleReference
@@ -142,7 +143,7 @@ def try_rules(
     Exit 0: both were run, whatever differs. Exit 2: something could not be read.
     """
     configure_logging(level="ERROR", form="console")
-    old, new = read_rules(against), read_rules(file)
+    old, new = rules_from(against), rules_from(file)
     batch = read_batch(paths, assets or ())
     before, failures = check_with_progress(batch, for_trial(old), jobs, what="old rules")
     after, more = check_with_progress(batch, for_trial(new), jobs, what="new rules")

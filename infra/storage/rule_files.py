@@ -43,6 +43,15 @@ def read_rules(reference: str | Path) -> RuleSet:
     return resolve_rules(_read(path), name=str(path), read=_base)
 
 
+def resolved_rules(document: Any, path: Path) -> RuleSet:
+    """Return the rule set that stands in another file's document, with everything it extends.
+
+    Raises:
+        InvalidInputError, MalformedJsonError, PayloadTooLargeError: What is wrong, in which file, and where.
+    """
+    return resolve_rules(document, name=str(path.resolve()), read=_base)
+
+
 def _base(wanted: str, by: str) -> tuple[str, Any]:
     if wanted in DOMAINS:
         return wanted, _domain(wanted)

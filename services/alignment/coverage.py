@@ -1,6 +1,7 @@
 """``coverage``: is what the rule set requires of a sample there?
 
 For each requirement whose conditions hold: ``missing_modality`` and ``missing_stream`` (what was not sent),
+``incomplete_stream`` (a stream without the clock, frame or calibration it must have),
 ``missing_content`` (a stream with labels only), ``missing_labels`` and ``low_time_coverage`` (what was not labelled),
 ``missing_attribute`` (a fact by which scenarios are counted). A value that no dimension of the rule set knows is an
 ``unexpected_value``. Nothing is measured but counts and the length of the union of intervals.
@@ -12,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from services.alignment.coverage_facts import facts_of, fitting_labels, holds, shown
+from services.alignment.coverage_facts import facts_of, fitting_labels, holds, lacking, shown
 from services.alignment.event_labels import durations_of
 from services.alignment.sample import CheckOutcome, CheckSample
 from services.contracts.annotations import Annotation
 from services.contracts.findings import Finding, Measured, NotApplicable, finding_id
 from services.contracts.label_base import TimedLabel
-from services.rules.coverage import CoverageKind, CoverageRules, RequiredLabels, SampleRequirement
+from services.rules.coverage import CoverageKind, CoverageRules, RequiredLabels, RequiredStream, SampleRequirement
 from services.rules.rule_set import RuleSet
 
 CHECK = "coverage"
@@ -80,6 +81,8 @@ class _Run:
             if sensor not in present:
                 message = f"{requirement.name}: the sample has no stream of {sensor}; send it as a new revision."
                 self._add("missing_stream", message, sensor)
+        for wanted in requirement.streams:
+            self._stream(requirement.name, wanted)
         if requirement.content:
             for stream in streams:
                 if stream.modality in requirement.modalities and stream.uri is None and stream.inline is None:
@@ -93,6 +96,22 @@ class _Run:
             if not facts_of(self._sample, field):
                 message = f"{requirement.name}: {field} is not known, so the sample counts for no scenario of it."
                 self._add("missing_attribute", message, field)
+
+    def _stream(self, name: str, wanted: RequiredStream) -> None:
+        streams = [
+            stream
+            for stream in self._sample.manifest.streams
+            if stream.modality == wanted.modality and wanted.id in (None, stream.id, stream.sensor)
+        ]
+        if not streams:
+            which = f"{wanted.modality} stream" + (f" {wanted.id}" if wanted.id else "")
+            message = f"{name}: the sample has no {which}; send it as a new revision."
+            self._add("missing_stream", message, f"{wanted.modality}/{wanted.id or ''}")
+        for stream in streams:
+            lacks = list(lacking(stream, wanted))
+            if lacks:
+                message = f"{name}: the stream {stream.id} has no {' and no '.join(lacks)}; send it as a new revision."
+                self._add("incomplete_stream", message, f"{wanted.modality}/{wanted.id or ''}", streams=[stream.id])
 
     def _labels(self, name: str, required: RequiredLabels) -> None:
         labels = fitting_labels(self._sample, required)

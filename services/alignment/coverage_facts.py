@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from services.alignment.sample import CheckSample
 from services.contracts.annotations import Annotation
-from services.contracts.manifest import Policy
-from services.rules.coverage import RequiredLabels
+from services.contracts.manifest import Policy, Stream
+from services.rules.coverage import RequiredLabels, RequiredStream
+
+_SAME_RATE = 0.01
 
 
 def facts_of(sample: CheckSample, field: str) -> frozenset[str]:
@@ -71,6 +73,27 @@ def _has(label: Annotation, name: str, values: Sequence[str]) -> bool:
     if value is None and name in type(label).model_fields:
         value = getattr(label, name)
     return value is not None and _text(value) in {item.casefold() for item in values}
+
+
+def lacking(stream: Stream, wanted: RequiredStream) -> Iterator[str]:
+    """Yield what a stream does not state of what is required of it, in words that follow "has no"."""
+    if wanted.coordinate_frame is not None and stream.coordinate_frame != wanted.coordinate_frame:
+        yield f"coordinate frame {wanted.coordinate_frame} (it states {stream.coordinate_frame or 'none'})"
+    clock = stream.clock
+    if wanted.clock and (clock is None or (clock.rate_hz is None and not clock.timestamps)):
+        yield "clock: neither a rate nor timestamps"
+    elif wanted.rate_hz is not None and (
+        clock is None or clock.rate_hz is None or abs(clock.rate_hz / wanted.rate_hz - 1) > _SAME_RATE
+    ):
+        stated = f"{clock.rate_hz:g} Hz" if clock is not None and clock.rate_hz is not None else "none"
+        yield f"rate of {wanted.rate_hz:g} Hz (it states {stated})"
+    if wanted.calibrated_to is not None:
+        extrinsics = stream.calibration.extrinsics if stream.calibration is not None else None
+        if extrinsics is None or extrinsics.to != wanted.calibrated_to:
+            led = f"it leads to {extrinsics.to}" if extrinsics is not None else "it has no extrinsics"
+            yield f"calibration to {wanted.calibrated_to} ({led})"
+        elif stream.modality in ("image", "video") and (stream.calibration is None or stream.calibration.model is None):
+            yield "camera model with intrinsics"
 
 
 def shown(required: RequiredLabels) -> str:

@@ -20,10 +20,9 @@ from services.contracts.pre_label import PreLabelSources
 from services.contracts.review import LabelOrigin
 
 
-class ProjectConfig(Contract):
-    """What is set for a project."""
+class ProjectSettings(Contract):
+    """What is set for a project, beside its rules."""
 
-    rule_set: RuleReference = Field(default_factory=lambda: RuleReference(id="default", version=1))
     annotate: Literal["when_missing", "always", "never"] = Field(
         default="when_missing", description="When people label a sample before it is checked."
     )
@@ -48,12 +47,19 @@ class ProjectConfig(Contract):
     )
 
 
+class ProjectConfig(ProjectSettings):
+    """What is set for a project."""
+
+    rule_set: RuleReference = Field(default_factory=lambda: RuleReference(id="default", version=1))
+
+
 class Project(Contract):
     """A use case: what is labelled, for what, under which rules."""
 
     id: ProjectId
     name: Name
     purpose: Text = ""
+    decision: Text = Field(default="", description="The decision that rests on the labels, and what an error costs.")
     domain: Name = "general"
     config: ProjectConfig = Field(default_factory=ProjectConfig)
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from services.contracts.access import ApiKeyInfo, Principal
+from services.contracts.definition import DefinitionOrigin, DefinitionVersion, ProjectDefinition
 from services.contracts.events import IncomingEvent
 from services.contracts.findings import RuleReference
 from services.contracts.lifecycle import RevisionRef
@@ -82,6 +83,24 @@ class ProjectRepository(Protocol):
 
     async def rule_set(self, reference: RuleReference) -> RuleSet | None:
         """Return a rule set version."""
+        ...
+
+    async def newest_rule_set(self, rule_set_id: str) -> int:
+        """Return the newest version of a rule set, 0 if there is none."""
+        ...
+
+    async def add_definition(
+        self, definition: ProjectDefinition, *, origin: DefinitionOrigin, actor: str, reverts_to: int | None = None
+    ) -> int:
+        """Keep a definition as the project's next version; return the version."""
+        ...
+
+    async def definition(self, project: str, version: int) -> DefinitionVersion | None:
+        """Return a version of a project's definition."""
+        ...
+
+    async def list_definitions(self, project: str, *, before: int | None, limit: int) -> tuple[DefinitionVersion, ...]:
+        """Return versions of a project's definition, newest first."""
         ...
 
     async def list_rule_sets(self) -> tuple[RuleReference, ...]:

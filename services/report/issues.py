@@ -98,8 +98,8 @@ KINDS: Mapping[str, Mapping[str, Issue]] = {
     ),
     "coverage": {
         **_all(
-            _CASES, "missing_modality", "missing_stream", "missing_content", "missing_labels", "low_time_coverage",
-            "unexpected_value",
+            _CASES, "missing_modality", "missing_stream", "incomplete_stream", "missing_content", "missing_labels",
+            "low_time_coverage", "unexpected_value",
         ),
         **_all(_METADATA, "missing_attribute"),
     },

@@ -61,8 +61,8 @@ def route(
     """Return the tasks that ask people about findings: one for each queue (and skill, where rules differ).
 
     A finding goes to reviewers, or past them to experts: where an escalation rule fits it, and at once what the answers
-    of several people did not settle; then to the first of the project's queues that takes it in, else where the rule set
-    sends it. Nobody is asked about labels they made or findings they have already decided on.
+    of several people did not settle; then to the first of the project's queues that takes it in, else where the rule
+    set sends it. Nobody is asked about labels they made or findings they have already decided on.
 
     Args:
         findings: Findings that need a decision and have no open task; their order does not matter.

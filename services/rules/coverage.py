@@ -6,12 +6,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from services.contracts.base import Contract, Fraction, Name
+from services.contracts.base import Contract, Fraction, Identifier, Name
 from services.contracts.findings import Severity
 from services.contracts.manifest import Modality
 
 CoverageKind = Literal[
-    "missing_modality", "missing_stream", "missing_content", "missing_labels", "missing_attribute",
+    "missing_modality", "missing_stream", "incomplete_stream", "missing_content", "missing_labels", "missing_attribute",
     "unexpected_value", "low_time_coverage",
 ]  # fmt: skip
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
@@ -31,6 +31,7 @@ Conditions = Annotated[
 _SEVERITIES: dict[CoverageKind, Severity] = {
     "missing_modality": "major",
     "missing_stream": "major",
+    "incomplete_stream": "major",
     "missing_content": "major",
     "missing_labels": "major",
     "missing_attribute": "major",
@@ -61,6 +62,24 @@ class RequiredLabels(Contract):
         return self
 
 
+class RequiredStream(Contract):
+    """A stream that a sample must have, and what must be known of it."""
+
+    id: Identifier | None = Field(
+        default=None, description="Of the stream, or of its sensor; none: any of the modality."
+    )
+    modality: Modality
+    coordinate_frame: Identifier | None = Field(default=None, description="The frame its labels must be in.")
+    clock: bool = Field(default=False, description="Whether times of its items must be known.")
+    rate_hz: Annotated[float, Field(gt=0, le=1e7)] | None = Field(
+        default=None, description="The rate its clock must state, within one per cent."
+    )
+    calibrated_to: Identifier | None = Field(
+        default=None,
+        description="The frame or stream that its calibration must lead to; a camera needs intrinsics too.",
+    )
+
+
 class SampleRequirement(Contract):
     """What samples of one sort must have."""
 
@@ -70,6 +89,7 @@ class SampleRequirement(Contract):
     sensors: Annotated[tuple[Name, ...], Field(max_length=200)] = Field(
         default=(), description="Sensors, or ids of streams, that must be there."
     )
+    streams: Annotated[tuple[RequiredStream, ...], Field(max_length=200)] = ()
     content: bool = Field(
         default=False, description="Whether streams of the required modalities must have data, and not only labels."
     )

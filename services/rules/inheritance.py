@@ -88,6 +88,26 @@ def merge(base: Document, changes: Document) -> Document:
     return result
 
 
+def changes_between(base: Document, wanted: Document) -> Document:
+    """Return the least document that :func:`merge` makes ``wanted`` of ``base`` with; lists are given whole."""
+    changed: Document = {key: None for key, value in base.items() if value is not None and wanted.get(key) is None}
+    for key, value in wanted.items():
+        own = base.get(key)
+        if value is None or own == value:
+            continue
+        changed[key] = changes_between(own, value) if isinstance(own, dict) and isinstance(value, dict) else value
+    return changed
+
+
+def rules_document(rules: RuleSet) -> Document:
+    """Return what a rule set changes of the product's own, without what it is called."""
+    own = rules.model_dump(mode="json", exclude=set(_OWN))
+    return {
+        EXTENDS: DEFAULT_RULE_SET.id,
+        **changes_between(DEFAULT_RULE_SET.model_dump(mode="json", exclude=set(_OWN)), own),
+    }
+
+
 def _validated(document: Any, name: str) -> RuleSet:
     try:
         return validate(RuleSet, document, what="rule set")

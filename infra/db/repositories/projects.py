@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from infra.db.documents import model_text
 from infra.db.repositories.base import Repository
+from services.contracts.definition import DefinitionOrigin, DefinitionVersion, ProjectDefinition
 from services.contracts.findings import RuleReference
 from services.contracts.records import Project, ProjectConfig
 from services.errors import AlreadyExistsError, NotFoundError
@@ -17,15 +18,16 @@ from services.rules.rule_set import RuleSet
 _MOST_RULE_SETS = 64
 
 _ADD = text("""
-    INSERT INTO projects (id, name, purpose, domain, config)
-    VALUES (:id, :name, :purpose, :domain, :config) ON CONFLICT DO NOTHING
+    INSERT INTO projects (id, name, purpose, decision, domain, config)
+    VALUES (:id, :name, :purpose, :decision, :domain, :config) ON CONFLICT DO NOTHING
 """)
 _GET = "SELECT * FROM projects WHERE id = :id"
 _GET_PLAIN = text(_GET)
 _GET_LOCKED = text(f"{_GET} FOR NO KEY UPDATE")
 _LIST = text("SELECT * FROM projects ORDER BY id")
 _UPDATE = text("""
-    UPDATE projects SET name = :name, purpose = :purpose, domain = :domain, config = :config WHERE id = :id
+    UPDATE projects SET name = :name, purpose = :purpose, decision = :decision, domain = :domain, config = :config
+    WHERE id = :id
 """)
 _ADD_RULES = text("""
     INSERT INTO rule_sets (id, version, sha256, document)
@@ -33,6 +35,19 @@ _ADD_RULES = text("""
 """)
 _RULES_SHA256 = text("SELECT sha256 FROM rule_sets WHERE id = :id AND version = :version")
 _RULES = text("SELECT document FROM rule_sets WHERE id = :id AND version = :version")
+_NEWEST_RULES = text("SELECT coalesce(max(version), 0) AS newest FROM rule_sets WHERE id = :id")
+_ADD_DEFINITION = text("""
+    INSERT INTO project_definitions (project, version, definition, origin, reverts_to, actor, at)
+    SELECT :project, coalesce(max(version), 0) + 1, :definition, :origin, :reverts_to, :actor, statement_timestamp()
+    FROM project_definitions WHERE project = :project
+    RETURNING version
+""")
+_DEFINITION = text("SELECT * FROM project_definitions WHERE project = :project AND version = :version")
+_LIST_DEFINITIONS = text("""
+    SELECT * FROM project_definitions
+    WHERE project = :project AND (CAST(:before AS integer) IS NULL OR version < :before)
+    ORDER BY version DESC LIMIT :limit
+""")
 _LIST_RULES = text("SELECT id, version FROM rule_sets ORDER BY id, version")
 
 
@@ -41,6 +56,7 @@ def _columns(project: Project) -> dict[str, str]:
         "id": project.id,
         "name": project.name,
         "purpose": project.purpose,
+        "decision": project.decision,
         "domain": project.domain,
         "config": model_text(project.config),
     }
@@ -51,8 +67,21 @@ def _project_of(row: Any) -> Project:
         id=row.id,
         name=row.name,
         purpose=row.purpose,
+        decision=row.decision,
         domain=row.domain,
         config=ProjectConfig.model_validate_json(row.config),
+    )
+
+
+def _definition_of(row: Any) -> DefinitionVersion:
+    return DefinitionVersion(
+        project=row.project,
+        version=row.version,
+        definition=ProjectDefinition.model_validate_json(row.definition),
+        origin=row.origin,
+        reverts_to=row.reverts_to,
+        actor=row.actor,
+        at=row.at,
     )
 
 
@@ -117,6 +146,35 @@ class PostgresProjects(Repository):
         """Return a rule set version."""
         row = await self._first(_RULES, id=reference.id, version=reference.version)
         return None if row is None else parsed_rules(row.document)
+
+    async def newest_rule_set(self, rule_set_id: str) -> int:
+        """Return the newest version of a rule set, 0 if there is none."""
+        row = await self._first(_NEWEST_RULES, id=rule_set_id)
+        return 0 if row is None else int(row.newest)
+
+    async def add_definition(
+        self, definition: ProjectDefinition, *, origin: DefinitionOrigin, actor: str, reverts_to: int | None = None
+    ) -> int:
+        """Keep a definition as the project's next version; return the version."""
+        (row,) = await self._run(
+            _ADD_DEFINITION,
+            project=definition.id,
+            definition=model_text(definition),
+            origin=origin,
+            reverts_to=reverts_to,
+            actor=actor,
+        )
+        return int(row.version)
+
+    async def definition(self, project: str, version: int) -> DefinitionVersion | None:
+        """Return a version of a project's definition."""
+        row = await self._first(_DEFINITION, project=project, version=version)
+        return None if row is None else _definition_of(row)
+
+    async def list_definitions(self, project: str, *, before: int | None, limit: int) -> tuple[DefinitionVersion, ...]:
+        """Return versions of a project's definition, newest first."""
+        rows = await self._run(_LIST_DEFINITIONS, project=project, before=before, limit=limit)
+        return tuple(_definition_of(row) for row in rows)
 
     async def list_rule_sets(self) -> tuple[RuleReference, ...]:
         """Return all rule set versions by id and version."""

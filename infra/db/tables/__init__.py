@@ -11,7 +11,7 @@ from infra.db.tables.incidents import CauseCandidateRow, IncidentFindingRow, Inc
 from infra.db.tables.notes import NoteMentionRow, NoteRow, NoteVersionRow
 from infra.db.tables.outbox import OutboxRow
 from infra.db.tables.people import ReviewerRow, ReviewerSkillRow
-from infra.db.tables.projects import ProjectRow, RuleSetRow
+from infra.db.tables.projects import ProjectDefinitionRow, ProjectRow, RuleSetRow
 from infra.db.tables.quality import GoldAnswerRow
 from infra.db.tables.queues import ReviewLaneRow, ReviewQueueRow
 from infra.db.tables.review import DecisionRow, DraftRow, FindingRow, ReviewTaskRow, TaskActivityRow
@@ -56,6 +56,7 @@ __all__ = [
     "NoteRow",
     "NoteVersionRow",
     "OutboxRow",
+    "ProjectDefinitionRow",
     "ProjectRow",
     "ReviewLaneRow",
     "ReviewQueueRow",

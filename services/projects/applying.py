@@ -1,0 +1,199 @@
+"""Make a project what its definition says: plan, apply in one transaction, go back."""
+
+from __future__ import annotations
+
+from services.access.keys import SYSTEM_PROJECT
+from services.access.policy import ensure_sees, project_not_found
+from services.contracts.access import Principal
+from services.contracts.canonical import content_sha256
+from services.contracts.definition import (
+    MAX_CHANGES,
+    AppliedDefinition,
+    DefinitionOrigin,
+    DefinitionPlan,
+    DefinitionVersion,
+    ProjectDefinition,
+)
+from services.errors import ChangedMeanwhileError, ForbiddenError, InvalidInputError, NotFoundError
+from services.ports.database import Database, Transaction
+from services.projects.definition import ProjectState, changes, compiled, definition_of, state_sha256
+from services.projects.registry import rule_set
+
+
+class ProjectDefinitions:
+    """Plans and applies definitions of projects.
+
+    Args:
+        database: The store of record.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def current(self, principal: Principal, project: str) -> tuple[ProjectDefinition, str]:
+        """Return the definition that makes the project what it is now, and the hash of that state.
+
+        Raises:
+            NotFoundError: There is no such project that the key sees.
+        """
+        ensure_sees(principal, project)
+        async with self._database.transaction() as tx:
+            state = await _state(tx, project)
+        if state is None:
+            raise project_not_found(project)
+        return definition_of(state), state_sha256(state)
+
+    async def plan(self, principal: Principal, definition: ProjectDefinition) -> DefinitionPlan:
+        """Return what applying a definition would change.
+
+        Raises:
+            ForbiddenError: The key does not cover this project.
+            InvalidInputError: It would change more than can be told.
+        """
+        _ensure_covered(principal, definition.id)
+        async with self._database.transaction() as tx:
+            plan, _ = await _planned(tx, definition, await _state(tx, definition.id))
+        return plan
+
+    async def apply(
+        self, principal: Principal, definition: ProjectDefinition, *, expected: str | None = None
+    ) -> AppliedDefinition:
+        """Make a project what a definition says, all of it or nothing; the same again changes nothing.
+
+        Rules that are new become the next version of the rule set named after the project; no version ever changes.
+        Queues that the definition does not name are removed; tasks that wait in them stay there.
+
+        Args:
+            principal: Who asks.
+            definition: What the project is to be.
+            expected: The plan's ``state_sha256``; None applies to any state.
+
+        Raises:
+            ForbiddenError: The key does not cover this project.
+            ChangedMeanwhileError: The project is no longer what it was when the plan was made.
+        """
+        _ensure_covered(principal, definition.id)
+        async with self._database.transaction() as tx:
+            return await _apply(tx, principal, definition, expected, origin="applied")
+
+    async def revert(
+        self, principal: Principal, project: str, version: int, *, expected: str | None = None
+    ) -> AppliedDefinition:
+        """Make a project again what an earlier version of its definition said; this is a version of its own.
+
+        Raises:
+            NotFoundError: There is no such version.
+            ChangedMeanwhileError: The project is no longer what ``expected`` says.
+        """
+        ensure_sees(principal, project)
+        async with self._database.transaction() as tx:
+            kept = await tx.projects.definition(project, version)
+            if kept is None:
+                raise NotFoundError(f"Project {project!r} has no version {version} of its definition.")
+            return await _apply(tx, principal, kept.definition, expected, origin="reverted", reverts_to=version)
+
+    async def history(
+        self, principal: Principal, project: str, *, before: int | None, limit: int
+    ) -> tuple[DefinitionVersion, ...]:
+        """Return versions of a project's definition, newest first.
+
+        Raises:
+            NotFoundError: There is no such project that the key sees.
+        """
+        ensure_sees(principal, project)
+        async with self._database.transaction() as tx:
+            if await tx.projects.get(project) is None:
+                raise project_not_found(project)
+            return await tx.projects.list_definitions(project, before=before, limit=limit)
+
+
+def _ensure_covered(principal: Principal, project: str) -> None:
+    if not principal.sees(project):
+        raise ForbiddenError(f"This key is limited to some projects; {project!r} is none of them.")
+    if project == SYSTEM_PROJECT:
+        raise ForbiddenError(f"The id {SYSTEM_PROJECT!r} is reserved; choose another.")
+
+
+async def _state(tx: Transaction, project: str, *, lock: bool = False) -> ProjectState | None:
+    known = await tx.projects.get(project, lock=lock)
+    if known is None:
+        return None
+    return ProjectState(known, await rule_set(tx, known.config.rule_set), await tx.queues.list(project))
+
+
+async def _planned(
+    tx: Transaction, definition: ProjectDefinition, now: ProjectState | None
+) -> tuple[DefinitionPlan, ProjectState]:
+    wanted = compiled(definition, now, await tx.projects.newest_rule_set(definition.id))
+    found = changes(now, wanted)
+    if len(found) > MAX_CHANGES:
+        raise InvalidInputError(
+            f"This would change {len(found)} places at once; apply at most {MAX_CHANGES} in a step."
+        )
+    plan = DefinitionPlan(
+        project=definition.id,
+        creates=now is None,
+        state_sha256=state_sha256(now),
+        changes=found,
+        rule_set=f"{wanted.rules.id}@{wanted.rules.version}",
+    )
+    return plan, wanted
+
+
+async def _apply(
+    tx: Transaction,
+    principal: Principal,
+    definition: ProjectDefinition,
+    expected: str | None,
+    *,
+    origin: DefinitionOrigin,
+    reverts_to: int | None = None,
+) -> AppliedDefinition:
+    now = await _state(tx, definition.id, lock=True)
+    plan, wanted = await _planned(tx, definition, now)
+    if expected is not None and expected != plan.state_sha256:
+        raise ChangedMeanwhileError(f"Project {definition.id!r} was changed since the plan was made; plan again.")
+    if not plan.changes:
+        return AppliedDefinition(plan=plan, version=None)
+    known = await tx.projects.rule_set(wanted.rules.reference)
+    await tx.projects.add_rule_set(wanted.rules)
+    if known is None:
+        tx.audit.append(
+            SYSTEM_PROJECT,
+            actor=principal.actor_id,
+            action="rule_set.created",
+            subject=f"rule-sets/{wanted.rules.id}/{wanted.rules.version}",
+            body={"sha256": wanted.rules.sha256},
+        )
+    if now is None:
+        await tx.projects.add(wanted.project)
+    else:
+        if not await tx.projects.list_definitions(definition.id, before=None, limit=1):
+            await tx.projects.add_definition(definition_of(now), origin="found", actor=principal.actor_id)
+        await tx.projects.update_config(wanted.project)
+    before = {queue.name: queue for queue in now.queues} if now is not None else {}
+    after = {queue.name: queue for queue in wanted.queues}
+    for name in before.keys() - after.keys():
+        await tx.queues.delete(definition.id, name)
+    for name, queue in after.items():
+        if before.get(name) != queue:
+            await tx.queues.put(definition.id, queue)
+    version = await tx.projects.add_definition(
+        definition, origin=origin, actor=principal.actor_id, reverts_to=reverts_to
+    )
+    tx.audit.append(
+        definition.id,
+        actor=principal.actor_id,
+        action=f"project.definition_{origin}",
+        subject=f"projects/{definition.id}",
+        body={
+            "version": version,
+            "reverts_to": reverts_to,
+            "definition_sha256": content_sha256(definition),
+            "before_sha256": plan.state_sha256,
+            "after_sha256": state_sha256(wanted),
+            "rule_set": plan.rule_set,
+            "changes": len(plan.changes),
+        },
+    )
+    return AppliedDefinition(plan=plan, version=version)
