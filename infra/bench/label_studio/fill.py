@@ -1,0 +1,73 @@
+"""Open tasks by the hundred thousand on our side, made by SQL from one that the product itself has opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import asyncpg
+
+from infra.bench.label_studio.sides import WORKED
+
+_BATCH = 10_000
+# Through the tables' own triggers, which place a task in its queue and put it into the search.
+_COPIES = (
+    """
+    INSERT INTO samples
+    SELECT made.* FROM samples AS template, generate_series($1::bigint, $2::bigint) AS n,
+        LATERAL jsonb_populate_record(template, jsonb_build_object('sample_id', 's-' || n)) AS made
+    WHERE template.project = '{project}' AND template.sample_id = 'template'
+    """,
+    """
+    INSERT INTO sample_revisions
+    SELECT made.* FROM sample_revisions AS template, generate_series($1::bigint, $2::bigint) AS n,
+        LATERAL jsonb_populate_record(template, jsonb_build_object(
+            'sample_id', 's-' || n, 'manifest', replace(template.manifest::text, '"template"', '"s-' || n || '"')::jsonb
+        )) AS made
+    WHERE template.project = '{project}' AND template.sample_id = 'template'
+    """,
+    """
+    INSERT INTO label_sets
+    SELECT made.* FROM label_sets AS template, generate_series($1::bigint, $2::bigint) AS n,
+        LATERAL jsonb_populate_record(template, jsonb_build_object('sample_id', 's-' || n)) AS made
+    WHERE template.project = '{project}' AND template.sample_id = 'template'
+    """,
+    """
+    INSERT INTO review_tasks
+    SELECT made.* FROM review_tasks AS template, generate_series($1::bigint, $2::bigint) AS n,
+        LATERAL jsonb_populate_record(template, jsonb_build_object(
+            'sample_id', 's-' || n, 'task_id', gen_random_uuid(),
+            'created_at', template.created_at + n * interval '1 ms'
+        )) AS made
+    WHERE template.project = '{project}' AND template.sample_id = 'template'
+    """,
+)
+
+
+async def copy_template(database_url: str, copies: int, tell: Callable[[str], None]) -> None:
+    """Put copies of the sample ``template`` and its open task beside it, a millisecond apart.
+
+    Args:
+        database_url: Our database.
+        copies: How many.
+        tell: Is told how far it is.
+    """
+    connection = await asyncpg.connect(database_url, server_settings={"jit": "off"})
+    try:
+        for first in range(1, copies + 1, _BATCH):
+            last = min(first + _BATCH - 1, copies)
+            async with connection.transaction():
+                for statement in _COPIES:
+                    await connection.execute(statement.format(project=WORKED), first, last, timeout=600)
+            tell(f"Concord: {last:,} of {copies:,} tasks")
+    finally:
+        await connection.close()
+
+
+async def tidy(database_url: str) -> None:
+    """Gather statistics now, and not when autovacuum thinks of it in the middle of a measurement."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute("VACUUM ANALYZE", timeout=600)
+        await connection.execute("CHECKPOINT", timeout=600)
+    finally:
+        await connection.close()
