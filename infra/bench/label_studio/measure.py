@@ -120,7 +120,7 @@ async def measure_label_studio(config: LabelStudioConfig, on_event: EventListene
         theirs = LabelStudioSide(await stack.enter_async_context(http))
         await ours.open()
         await theirs.open()
-        turns = _Turns(ours, theirs)
+        turns = Turns(ours, theirs)
         await _import(turns, config, tell)
         await _fill(ours, theirs, concord.urls.database_url, config, tell)
         await _work(turns, config, tell)
@@ -138,17 +138,17 @@ async def measure_label_studio(config: LabelStudioConfig, on_event: EventListene
         )
 
 
-class _Turns:
+class Turns:
     """Both sides do one thing after the other, and neither is always the first."""
 
     def __init__(self, ours: Side, theirs: Side) -> None:
         self._sides = (ours, theirs)
         self._taken_ms: dict[str, tuple[list[float], list[float]]] = {work: ([], []) for work in WORKS}
 
-    async def take(self, number: int, do: Callable[[Side, _Clock], Awaitable[None]]) -> None:
+    async def take(self, number: int, do: Callable[[Side, Clock], Awaitable[None]]) -> None:
         """Let both do a round's work; the times of round 0 are not kept."""
         for place in (0, 1) if number % 2 else (1, 0):
-            clock = _Clock()
+            clock = Clock()
             await do(self._sides[place], clock)
             if number:
                 for work, taken_ms in clock.taken_ms.items():
@@ -168,7 +168,7 @@ class _Turns:
         )
 
 
-class _Clock:
+class Clock:
     """Takes the times of one side's round."""
 
     def __init__(self) -> None:
@@ -184,12 +184,12 @@ class _Clock:
         self.taken_ms[work] = 1e3 * (time.perf_counter() - self._began) / calls
 
 
-async def _import(turns: _Turns, config: LabelStudioConfig, tell: Told) -> None:
+async def _import(turns: Turns, config: LabelStudioConfig, tell: Told) -> None:
     for number in range(config.import_rounds + 1):
         tell(f"import, round {number} of {config.import_rounds}" if number else "import, warming up")
         names = [f"s-{number}-{index}" for index in range(config.samples)]
 
-        async def do(side: Side, clock: _Clock, names: Sequence[str] = names) -> None:
+        async def do(side: Side, clock: Clock, names: Sequence[str] = names) -> None:
             clock.start()
             await side.bring(names)
             clock.note("import", calls=len(names))
@@ -213,8 +213,8 @@ async def _fill(ours: Concord, theirs: LabelStudioSide, url: str, config: LabelS
     await theirs.go_deep(config.tasks)
 
 
-async def _work(turns: _Turns, config: LabelStudioConfig, tell: Told) -> None:
-    async def do(side: Side, clock: _Clock) -> None:
+async def _work(turns: Turns, config: LabelStudioConfig, tell: Told) -> None:
+    async def do(side: Side, clock: Clock) -> None:
         clock.start()
         task = await side.next_task()
         clock.note("next")

@@ -83,7 +83,7 @@ async def prepare_label_studio(python: Path, folder: Path, database_url: str) ->
         folder=folder,
         port=_free_port(),
         token=secrets.token_hex(20),
-        environment=_environment(python, folder, database_url),
+        environment=environment_of(python, folder, database_url),
     )
     await _initialise(made)
     return made
@@ -108,8 +108,8 @@ async def _initialise(made: LabelStudio) -> None:
         raise UnavailableError(f"Label Studio could not make its database: {last}")
 
 
-def _environment(python: Path, folder: Path, database_url: str) -> dict[str, str]:
-    """Its settings: our Postgres server, nothing told to anybody, no look at what is newer."""
+def environment_of(python: Path, folder: Path, database_url: str) -> dict[str, str]:
+    """Return its settings: our Postgres server, nothing told to anybody, no look at what is newer."""
     address = urlsplit(database_url)
     package = next(python.parent.parent.glob("lib/python*/site-packages/label_studio"), folder)
     return server_environment() | {
