@@ -14,7 +14,7 @@ from api.app import create_app
 from api.services import ApiServices
 from infra.bench.label_studio.fill import copy_template, tidy
 from infra.bench.label_studio.payload import IMAGE
-from infra.bench.label_studio.sides import WORKED, Concord
+from infra.bench.label_studio.sides import TEMPLATE, WORKED, Concord
 from infra.client import ConcordClient
 from infra.db.engine import PostgresDatabase
 from infra.storage.assets import FileAssetReader
@@ -61,7 +61,7 @@ async def test_copies_are_tasks_that_are_listed_claimed_and_end_as_ground_truth(
     ours: Concord, database: PostgresDatabase, database_url: str, tmp_path: Path
 ) -> None:
     assets = FileAssetReader((tmp_path,), 1_000_000, 20.0)
-    template = RevisionRef(project=WORKED, sample_id="template", revision=1)
+    template = RevisionRef(project=WORKED, sample_id=TEMPLATE, revision=1)
 
     async def prepare_template() -> None:
         async with asyncio.timeout(60):
@@ -75,7 +75,7 @@ async def test_copies_are_tasks_that_are_listed_claimed_and_end_as_ground_truth(
     await asyncio.gather(ours.open(), prepare_template())
     await copy_template(database_url, TASKS - 1, lambda _: None)
     await tidy(database_url)
-    await ours.go_deep(TASKS)
+    await ours.begin_work(TASKS)
     await ours.first_page()
     await ours.deep_page()
     olga = person("olga", Role.OPERATIONS)
@@ -85,15 +85,13 @@ async def test_copies_are_tasks_that_are_listed_claimed_and_end_as_ground_truth(
     assert {HitKind.SAMPLE, HitKind.TASK} <= {hit.kind for hit in found}
 
     taken = [await ours.next_task() for _ in range(2)]
-    assert [task["ref"]["sample_id"] for task in taken] == ["template", "s-1"]
+    assert [task["ref"]["sample_id"] for task in taken] == [TEMPLATE, "s-1"]
     for task in taken:
         await ours.submit(task)
 
-    async def commit() -> None:
-        for task in taken:
-            ref = RevisionRef.model_validate(task["ref"])
-            await settle_review(database, ref)
-            await check_alignment(database, ChecksHere(), ref)
-            await commit_ground_truth(database, ref, workflow_run_id="run-1")
-
-    await asyncio.gather(ours.settle(), commit())
+    assert await ours.finished() == 2
+    for task in taken:
+        ref = RevisionRef.model_validate(task["ref"])
+        await settle_review(database, ref)
+        await check_alignment(database, ChecksHere(), ref)
+        await commit_ground_truth(database, ref, workflow_run_id="run-1")

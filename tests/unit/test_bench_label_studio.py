@@ -97,7 +97,7 @@ async def test_the_deep_page_is_behind_nine_tenths_of_the_list() -> None:
         return {"tasks": [{}] * PAGE}
 
     side = side_that(answers)
-    await side.go_deep(10_000)
+    side.begin_work(10_000)
     await side.first_page()
     await side.deep_page()
     assert asked == ["1", "90"]

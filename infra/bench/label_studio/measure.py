@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -20,10 +20,10 @@ from pydantic import Field
 from infra.bench.beside.compare import ratio_of
 from infra.bench.label_studio.fill import copy_template, tidy
 from infra.bench.label_studio.payload import IMAGE, SIZE_PX
-from infra.bench.label_studio.server import DATABASE, prepare_label_studio
-from infra.bench.label_studio.sides import PAGE, Concord, LabelStudioSide, Side
+from infra.bench.label_studio.server import DATABASE, LabelStudio, prepare_label_studio
+from infra.bench.label_studio.sides import IMPORTED, PAGE, WORKED, Concord, LabelStudioSide, Side
 from infra.client import ConcordClient
-from infra.local import LocalConfig, run_local
+from infra.local import LocalConcord, LocalConfig, run_local
 from infra.stack.events import EventListener
 from services.contracts.base import Contract
 from services.errors import IntegrityError
@@ -106,36 +106,51 @@ async def measure_label_studio(config: LabelStudioConfig, on_event: EventListene
     assets = config.data_dir / "assets"
     await asyncio.to_thread(_write_image, assets)
     local = LocalConfig(data_dir=config.data_dir / "concord", asset_roots=(assets,), durable=config.durable)
-    async with AsyncExitStack() as stack:
-        concord = await stack.enter_async_context(run_local(local, on_event=on_event))
+    async with run_local(local, on_event=on_event) as concord:
         tell("Label Studio makes its tables")
-        made = await prepare_label_studio(config.python, config.data_dir / "label-studio", concord.urls.database_url)
-        await concord.stack.supervisor.start([made.spec()])
-
-        async def client_of(key: str) -> ConcordClient:
-            return await stack.enter_async_context(ConcordClient(concord.urls.api_url, key))
-
-        ours = Concord(await client_of(concord.admin_key), client_of)
-        http = httpx.AsyncClient(base_url=made.url, headers={"Authorization": f"Token {made.token}"}, trust_env=False)
-        theirs = LabelStudioSide(await stack.enter_async_context(http))
-        await ours.open()
-        await theirs.open()
-        turns = Turns(ours, theirs)
-        await _import(turns, config, tell)
-        await _fill(ours, theirs, concord.urls.database_url, config, tell)
-        await _work(turns, config, tell)
-        expected = config.rounds + 1
-        if (finished := await theirs.finished()) != expected:
-            raise IntegrityError(f"Label Studio counts {finished} tasks with an annotation, and was sent {expected}")
+        url = concord.urls.database_url
+        label_studio = await prepare_label_studio(config.python, config.data_dir / "label-studio", url)
+        async with _sides(concord, label_studio) as (ours, theirs):
+            await ours.open()
+            await theirs.open(IMPORTED)
+            turns = Turns(ours, theirs)
+            await _import(turns, config, tell)
+            version = await theirs.version()
+    # Without a worker: what it would do about the tasks is no part of what is measured, and would take the machine.
+    alone = replace(local, processes=("api",))
+    async with run_local(alone, on_event=on_event) as concord, _sides(concord, label_studio) as (ours, theirs):
+        await theirs.open(WORKED)
+        await _fill(theirs, concord.urls.database_url, config, tell)
+        await ours.begin_work(config.tasks)
+        theirs.begin_work(config.tasks)
+        await _work(turns.of(ours, theirs), config, tell)
+        for name, finished in (("Concord", await ours.finished()), ("Label Studio", await theirs.finished())):
+            if finished != config.rounds + 1:
+                raise IntegrityError(f"{name} counts {finished} answered tasks, and was sent {config.rounds + 1}")
         return LabelStudioBenchmark(
             tasks=config.tasks,
             rounds=config.rounds,
             samples_an_import=config.samples,
-            label_studio=await theirs.version(),
+            label_studio=version,
             postgres=await _postgres_version(concord.urls.database_url),
             durable=config.durable,
             works=tuple(turns.times(work) for work in WORKS),
         )
+
+
+@asynccontextmanager
+async def _sides(concord: LocalConcord, label_studio: LabelStudio) -> AsyncIterator[tuple[Concord, LabelStudioSide]]:
+    """Start Label Studio beside a Concord that runs, and open clients of both."""
+    await concord.stack.supervisor.start([label_studio.spec()])
+    async with AsyncExitStack() as stack:
+
+        async def client_of(key: str) -> ConcordClient:
+            return await stack.enter_async_context(ConcordClient(concord.urls.api_url, key))
+
+        token = {"Authorization": f"Token {label_studio.token}"}
+        http = httpx.AsyncClient(base_url=label_studio.url, headers=token, trust_env=False)
+        theirs = LabelStudioSide(await stack.enter_async_context(http))
+        yield Concord(await client_of(concord.admin_key), client_of), theirs
 
 
 class Turns:
@@ -144,6 +159,11 @@ class Turns:
     def __init__(self, ours: Side, theirs: Side) -> None:
         self._sides = (ours, theirs)
         self._taken_ms: dict[str, tuple[list[float], list[float]]] = {work: ([], []) for work in WORKS}
+
+    def of(self, ours: Side, theirs: Side) -> Self:
+        """Go on with the sides of other clients."""
+        self._sides = (ours, theirs)
+        return self
 
     async def take(self, number: int, do: Callable[[Side, Clock], Awaitable[None]]) -> None:
         """Let both do a round's work; the times of round 0 are not kept."""
@@ -199,18 +219,16 @@ async def _import(turns: Turns, config: LabelStudioConfig, tell: Told) -> None:
         await turns.take(number, do)
 
 
-async def _fill(ours: Concord, theirs: LabelStudioSide, url: str, config: LabelStudioConfig, tell: Told) -> None:
+async def _fill(theirs: LabelStudioSide, url: str, config: LabelStudioConfig, tell: Told) -> None:
     # One is there already: the template.
     await copy_template(url, config.tasks - 1, tell)
     for first in range(0, config.tasks, FILL_BATCH):
         last = min(first + FILL_BATCH, config.tasks)
-        await theirs.fill([f"s-{index}" for index in range(first, last)])
+        await theirs.bring([f"s-{index}" for index in range(first, last)])
         if last % (10 * FILL_BATCH) == 0 or last == config.tasks:
             tell(f"Label Studio: {last:,} of {config.tasks:,} tasks")
     for address in (url, urlsplit(url)._replace(path=f"/{DATABASE}").geturl()):
         await tidy(address)
-    await ours.go_deep(config.tasks)
-    await theirs.go_deep(config.tasks)
 
 
 async def _work(turns: Turns, config: LabelStudioConfig, tell: Told) -> None:
@@ -221,7 +239,6 @@ async def _work(turns: Turns, config: LabelStudioConfig, tell: Told) -> None:
         clock.start()
         await side.submit(task)
         clock.note("submit")
-        await side.settle()
         for work, page in (("first_page", side.first_page), ("deep_page", side.deep_page)):
             clock.start()
             await page()

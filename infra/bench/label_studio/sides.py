@@ -12,10 +12,10 @@ import httpx
 
 from api.paging import encode_cursor
 from infra.bench.label_studio.payload import LABEL_CONFIG, our_box, our_event, their_box, their_task
-from infra.client import ConcordClient
+from infra.client import ConcordClient, Page
 from services.contracts.access import Role
-from services.contracts.lifecycle import Stage
 from services.contracts.records import Project, ProjectConfig
+from services.contracts.review import ReviewTask, TaskState
 from services.errors import IntegrityError
 
 PAGE = 100
@@ -23,15 +23,18 @@ DEEP = 0.9
 """The deep page is the one behind so much of the list."""
 
 IMPORTED, WORKED = "bench-import", "bench"
-"""Our projects: where samples are brought to, and where people work among many tasks."""
+"""The projects: where samples are brought to, and where people work among many tasks."""
+
+TEMPLATE = "template"
+"""Our sample that the others are copies of."""
 
 _CALL_TIMEOUT_S = 600.0
-_SETTLED_WITHIN_S = 300.0
+_OPENED_WITHIN_S = 300.0
 _LOOK_EVERY_S = 0.02
 
 
 class Side(Protocol):
-    """What is measured, and ``settle``, which is not: afterwards nothing of the calls before is still being done."""
+    """What is measured."""
 
     async def bring(self, sample_ids: Sequence[str]) -> None:
         """Bring new samples, in one request, until they are acknowledged."""
@@ -57,10 +60,6 @@ class Side(Protocol):
         """Read tasks far behind in the list."""
         ...
 
-    async def settle(self) -> None:
-        """Wait until what was submitted has had its consequences."""
-        ...
-
 
 class Concord:
     """Our side.
@@ -75,18 +74,27 @@ class Concord:
         self._client_of = client_of
         self._annotator = self._manager = admin
         self._brought = 0
-        self._submitted: list[str] = []
         self._deep_cursor = ""
 
     async def open(self) -> None:
-        """Make the projects, a sample to work on, and who works: both see only the project that they work in."""
+        """Make the projects, and bring one sample to work on, whose task the worker opens."""
         config = ProjectConfig(annotate="always")
         for name in (IMPORTED, WORKED):
             await self._admin.create_project(Project(id=name, name=name, config=config))
+        await self._admin.send_event(our_event(WORKED, TEMPLATE))
+        await self._opened(WORKED, 1)
+
+    async def begin_work(self, tasks: int) -> None:
+        """Make keys for who works and who looks on, which see this project only, and find the deep page of the list.
+
+        Args:
+            tasks: How many tasks there are, a millisecond apart.
+        """
         self._annotator = await self._client(Role.ANNOTATOR)
         self._manager = await self._client(Role.OPERATIONS)
-        await self._admin.send_event(our_event(WORKED, "template"))
-        await self._opened(WORKED, 1)
+        first = (await self._page_of(None))["items"][0]
+        at = datetime.fromisoformat(first["created_at"]) + timedelta(milliseconds=int(DEEP * tasks))
+        self._deep_cursor = encode_cursor("tasks", (at, UUID(int=0)))
 
     async def _client(self, role: Role) -> ConcordClient:
         made = await self._admin.create_key(f"bench-{role.value}", role, projects=(WORKED,))
@@ -104,11 +112,15 @@ class Concord:
         await self._opened(IMPORTED, self._brought)
 
     async def _opened(self, project: str, tasks: int) -> None:
-        async def opened() -> bool:
-            queues = await self._admin.queues()
-            return sum(queue.open for queue in queues if queue.project == project) >= tasks
+        async def opened() -> int:
+            return sum(queue.open for queue in await self._admin.queues() if queue.project == project)
 
-        await _until(opened, f"{tasks} tasks of {project} are open")
+        try:
+            async with asyncio.timeout(_OPENED_WITHIN_S):
+                while await opened() < tasks:  # noqa: ASYNC110 - the worker opens them, which sets no event of ours
+                    await asyncio.sleep(_LOOK_EVERY_S)
+        except TimeoutError:
+            raise IntegrityError(f"{tasks} tasks of {project} are not open after {_OPENED_WITHIN_S:g} s") from None
 
     async def next_task(self) -> dict[str, Any]:
         """Claim the next task, and read its evidence."""
@@ -123,17 +135,6 @@ class Concord:
         """Decide the task with its labels."""
         decision = {"verdict": "submit", "fence": task["fence"], "annotations": [our_box()]}
         await self._annotator.call("POST", f"/v1/tasks/{task['task_id']}/decide", decision)
-        self._submitted.append(task["ref"]["sample_id"])
-
-    async def settle(self) -> None:
-        """Wait until what was submitted is checked and committed, so that the other side has the machine to itself."""
-        for name in self._submitted:
-
-            async def committed(name: str = name) -> bool:
-                return (await self._admin.sample(WORKED, name)).stage is Stage.COMMITTED
-
-            await _until(committed, f"sample {name} is ground truth")
-        self._submitted.clear()
 
     async def first_page(self) -> None:
         """Read the first page of tasks."""
@@ -150,11 +151,13 @@ class Concord:
         page: dict[str, Any] = await self._manager.call("GET", "/v1/tasks", query={"limit": PAGE, "cursor": cursor})
         return page
 
-    async def go_deep(self, tasks: int) -> None:
-        """Find the cursor of the deep page among tasks that are a millisecond apart."""
-        first = (await self._page_of(None))["items"][0]
-        at = datetime.fromisoformat(first["created_at"]) + timedelta(milliseconds=int(DEEP * tasks))
-        self._deep_cursor = encode_cursor("tasks", (at, UUID(int=0)))
+    async def finished(self) -> int:
+        """How many tasks have their answer."""
+
+        async def page(cursor: str | None) -> Page[ReviewTask]:
+            return await self._manager.tasks(state=TaskState.COMPLETED, cursor=cursor)
+
+        return len([task async for task in self._manager.each(page)])
 
 
 class LabelStudioSide:
@@ -166,16 +169,17 @@ class LabelStudioSide:
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
-        self._imported = self._worked = 0
+        self._project = 0
         self._deep_page = 1
 
-    async def open(self) -> None:
-        """Make the projects; tasks are given out in their order, which is what Label Studio does by itself."""
-        self._imported, self._worked = [await self._project(name) for name in (IMPORTED, WORKED)]
-
-    async def _project(self, title: str) -> int:
+    async def open(self, title: str) -> None:
+        """Make a project, to which the calls go; tasks are given out in their order, as Label Studio does by itself."""
         given = {"title": title, "label_config": LABEL_CONFIG, "sampling": "Sequential sampling"}
-        return int((await self._call("POST", "/api/projects/", given))["id"])
+        self._project = int((await self._call("POST", "/api/projects/", given))["id"])
+
+    def begin_work(self, tasks: int) -> None:
+        """Find the number of the deep page among so many tasks."""
+        self._deep_page = int(DEEP * tasks) // PAGE
 
     async def version(self) -> str:
         """Which release it is."""
@@ -183,14 +187,8 @@ class LabelStudioSide:
 
     async def bring(self, sample_ids: Sequence[str]) -> None:
         """Import tasks with their predictions."""
-        await self._import(self._imported, sample_ids)
-
-    async def fill(self, sample_ids: Sequence[str]) -> None:
-        """Import tasks into the project that people work in."""
-        await self._import(self._worked, sample_ids)
-
-    async def _import(self, project: int, sample_ids: Sequence[str]) -> None:
-        told = await self._call("POST", f"/api/projects/{project}/import", [their_task(name) for name in sample_ids])
+        tasks = [their_task(name) for name in sample_ids]
+        told = await self._call("POST", f"/api/projects/{self._project}/import", tasks)
         if (told["task_count"], told["prediction_count"]) != (len(sample_ids), len(sample_ids)):
             raise IntegrityError(f"Label Studio imported {told['task_count']} of {len(sample_ids)} tasks")
 
@@ -199,7 +197,7 @@ class LabelStudioSide:
 
     async def next_task(self) -> dict[str, Any]:
         """Take the next task of the project; it comes with data and predictions."""
-        task = await self._call("GET", f"/api/projects/{self._worked}/next")
+        task = await self._call("GET", f"/api/projects/{self._project}/next")
         if not task["predictions"]:
             raise IntegrityError(f"the task {task['id']} came without the box that the model drew")
         return dict(task)
@@ -207,9 +205,6 @@ class LabelStudioSide:
     async def submit(self, task: dict[str, Any]) -> None:
         """Create the annotation of a task."""
         await self._call("POST", f"/api/tasks/{task['id']}/annotations/", {"result": [their_box()], "lead_time": 1.0})
-
-    async def settle(self) -> None:
-        """Nothing is left to wait for."""
 
     async def first_page(self) -> None:
         """Read the first page of the project's tasks."""
@@ -220,16 +215,12 @@ class LabelStudioSide:
         await self._page(self._deep_page)
 
     async def _page(self, number: int) -> None:
-        query = {"project": self._worked, "page": number, "page_size": PAGE}
+        query = {"project": self._project, "page": number, "page_size": PAGE}
         _whole(len((await self._call("GET", "/api/tasks", query=query))["tasks"]))
-
-    async def go_deep(self, tasks: int) -> None:
-        """Find the number of the deep page."""
-        self._deep_page = int(DEEP * tasks) // PAGE
 
     async def finished(self) -> int:
         """How many tasks have their annotation."""
-        return int((await self._call("GET", f"/api/projects/{self._worked}/"))["num_tasks_with_annotations"])
+        return int((await self._call("GET", f"/api/projects/{self._project}/"))["num_tasks_with_annotations"])
 
     async def _call(self, method: str, path: str, body: Any = None, *, query: dict[str, Any] | None = None) -> Any:
         try:
@@ -241,15 +232,6 @@ class LabelStudioSide:
                 f"Label Studio answered {response.status_code} to {method} {path}: {response.text[:500]}"
             )
         return response.json()
-
-
-async def _until(fact: Callable[[], Awaitable[bool]], named: str) -> None:
-    try:
-        async with asyncio.timeout(_SETTLED_WITHIN_S):
-            while not await fact():  # noqa: ASYNC110 - the fact is made by servers, which set no event of ours
-                await asyncio.sleep(_LOOK_EVERY_S)
-    except TimeoutError:
-        raise IntegrityError(f"after {_SETTLED_WITHIN_S:g} s it is not so that {named}") from None
 
 
 def _whole(rows: int) -> None:
