@@ -180,12 +180,16 @@ class Turns:
         ratio = ratio_of(ours, theirs)
         return WorkTimes(
             work=work,
-            ours_ms=round(statistics.median(ours), 2),
-            theirs_ms=round(statistics.median(theirs), 2),
-            ratio=round(ratio.median, 2),
-            lowest=round(ratio.lowest, 2),
-            highest=round(ratio.highest, 2),
+            ours_ms=_shown(statistics.median(ours)),
+            theirs_ms=_shown(statistics.median(theirs)),
+            ratio=_shown(ratio.median),
+            lowest=_shown(ratio.lowest),
+            highest=_shown(ratio.highest),
         )
+
+
+def _shown(value: float) -> float:
+    return float(f"{value:.3g}")
 
 
 class Clock:
