@@ -40,6 +40,7 @@ class LocalConfig:
         durable: Whether what is acknowledged survives a power cut.
         check_processes: How many samples are checked at once; what the environment says if None.
         environment: Further settings of the processes, by the name of their variable.
+        processes: Which of the product's processes run.
     """
 
     data_dir: Path
@@ -52,6 +53,7 @@ class LocalConfig:
     durable: bool = True
     check_processes: int | None = None
     environment: dict[str, str] = field(default_factory=dict, repr=False)
+    processes: tuple[str, ...] = PROCESSES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +96,7 @@ async def run_local(config: LocalConfig, on_event: EventListener = ignore_event)
             api_port=config.api_port,
             durable=config.durable,
         ),
-        children=[_child(name, config) for name in PROCESSES],
+        children=[_child(name, config) for name in config.processes],
         before_children=prepare,
         on_event=on_event,
     )

@@ -177,17 +177,24 @@ class ApiWorld:
         return await self.http.request(method, path, json=body, headers=sent)
 
 
-def open_client(
+def open_transport(
     database: PostgresDatabase, *, body_max_bytes: int = 1_000_000, webhook_hosts: tuple[str, ...] = ()
-) -> httpx.AsyncClient:
-    """A client that talks straight into an application over ``database``."""
+) -> httpx.ASGITransport:
+    """A way straight into an application over ``database``."""
     services = ApiServices(
         database=database,
         inbox=Inbox(database, NoAssets()),
         body_max_bytes=body_max_bytes,
         webhook_targets=WebhookHttp(webhook_hosts, 20),
     )
-    transport = httpx.ASGITransport(app=create_app(services), raise_app_exceptions=True)
+    return httpx.ASGITransport(app=create_app(services), raise_app_exceptions=True)
+
+
+def open_client(
+    database: PostgresDatabase, *, body_max_bytes: int = 1_000_000, webhook_hosts: tuple[str, ...] = ()
+) -> httpx.AsyncClient:
+    """A client that talks straight into an application over ``database``."""
+    transport = open_transport(database, body_max_bytes=body_max_bytes, webhook_hosts=webhook_hosts)
     return httpx.AsyncClient(transport=transport, base_url="http://concord.test")
 
 

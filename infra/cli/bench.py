@@ -20,6 +20,7 @@ from infra.bench.pipeline import PipelineBenchmark, PipelineConfig, measure_pipe
 from infra.bench.search import SearchBenchmark, measure_search
 from infra.cli.bench_beside import bench_beside
 from infra.cli.bench_checks import print_checks, print_memory
+from infra.cli.bench_label_studio import bench_label_studio
 from infra.cli.bench_queue import bench_crowd, bench_queue
 from infra.cli.bench_votes import bench_votes
 from infra.cli.console import EXIT_FOUND, JsonOption, messages, plain, print_facts, print_json, print_table
@@ -34,6 +35,7 @@ app = typer.Typer(help="Measure the whole on this machine.", no_args_is_help=Tru
 
 
 app.command("beside")(bench_beside)
+app.command("label-studio")(bench_label_studio)
 
 
 @app.callback()

@@ -29,11 +29,11 @@ def export(
 
     async def work(client: ConcordClient) -> int:
         if output_file is None:
-            return await _write(client, project, typer.get_text_stream("stdout"), lineage=lineage)
+            return await write_records(client, project, typer.get_text_stream("stdout"), lineage=lineage)
         partial = output_file.with_name(f".{output_file.name}.partial")
         try:
             with partial.open("w", encoding="utf-8") as stream:
-                count = await _write(client, project, stream, lineage=lineage)
+                count = await write_records(client, project, stream, lineage=lineage)
                 stream.flush()
                 os.fsync(stream.fileno())
             partial.replace(output_file)
@@ -45,7 +45,12 @@ def export(
     messages().print(plain(f"{count} records of {project}{f' in {output_file}' if output_file else ''}"))
 
 
-async def _write(client: ConcordClient, project: str, stream: TextIO, *, lineage: bool) -> int:
+async def write_records(client: ConcordClient, project: str, stream: TextIO, *, lineage: bool = True) -> int:
+    """Write every record of a project as it comes, page by page: no answer and no memory grows with their number.
+
+    Returns:
+        How many there are.
+    """
     count = 0
     async for record in client.each(lambda cursor: client.ground_truths(project, cursor=cursor)):
         stream.write(_line(record, lineage=lineage))

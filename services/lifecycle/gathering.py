@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TypeVar
 
 from services.contracts.annotations import Annotation
+from services.contracts.labels_language import Relation
 from services.contracts.manifest import LabelFile, SampleManifest, check_annotations
 from services.contracts.pre_label import PreLabelSource
 from services.contracts.records import AssetRecord
@@ -25,6 +27,8 @@ _READS_AT_ONCE = 2  # whole assets in memory
 _GRACE_S = 15.0
 _DEFAULT_BUDGET_S = 60.0
 _REASON_LENGTH = 500
+_ID_STEM = 180
+"""So many characters of an id are kept where a number is put behind it; an id has 200 at most."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -140,8 +144,9 @@ async def _read_label_files(manifest: SampleManifest, assets: AssetReader) -> _L
             )
             if file.role == "annotation":
                 read = await asyncio.to_thread(import_label_file, file, manifest, content.data)
-                _ensure_usable((*files.labels.values(), *read.annotations), manifest)
-                files.labels.update((annotation.id, annotation) for annotation in read.annotations)
+                labels = _told_apart(read.annotations, files.labels, manifest)
+                _ensure_usable((*files.labels.values(), *labels), manifest)
+                files.labels.update((annotation.id, annotation) for annotation in labels)
                 if read.dropped:
                     files.losses.append(FileLosses(file.uri, read.dropped))
         except UnavailableError:
@@ -149,6 +154,33 @@ async def _read_label_files(manifest: SampleManifest, assets: AssetReader) -> _L
         except ConcordError as error:
             files.failures.append(_failure("label_file.unreadable", file.uri, error))
     return files
+
+
+def _told_apart(
+    labels: tuple[Annotation, ...], earlier: Mapping[str, Annotation], manifest: SampleManifest
+) -> tuple[Annotation, ...]:
+    """Return a file's labels under ids that no earlier file has given, without those that are the same altogether.
+
+    Readers number labels within their file, so that the files of two jobs or two cameras have ids in common.
+    """
+    new = [label for label in labels if earlier.get(label.id) != label]
+    if earlier.keys().isdisjoint(label.id for label in new):
+        return tuple(new)
+    taken = {*earlier, *(label.id for label in (*labels, *manifest.annotations))}
+    names: dict[str, str] = {}
+    for label in new:
+        if label.id in earlier:
+            free = (f"{label.id[:_ID_STEM]}-{number}" for number in count(2))
+            names[label.id] = next(name for name in free if name not in taken)
+            taken.add(names[label.id])
+    return tuple(_renamed(label, names) for label in new)
+
+
+def _renamed(label: Annotation, names: Mapping[str, str]) -> Annotation:
+    changes = {"id": names.get(label.id, label.id)}
+    if isinstance(label, Relation):
+        changes |= {"from_id": names.get(label.from_id, label.from_id), "to_id": names.get(label.to_id, label.to_id)}
+    return label.model_copy(update=changes)
 
 
 async def _predict(

@@ -1,24 +1,38 @@
-"""What people complain about in other tools, each by its name: the case, and what happens here instead."""
+"""What people complain about in other tools, each by its name: the case, and what happens here instead.
+
+Here is what concerns people and their tasks; labels, files and events are in ``test_complaints_data``.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from infra.db.engine import PostgresDatabase
 from services.contracts.access import ApiKeyInfo, Role
+from services.contracts.events import EventType
+from services.contracts.labels_language import Intent
 from services.contracts.lifecycle import RevisionRef
-from services.contracts.review import ReviewTask, TaskKind, TaskState, Verdict
-from services.errors import NoTaskAvailableError, TaskHeldError
+from services.contracts.review import DecisionInput, ReviewTask, TaskKind, TaskState, Verdict
+from services.errors import (
+    ConcordError,
+    NoTaskAvailableError,
+    StageConflictError,
+    StaleFenceError,
+    TaskFinishedError,
+    TaskHeldError,
+)
+from services.lifecycle.prepare import prepare_sample
 from services.lifecycle.settle import settle_review
 from services.review.leases import ClaimWish
-from tests.intake_events import created
-from tests.integration.lifecycle_world import PROJECT, World, label, person
+from tests.intake_events import NoAssets, created, event, structured
+from tests.integration.lifecycle_world import PROJECT, World, label, no_models, person
+from tests.integration.read_costs import blocks_read
 from tests.review_world import lapse
 
 BEN, EVA, ANN, OLGA = person("ben"), person("eva"), person("ann", Role.ANNOTATOR), person("olga", Role.OPERATIONS)
@@ -56,6 +70,54 @@ async def test_no_more_tasks_because_someone_who_left_holds_the_lock(world: Worl
     taken = await world.desk.claim_next(EVA, ClaimWish())
     assert (taken.task_id, taken.held_by) == (task.task_id, "eva")
     assert taken.fence > gone.fence
+    late = DecisionInput(verdict=Verdict.REJECT, fence=gone.fence, note="No greeting.")
+    with pytest.raises(StaleFenceError):
+        await world.desk.decide(BEN, task.task_id, late)
+    async with world.database.transaction() as tx:
+        draft = await tx.review.draft(task.task_id, "ben")
+    assert draft is not None
+    assert draft.body == {"verdict": "reject", "note": "No greeting."}
+
+
+async def test_overlap_exceeded(world: World) -> None:
+    """Three answers are asked for: of people and tools that come at once, and one who comes late, three are taken."""
+    await world.configure(annotate="always", overlap={"answers": 3})
+    ref = await world.post("s-1")
+    await prepare_sample(world.database, NoAssets(), no_models, ref)
+    late_one = person("late", Role.ANNOTATOR)
+    left = await world.desk.claim_next(late_one, ClaimWish())
+    await lapse(world.database, left.task_id)
+    answer = (Intent.model_validate(label("a1", "thanks")),)
+
+    async def by_hand(name: str) -> None:
+        who = person(name, Role.ANNOTATOR)
+        task = await world.desk.claim_next(who, ClaimWish())
+        given = DecisionInput(verdict=Verdict.SUBMIT, fence=task.fence, annotations=answer)
+        await world.desk.decide(who, task.task_id, given)
+
+    async def by_tool(name: str) -> None:
+        labels = {"project": PROJECT, "sample_id": ref.sample_id, "annotations": [label("a1", "thanks")]}
+        data = {**labels, "author": {"kind": "human", "id": name}}
+        handed_in = structured(event(data, EventType.LABELS_SUBMITTED, id=f"{ref.sample_id}-{name}"))
+        await world.inbox.receive(handed_in, via="http", projects=None)
+
+    at_once = [*(by_hand(f"p{number}") for number in range(8)), *(by_tool(f"t{number}") for number in range(4))]
+    results = await asyncio.gather(*at_once, return_exceptions=True)
+    assert all(result is None or isinstance(result, ConcordError) for result in results), results
+    # Who found all tasks in other hands may have given up one too many: those who come now get what is left.
+    for number in range(3 - results.count(None)):
+        await by_hand(f"q{number}")
+    given = DecisionInput(verdict=Verdict.SUBMIT, fence=left.fence, annotations=answer)
+    with pytest.raises(TaskFinishedError):
+        await world.desk.decide(late_one, left.task_id, given)
+    for refused in (by_hand("z"), by_tool("z")):
+        with pytest.raises((NoTaskAvailableError, StageConflictError)):
+            await refused
+    async with world.database.transaction() as tx:
+        sets = await tx.samples.label_sets(ref)
+        decisions = await tx.review.decisions(ref)
+    assert (len(sets), len({one.author.id for one in sets}), len(decisions)) == (3, 3, 3)
+    assert {task.state for task in await world.tasks(ref)} == {TaskState.COMPLETED}
 
 
 async def test_rejected_work_that_does_not_come_back_to_its_author(world: World) -> None:
@@ -107,31 +169,13 @@ async def test_lists_that_crawl_past_50_000_tasks(world: World) -> None:
     page, _ = await world.desk.list_tasks(OLGA, after=deep, limit=100)
     assert len(page) == 100
     assert page[0].created_at >= deep[0]
-    first_read, deep_read = [await pages_read(world, after) for after in (None, deep)]
+    first_read, deep_read = [
+        await blocks_read(
+            world.database, "ORDER BY created_at", partial(world.desk.list_tasks, OLGA, after=after, limit=100)
+        )
+        for after in (None, deep)
+    ]
     assert deep_read <= 2 * first_read + 10
-
-
-async def pages_read(world: World, after: Any) -> int:
-    """Blocks of the store that a page of the list reads; its statement must not sort, nor walk the table."""
-    engine = world.database._engine
-    sent: list[tuple[str, tuple[Any, ...]]] = []
-
-    def keep(_conn: Any, _cursor: Any, statement: str, parameters: tuple[Any, ...], *_: Any) -> None:
-        if "ORDER BY created_at" in statement:
-            sent.append((statement, parameters))
-
-    event.listen(engine.sync_engine, "before_cursor_execute", keep)
-    try:
-        await world.desk.list_tasks(OLGA, after=after, limit=100)
-    finally:
-        event.remove(engine.sync_engine, "before_cursor_execute", keep)
-    ((statement, parameters),) = sent
-    async with engine.connect() as connection:
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        plan = json.loads(await driver.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", *parameters))
-    assert "Sort" not in json.dumps(plan)
-    assert "Seq Scan" not in json.dumps(plan)
-    return int(plan[0]["Plan"]["Shared Hit Blocks"]) + int(plan[0]["Plan"]["Shared Read Blocks"])
 
 
 async def test_locks_on_edit_with_no_history(world: World) -> None:

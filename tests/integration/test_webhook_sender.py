@@ -6,8 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,12 +22,22 @@ from services.webhooks.retries import RetryPolicy
 from services.webhooks.signing import new_signing_secret
 from tests.http_server import answering, http, serving
 from tests.integration.db_samples import PROJECT
-from tests.integration.webhook_world import add_endpoint, deliveries_of, endpoint_now, walk, walk_on
+from tests.integration.webhook_world import (
+    EAGER,
+    add_endpoint,
+    deliveries_of,
+    endpoint_now,
+    failing,
+    sending,
+    until,
+    until_told,
+    walk,
+    walk_on,
+)
 from tests.webhook_receiver import OK, Received, Receiver, receiving
 
 pytestmark = pytest.mark.servers
 
-EAGER = RetryPolicy(first_pause_s=0.01, longest_pause_s=0.01, max_attempts=1_000)
 ROOT = Path(__file__).parents[2]
 
 
@@ -38,61 +47,10 @@ async def receiver() -> AsyncIterator[Receiver]:
         yield opened
 
 
-@asynccontextmanager
-async def sending(
-    database: PostgresDatabase,
-    receiver: Receiver,
-    *,
-    policy: RetryPolicy = EAGER,
-    timeout_s: float = 60,
-    senders: int = 1,
-    lease_s: float = 300,
-) -> AsyncIterator[None]:
-    """Send until the block ends; the sender must end by itself when it is told to."""
-    stop = asyncio.Event()
-    http_of = WebhookHttp((receiver.host,), timeout_s)
-    tasks = [
-        asyncio.create_task(WebhookSender(database, http_of, policy=policy, lease_s=lease_s).run(stop))
-        for _ in range(senders)
-    ]
-    try:
-        yield
-    finally:
-        stop.set()
-        await asyncio.wait_for(asyncio.gather(*tasks), 60)
-
-
-async def until(fact: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(120):
-        while not await fact():  # noqa: ASYNC110 - the fact is made by servers, which set no event of ours
-            await asyncio.sleep(0.02)
-
-
-async def until_told(database: PostgresDatabase, endpoint: WebhookEndpoint) -> None:
-    """Wait until nothing waits."""
-
-    async def nothing_waits() -> bool:
-        return not await deliveries_of(database, endpoint, DeliveryState.WAITING)
-
-    await until(nothing_waits)
-
-
 async def attempts_of(database: PostgresDatabase, endpoint: WebhookEndpoint, number: int = 0) -> list[WebhookAttempt]:
     delivery = (await deliveries_of(database, endpoint))[number]
     async with database.transaction() as tx:
         return list(await tx.webhooks.attempts(delivery.delivery_id))
-
-
-def failing(times: int, answer: bytes) -> Callable[[Received], Awaitable[bytes | None]]:
-    """Answer so for the first times, then 200."""
-    left = times
-
-    async def answers(_received: Received) -> bytes | None:
-        nonlocal left
-        left -= 1
-        return answer if left >= 0 else OK
-
-    return answers
 
 
 async def test_events_arrive_signed_in_order_and_in_the_envelope_of_the_stream(

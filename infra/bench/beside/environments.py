@@ -1,4 +1,4 @@
-"""The environments of the others: one for packages that need NumPy 1, one for the rest, both pinned and hashed."""
+"""The environments of the others: for packages that need NumPy 1, for the rest, for Label Studio; pinned and hashed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def environment_python(name: str, folder: Path, tell: Told = lambda _: None) -> 
     """Return the interpreter of an environment, which is made on first use; other pins make another one.
 
     Args:
-        name: ``numpy1`` or ``numpy2``.
+        name: ``numpy1``, ``numpy2`` or ``label-studio``.
         folder: Where environments live.
         tell: Is told what is being installed.
 
@@ -76,5 +76,5 @@ def _install(python: Path, pins: Path, tell: Told) -> None:
         raise UnavailableError(
             f"the packages to measure beside could not be installed from {pins.name}: "
             f"{last or f'pip ended with exit code {pip.returncode}'}. They come from the Python package registry "
-            f"that pip is set up for: see that it is reachable, or measure without them (--tool bare)."
+            f"that pip is set up for: see that it is reachable."
         )
