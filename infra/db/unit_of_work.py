@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from infra.db.repositories.access import PostgresAccess
 from infra.db.repositories.answers import PostgresAnswers
 from infra.db.repositories.audit import PostgresAudit
+from infra.db.repositories.datasets import PostgresDatasets
 from infra.db.repositories.ground_truth import PostgresGroundTruth
 from infra.db.repositories.idempotency import PostgresIdempotency
 from infra.db.repositories.inbox import PostgresInbox
@@ -34,6 +35,7 @@ from services.ports.database import (
     OutboxRepository,
     ProjectRepository,
 )
+from services.ports.datasets import DatasetRepository
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.incidents import IncidentRepository
 from services.ports.notes import NoteRepository
@@ -71,6 +73,7 @@ class PostgresTransaction:
     webhooks: WebhookRepository
     notes: NoteRepository
     search: SearchRepository
+    datasets: DatasetRepository
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
@@ -91,6 +94,7 @@ class PostgresTransaction:
         self.webhooks = PostgresWebhooks(connection)
         self.notes = PostgresNotes(connection)
         self.search = PostgresSearch(connection)
+        self.datasets = PostgresDatasets(connection)
         self.outbox = self._outbox = PostgresOutbox(connection)
         self.audit = self._audit = PostgresAudit(connection)
 

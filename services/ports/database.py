@@ -24,6 +24,7 @@ from services.contracts.records import (
     StoredEvent,
 )
 from services.ports.answers import AnswerRepository
+from services.ports.datasets import DatasetRepository
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.incidents import IncidentRepository
 from services.ports.notes import NoteRepository
@@ -225,6 +226,7 @@ class Transaction(Protocol):
     webhooks: WebhookRepository
     notes: NoteRepository
     search: SearchRepository
+    datasets: DatasetRepository
 
     async def now(self) -> datetime:
         """Return the database's clock, which all leases and deadlines go by."""
