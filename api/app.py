@@ -31,6 +31,8 @@ from api.routers import (
     schemas,
     search,
     task_operations,
+    taxonomies,
+    taxonomy_migrations,
     webhooks,
 )
 from api.services import ApiServices
@@ -40,6 +42,8 @@ _ROUTERS = (
     events.router,
     dead_letters.router,
     projects.router,
+    taxonomies.router,
+    taxonomy_migrations.router,
     samples.router,
     report.router,
     agreement.router,

@@ -31,6 +31,7 @@ from services.contracts.review import Decision, DecisionInput, Evidence, ReviewT
 from services.contracts.verification import VerificationReport
 from services.intake.cloud_events import DATA_MODELS
 from services.rules.rule_set import RuleSet
+from services.taxonomy.taxonomy import Taxonomy
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ASYNCAPI = "asyncapi"
@@ -41,6 +42,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "check-report": CheckReport,
     "rules": RuleSet,
     "project": Project,
+    "taxonomy": Taxonomy,
     "patch": LabelPatch,
     "task": ReviewTask,
     "evidence": Evidence,

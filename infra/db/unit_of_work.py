@@ -24,6 +24,8 @@ from infra.db.repositories.review import PostgresReview
 from infra.db.repositories.samples import PostgresSamples
 from infra.db.repositories.search import PostgresSearch
 from infra.db.repositories.task_operations import PostgresTaskOperations
+from infra.db.repositories.taxonomies import PostgresTaxonomies
+from infra.db.repositories.taxonomy_migrations import PostgresTaxonomyMigrations
 from infra.db.repositories.webhooks import PostgresWebhooks
 from services.ports.database import (
     AccessRepository,
@@ -42,6 +44,7 @@ from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
 from services.ports.search import SearchRepository
 from services.ports.task_operations import TaskOperationRepository
+from services.ports.taxonomies import TaxonomyMigrationRepository, TaxonomyRepository
 from services.ports.webhooks import WebhookRepository
 
 _NOW = text("SELECT clock_timestamp()")
@@ -52,6 +55,8 @@ class PostgresTransaction:
 
     access: AccessRepository
     projects: ProjectRepository
+    taxonomies: TaxonomyRepository
+    taxonomy_migrations: TaxonomyMigrationRepository
     inbox: InboxRepository
     samples: SampleRepository
     review: ReviewRepository
@@ -73,6 +78,8 @@ class PostgresTransaction:
         self._session = session
         self.access = PostgresAccess(session)
         self.projects = PostgresProjects(session)
+        self.taxonomies = PostgresTaxonomies(session)
+        self.taxonomy_migrations = PostgresTaxonomyMigrations(session)
         self.inbox = PostgresInbox(session)
         self.samples = PostgresSamples(session)
         self.review = PostgresReview(session)

@@ -18,12 +18,17 @@ from services.contracts.manifest import Risk, SampleManifest
 from services.contracts.overlap import Overlap
 from services.contracts.pre_label import PreLabelSources
 from services.contracts.review import LabelOrigin
+from services.contracts.taxonomies import TaxonomyReference
 
 
 class ProjectConfig(Contract):
     """What is set for a project."""
 
     rule_set: RuleReference = Field(default_factory=lambda: RuleReference(id="default", version=1))
+    taxonomy: TaxonomyReference | None = Field(
+        default=None,
+        description="The stored version that labels are held to and carried over to; none: what the rule set says.",
+    )
     annotate: Literal["when_missing", "always", "never"] = Field(
         default="when_missing", description="When people label a sample before it is checked."
     )
@@ -119,6 +124,7 @@ class CheckRun(Contract):
     report: CheckReport
     seconds: Annotated[float, Field(ge=0)]
     created_at: UtcDatetime
+    taxonomy: TaxonomyReference | None = Field(default=None, description="The project's taxonomy version then.")
 
 
 class GroundTruth(Contract):

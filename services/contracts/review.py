@@ -288,4 +288,5 @@ LabelOrigin = Literal[
     "rework",
     "consensus",
     "incident",
+    "migration",
 ]

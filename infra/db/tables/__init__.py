@@ -24,6 +24,12 @@ from infra.db.tables.samples import (
 )
 from infra.db.tables.search import SearchEntryRow
 from infra.db.tables.task_operations import TaskOperationItemRow, TaskOperationRow
+from infra.db.tables.taxonomies import (
+    TaxonomyDraftRow,
+    TaxonomyMigrationRow,
+    TaxonomyMigrationSampleRow,
+    TaxonomyRow,
+)
 from infra.db.tables.webhooks import WebhookAttemptRow, WebhookDeliveryRow, WebhookEndpointRow
 
 METADATA = Table.metadata
@@ -67,6 +73,10 @@ __all__ = [
     "TaskActivityRow",
     "TaskOperationItemRow",
     "TaskOperationRow",
+    "TaxonomyDraftRow",
+    "TaxonomyMigrationRow",
+    "TaxonomyMigrationSampleRow",
+    "TaxonomyRow",
     "WebhookAttemptRow",
     "WebhookDeliveryRow",
     "WebhookEndpointRow",
