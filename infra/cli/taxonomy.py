@@ -343,14 +343,13 @@ def _print_migration(found: TaxonomyMigration, json_output: bool) -> None:
 
 
 def _difference(old: str, new: str, url: str | None, key: str | None) -> TaxonomyDiff:
-    if Path(old).is_file() and Path(new).is_file():
-        return diff(_read(Path(old)), _read(Path(new)))
+    files = {name: _read(Path(name)) for name in (old, new) if Path(name).is_file()}
+    if old in files and new in files:
+        return diff(files[old], files[new])
 
     async def work(client: ConcordClient) -> TaxonomyDiff:
-        async def read(name: str) -> Taxonomy:
-            return _read(Path(name)) if Path(name).is_file() else await client.taxonomy(*parse_reference(name))
-
-        return diff(await read(old), await read(new))
+        before, after = [files.get(name) or await client.taxonomy(*parse_reference(name)) for name in (old, new)]
+        return diff(before, after)
 
     return with_client(url, key, work)
 
