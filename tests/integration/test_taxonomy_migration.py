@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
@@ -12,15 +13,16 @@ from infra.bench.taxonomy.fill import (
     OLD,
     OWNER,
     PROJECT,
-    Nothing,
     commit_samples,
     manifest_of,
     open_project,
 )
 from infra.db.engine import PostgresDatabase
 from services.audit.verify import verify_project
+from services.contracts.findings import LabelPatch
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.records import GroundTruth
+from services.contracts.review import DecisionInput, Verdict
 from services.contracts.taxonomies import (
     MigrationInput,
     MigrationRequest,
@@ -28,12 +30,17 @@ from services.contracts.taxonomies import (
     TaxonomyMigration,
 )
 from services.errors import InvalidInputError, MigrationConflictError, NotFoundError
+from services.ground_truth.as_of import as_of
+from services.ground_truth.commit import commit_ground_truth
 from services.intake.inbox import Inbox
 from services.lifecycle.checking import check_alignment
 from services.lifecycle.prepare import prepare_sample
+from services.lifecycle.settle import settle_review
+from services.review.desk import ReviewDesk
 from services.taxonomy.applying import migrate_samples
 from services.taxonomy.migrations import MigrationDesk
-from tests.intake_events import event, structured
+from tests.committed import REVIEWER, ChecksHere
+from tests.intake_events import NoAssets, event, structured
 
 SAMPLES = 40
 
@@ -164,13 +171,12 @@ async def test_cancelled_migration_leaves_the_rest_for_another_one(road: Postgre
 
 
 async def test_sample_under_way_is_left_alone_and_carried_over_when_it_is_checked(road: PostgresDatabase) -> None:
-    nothing = Nothing()
     message = structured(event(manifest_of(1_000), id="late"))
-    ref = (await Inbox(road, nothing).receive(message, via="http", projects=None)).ref
-    await prepare_sample(road, nothing, lambda _: (), ref)
+    ref = (await Inbox(road, NoAssets()).receive(message, via="http", projects=None)).ref
+    await prepare_sample(road, NoAssets(), lambda _: (), ref)
     done = (await finished(road, await started(road))).done
     assert done.elsewhere == {"checking": 1}
-    await check_alignment(road, nothing, ref)
+    await check_alignment(road, ChecksHere(), ref)
     async with road.transaction() as tx:
         labels, run = await tx.samples.label_set(ref), await tx.samples.last_check_run(ref)
     assert labels is not None
@@ -189,3 +195,46 @@ async def test_migration_goes_forward_to_a_published_version_only(road: Postgres
     await finished(road, await started(road))
     with pytest.raises(InvalidInputError, match="older than road@2"):
         await desk.start(OWNER, PROJECT, MigrationRequest(target=OLD))
+
+
+async def test_reopened_sample_asks_about_the_open_label_only_and_is_committed_when_somebody_has_chosen(
+    road: PostgresDatabase,
+) -> None:
+    await finished(road, await started(road))
+    ref = RevisionRef(project=PROJECT, sample_id="drive-000019", revision=2)
+    await prepare_sample(road, NoAssets(), lambda _: (), ref)
+    await check_alignment(road, ChecksHere(), ref)
+    async with road.transaction() as tx:
+        findings = {item.finding.finding_id: item.finding for item in await tx.review.findings(ref)}
+        (task,) = await tx.review.tasks_of(ref)
+        labels = await tx.samples.label_set(ref)
+    (asked,) = [findings[finding_id] for finding_id in task.finding_ids]
+    assert (asked.kind, asked.annotations) == ("crosswalk_ambiguous", ("a1",))
+    assert labels is not None
+
+    desk = ReviewDesk(road)
+    claimed = await desk.claim(REVIEWER, task.task_id)
+    chosen = labels.annotations[1].model_copy(update={"label": "rider", "taxonomy_version": NEW})
+    fix = DecisionInput(verdict=Verdict.FIX, fence=claimed.fence, patch=LabelPatch(upsert=(chosen,)))
+    await desk.decide(REVIEWER, task.task_id, fix)
+    await settle_review(road, ref)
+    await check_alignment(road, ChecksHere(), ref)
+    record = await commit_ground_truth(road, ref, workflow_run_id="run-2")
+    assert [item["label"] for item in record.body["annotations"]] == ["rider", "rider"]
+    assert record.lineage["migration"]["made_of"]["revision"] == 1
+    assert record.lineage["workflow"]["id"] == "sample/road/2/drive-000019"
+    assert (await verify_project(road, PROJECT)).faults == ()
+
+
+async def test_export_of_a_version_holds_each_sample_as_it_stood_then(road: PostgresDatabase) -> None:
+    before = await records(road)
+    await finished(road, await started(road))
+
+    async def all_records() -> AsyncIterator[GroundTruth]:
+        for record in (await records(road)).values():
+            yield record
+
+    assert [record async for record in as_of(all_records(), OLD)] == list(before.values())
+    new = {record.ref.sample_id: record.ref.revision async for record in as_of(all_records(), NEW)}
+    assert len(new) == SAMPLES
+    assert sum(revision == 2 for revision in new.values()) == 27
