@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from services.contracts.findings import SEVERITY_ORDER
 from services.contracts.taxonomies import split_reference
 from services.errors import IntegrityError, NotFoundError
 from services.ports.database import Transaction
 from services.rules.rule_set import RuleSet
-from services.rules.taxonomy_conformance import TaxonomyConformanceRules
+from services.rules.taxonomy_conformance import TaxonomyConformanceKind, TaxonomyConformanceRules
 from services.taxonomy.governance import steps_of
 from services.taxonomy.migrating import Carrier
 from services.taxonomy.taxonomy import Taxonomy
 
 _KEPT = 8
+_OPEN_KINDS: tuple[TaxonomyConformanceKind, ...] = ("crosswalk_ambiguous", "deprecated_class", "crosswalk_available")
+"""What the check finds in labels that a migration has left to people."""
 
 
 async def stored_taxonomy(tx: Transaction, reference: str) -> Taxonomy:
@@ -67,6 +70,14 @@ class Carriers:
                 del self._kept[next(iter(self._kept))]
             self._kept[reference] = carrier
         return self._kept[reference]
+
+
+def asks_about_open_labels(rules: RuleSet) -> bool:
+    """Whether people are asked about labels that a split, or a class without a successor, leaves open."""
+    section = rules.taxonomy_conformance or TaxonomyConformanceRules()
+    least = SEVERITY_ORDER[rules.blocking_severity]
+    asked = (SEVERITY_ORDER[section.severities.get(kind, "major")] >= least for kind in _OPEN_KINDS)
+    return section.enabled and all(asked)
 
 
 def with_taxonomy(rules: RuleSet, carrier: Carrier | None) -> RuleSet:

@@ -17,7 +17,8 @@ from services.contracts.taxonomies import (
 )
 from services.errors import InvalidInputError, MigrationConflictError, NotFoundError
 from services.ports.database import Database, Transaction
-from services.taxonomy.carriers import read_carrier
+from services.projects.registry import rule_set
+from services.taxonomy.carriers import asks_about_open_labels, read_carrier
 from services.taxonomy.migrating import Carrier, Tally
 
 PAGE = 500
@@ -72,7 +73,8 @@ class MigrationDesk:
         Raises:
             NotFoundError: There is no such version.
             InvalidInputError: It is older than the project's.
-            MigrationConflictError: The project has a migration that is not over.
+            MigrationConflictError: The project has a migration that is not over, or its rules would not ask people
+                about labels that are left open.
         """
         async with self._database.transaction() as tx:
             ensure_sees(principal, project)
@@ -80,6 +82,11 @@ class MigrationDesk:
             if known is None:
                 raise project_not_found(project)
             carrier = await _carrier(tx, known, given.target)
+            if not asks_about_open_labels(await rule_set(tx, known.config.rule_set)):
+                raise MigrationConflictError(
+                    "The project's rule set turns taxonomy_conformance off, or lets its findings pass: nobody would be "
+                    "asked about labels that a change leaves open. Use a rule set in which they block."
+                )
             migration = TaxonomyMigration(
                 migration_id=uuid4(),
                 project=project,
