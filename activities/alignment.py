@@ -10,6 +10,7 @@ from services.contracts.lifecycle import CheckInput, StepResult
 from services.lifecycle.checking import check_alignment
 from services.ports.checks import CheckRunner
 from services.ports.database import Database
+from services.taxonomy.carriers import Carriers
 
 
 class AlignmentActivities:
@@ -23,9 +24,10 @@ class AlignmentActivities:
     def __init__(self, database: Database, runner: CheckRunner) -> None:
         self._database = database
         self._runner = runner
+        self._carriers = Carriers()
 
     @activity.defn(name=CHECK_ALIGNMENT)
     async def check_alignment(self, given: CheckInput) -> StepResult:
         """See :func:`services.lifecycle.checking.check_alignment`."""
         async with guarded():
-            return await check_alignment(self._database, self._runner, given.ref)
+            return await check_alignment(self._database, self._runner, given.ref, self._carriers)

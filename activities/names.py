@@ -5,6 +5,7 @@ CHECK_ALIGNMENT = "check_alignment"
 SETTLE_REVIEW = "settle_review"
 ESCALATE_OVERDUE = "escalate_overdue"
 COMMIT_GROUND_TRUTH = "commit_ground_truth"
+MIGRATE_SAMPLES = "migrate_samples"
 
 
 def prepare_queue_of(task_queue: str) -> str:

@@ -9,6 +9,7 @@ from activities.alignment import AlignmentActivities
 from activities.ground_truth import GroundTruthActivities
 from activities.prepare import SAMPLES_WITH_MODELS, PrepareActivities
 from activities.review import ReviewActivities
+from activities.taxonomy_migration import TaxonomyMigrationActivities
 from services.lifecycle.gathering import PreLabelersFor
 from services.ports.assets import AssetReader
 from services.ports.checks import CheckRunner
@@ -23,7 +24,7 @@ def all_activities(
     *,
     samples_with_models: int = SAMPLES_WITH_MODELS,
 ) -> tuple[Callable[..., Any], ...]:
-    """Return every activity that the lifecycle asks for.
+    """Return every activity that the workflows ask for.
 
     Args:
         database: The store of record.
@@ -39,4 +40,5 @@ def all_activities(
         review.settle_review,
         review.escalate_overdue,
         GroundTruthActivities(database).commit_ground_truth,
+        TaxonomyMigrationActivities(database).migrate_samples,
     )

@@ -33,6 +33,8 @@ from api.routers import (
     schemas,
     search,
     task_operations,
+    taxonomies,
+    taxonomy_migrations,
     webhooks,
 )
 from api.services import ApiServices
@@ -43,6 +45,8 @@ _ROUTERS = (
     dead_letters.router,
     projects.router,
     definitions.router,
+    taxonomies.router,
+    taxonomy_migrations.router,
     samples.router,
     report.router,
     agreement.router,

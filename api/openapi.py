@@ -28,6 +28,7 @@ TAGS = (
     ("dead letters", "Events that could not be handled, and another try at them."),
     ("projects", "Use cases and their settings."),
     ("rule sets", "Thresholds, tolerances and routing, as versioned data shared by all projects."),
+    ("taxonomies", "Classes as versioned documents shared by all projects, and samples that follow them."),
     ("samples", "Where a sample is, what was found, what was decided."),
     ("ground truth", "Committed records and why they are believed."),
     ("datasets", "Versions of committed records that never change, their splits, and what differs between them."),

@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from infra.api_calls import ApiProblem
 from infra.api_pages import VERIFY_WITHIN_S, Answer, Page, path_part
-from infra.client_definitions import DefinitionCalls
+from infra.client_taxonomies import TaxonomyCalls
 from services.contracts.access import ApiKeyInfo, Principal, Role
 from services.contracts.agreement import AgreementReport
 from services.contracts.dataset_report import DatasetReport
@@ -94,7 +94,7 @@ def cloud_event(kind: str, source: str, event_id: str, data: Any, *, subject: st
     return event | ({"subject": subject} if subject is not None else {})
 
 
-class ConcordClient(DefinitionCalls):
+class ConcordClient(TaxonomyCalls):
     """The API of one Concord, with one key; an async context manager, see :class:`infra.api_calls.ApiCaller`."""
 
     # Events in

@@ -252,6 +252,22 @@ class IncidentConflictError(ConcordError):
     category = Category.CONFLICT
 
 
+class LabelInUseError(ConcordError):
+    """A version of a taxonomy would leave labels in use without a class."""
+
+    code = "label-in-use"
+    title = "A class in use would vanish"
+    category = Category.CONFLICT
+
+
+class MigrationConflictError(ConcordError):
+    """The state of a taxonomy migration does not allow this."""
+
+    code = "migration-conflict"
+    title = "The migration is not in a state that allows this"
+    category = Category.CONFLICT
+
+
 class StageConflictError(ConcordError):
     """The sample's stage does not allow this."""
 

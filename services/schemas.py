@@ -32,6 +32,7 @@ from services.contracts.review import Decision, DecisionInput, Evidence, ReviewT
 from services.contracts.verification import VerificationReport
 from services.intake.cloud_events import DATA_MODELS
 from services.rules.rule_set import RuleSet
+from services.taxonomy.taxonomy import Taxonomy
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ASYNCAPI = "asyncapi"
@@ -42,6 +43,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "check-report": CheckReport,
     "rules": RuleSet,
     "project": Project,
+    "taxonomy": Taxonomy,
     "patch": LabelPatch,
     "task": ReviewTask,
     "evidence": Evidence,

@@ -37,6 +37,7 @@ FEATURES: dict[str, tuple[str, str]] = {
     "verify": ("infra.cli.verify", "verify"),
     "project": ("infra.cli.project", "app"),
     "rules": ("infra.cli.rules", "app"),
+    "taxonomy": ("infra.cli.taxonomy", "app"),
     "key": ("infra.cli.key", "app"),
     "dead-letters": ("infra.cli.dead_letters", "app"),
     "note": ("infra.cli.note", "app"),

@@ -26,6 +26,8 @@ from infra.db.repositories.review import PostgresReview
 from infra.db.repositories.samples import PostgresSamples
 from infra.db.repositories.search import PostgresSearch
 from infra.db.repositories.task_operations import PostgresTaskOperations
+from infra.db.repositories.taxonomies import PostgresTaxonomies
+from infra.db.repositories.taxonomy_migrations import PostgresTaxonomyMigrations
 from infra.db.repositories.webhooks import PostgresWebhooks
 from services.ports.answers import AnswerRepository
 from services.ports.database import (
@@ -46,6 +48,7 @@ from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
 from services.ports.search import SearchRepository
 from services.ports.task_operations import TaskOperationRepository
+from services.ports.taxonomies import TaxonomyMigrationRepository, TaxonomyRepository
 from services.ports.webhooks import WebhookRepository
 
 _NOW = text("SELECT clock_timestamp()")
@@ -56,6 +59,8 @@ class PostgresTransaction:
 
     access: AccessRepository
     projects: ProjectRepository
+    taxonomies: TaxonomyRepository
+    taxonomy_migrations: TaxonomyMigrationRepository
     inbox: InboxRepository
     samples: SampleRepository
     answers: AnswerRepository
@@ -79,6 +84,8 @@ class PostgresTransaction:
         self._connection = connection
         self.access = PostgresAccess(connection)
         self.projects = PostgresProjects(connection)
+        self.taxonomies = PostgresTaxonomies(connection)
+        self.taxonomy_migrations = PostgresTaxonomyMigrations(connection)
         self.inbox = PostgresInbox(connection)
         self.samples = PostgresSamples(connection)
         self.answers = PostgresAnswers(connection)

@@ -12,7 +12,7 @@ from temporalio.service import RPCError
 
 from infra.db.engine import PostgresDatabase
 from infra.temporal.rebuild import missing_workflows, rebuild
-from infra.temporal.telling import LifecycleTeller, as_unavailable, means_away
+from infra.temporal.telling import LifecycleTeller, as_unavailable, means_away, tell_migration
 from services.contracts.access import SYSTEM_ACTOR
 from services.contracts.records import OutboxMessage
 from services.errors import ConcordError, UnavailableError
@@ -108,7 +108,20 @@ class WorkflowDispatcher:
                 await tx.outbox.mark_failed(message_id, reason)
         if told.away is not None:
             raise as_unavailable(told.away) from told.away
-        return len(messages)
+        return len(messages) + await self._tell_migrations()
+
+    async def _tell_migrations(self) -> int:
+        """Tell migrations what changed; which waits to be told stands in their own rows."""
+        async with self._database.transaction() as tx:
+            untold = await tx.taxonomy_migrations.untold()
+        for migration, change in untold:
+            try:
+                await tell_migration(self._client, self._task_queue, migration, f"change-{change}")
+            except RPCError as error:
+                raise as_unavailable(error) from error
+            async with self._database.transaction() as tx:
+                await tx.taxonomy_migrations.told(migration.migration_id, change)
+        return len(untold)
 
     async def _tell(self, messages: tuple[OutboxMessage, ...]) -> _Told:
         by_workflow: dict[str, list[OutboxMessage]] = defaultdict(list)

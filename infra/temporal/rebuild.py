@@ -8,7 +8,7 @@ from datetime import datetime
 
 from temporalio.client import Client
 
-from infra.temporal.telling import WORKFLOW_TYPE, LifecycleTeller
+from infra.temporal.telling import MIGRATION_TYPE, WORKFLOW_TYPE, LifecycleTeller, tell_migration
 from services.contracts.lifecycle import FINAL_STAGES, LifecycleInput, Stage
 from services.lifecycle.steps import lifecycle_input
 from services.ports.database import Database
@@ -16,11 +16,14 @@ from services.ports.database import Database
 _PAGE = 500
 _STARTS_AT_ONCE = 8
 _LIVE_STAGES = tuple(stage for stage in Stage if stage not in FINAL_STAGES)
+_MIGRATING = f"WorkflowType = '{MIGRATION_TYPE}' AND ExecutionStatus = 'Running'"
 _RUNNING = f"WorkflowType = '{WORKFLOW_TYPE}' AND ExecutionStatus = 'Running'"
 
 
 async def rebuild(database: Database, client: Client, task_queue: str) -> int:
     """Start a workflow for every live revision that has none running; return how many were started.
+
+    Running migrations are told to go on, which starts those that are lost too.
 
     Safe at any time and any number of times: a running workflow is left alone, a workflow started for a revision
     that ends meanwhile finds that out and ends too, and everything a workflow needs to know is in the database.
@@ -44,6 +47,10 @@ async def rebuild(database: Database, client: Client, task_queue: str) -> int:
     started = 0
     async for page in _live_revisions(database):
         started += sum(await asyncio.gather(*(start(given) for given in page)))
+    async with database.transaction() as tx:
+        migrations = await tx.taxonomy_migrations.running()
+    for migration in migrations:
+        await tell_migration(client, task_queue, migration, "rebuilt")
     return started
 
 
@@ -59,7 +66,9 @@ async def missing_workflows(database: Database, client: Client) -> int:
             counts = await tx.samples.count_by_stage(project.id)
             live += sum(count for stage, count in counts.items() if stage not in FINAL_STAGES)
         waiting = (await tx.outbox.backlog()).get("workflow_start", 0)
-    return max(0, live - waiting - running)
+        migrations = len(await tx.taxonomy_migrations.running()) - len(await tx.taxonomy_migrations.untold())
+    migrating = (await client.count_workflows(_MIGRATING)).count if migrations > 0 else 0
+    return max(0, live - waiting - running) + max(0, migrations - migrating)
 
 
 async def _live_revisions(database: Database) -> AsyncIterator[tuple[LifecycleInput, ...]]:

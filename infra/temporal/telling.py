@@ -1,4 +1,4 @@
-"""What Temporal is told of a sample revision: start its workflow, signal it, start it again when it was lost."""
+"""What Temporal is told of sample revisions and migrations: start a workflow, signal it, start it again when lost."""
 
 from __future__ import annotations
 
@@ -18,11 +18,18 @@ from services.contracts.lifecycle import (
     workflow_id_of,
 )
 from services.contracts.records import OutboxMessage
+from services.contracts.taxonomies import (
+    MigrationChanged,
+    MigrationInput,
+    TaxonomyMigration,
+    migration_workflow_id,
+)
 from services.errors import IntegrityError, UnavailableError
 from services.lifecycle.steps import lifecycle_input, read_project_rules, read_revision
 from services.ports.database import Database
 
 WORKFLOW_TYPE = "SampleLifecycle"
+MIGRATION_TYPE = "TaxonomyMigration"
 _RPC_TIMEOUT = timedelta(seconds=10)
 _AWAY = frozenset(
     {
@@ -118,6 +125,26 @@ class LifecycleTeller:
             start_signal_args=[signal],
             rpc_timeout=_RPC_TIMEOUT,
         )
+
+
+async def tell_migration(client: Client, task_queue: str, migration: TaxonomyMigration, message_id: str) -> None:
+    """Tell a migration's workflow that something changed, and start it where it does not run. May be repeated at will.
+
+    A workflow that is started once too often asks the database and ends.
+
+    Raises:
+        RPCError: Temporal did not take it.
+    """
+    await client.start_workflow(
+        MIGRATION_TYPE,
+        MigrationInput(project=migration.project, migration_id=migration.migration_id),
+        id=migration_workflow_id(migration.project, migration.migration_id),
+        task_queue=task_queue,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        start_signal="migration_changed",
+        start_signal_args=[MigrationChanged(message_id=message_id)],
+        rpc_timeout=_RPC_TIMEOUT,
+    )
 
 
 def _signal(name: str, message_id: str, reason: str) -> DecisionRecorded | WithdrawalRecorded:

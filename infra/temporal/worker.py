@@ -14,8 +14,9 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.names import prepare_queue_of
 from workflows.sample_lifecycle import SampleLifecycle
+from workflows.taxonomy_migration import TaxonomyMigration
 
-WORKFLOWS: tuple[type, ...] = (SampleLifecycle,)
+WORKFLOWS: tuple[type, ...] = (SampleLifecycle, TaxonomyMigration)
 
 GRACEFUL_SHUTDOWN = timedelta(seconds=25)
 """What running activities get to finish; then they are cancelled and tried again elsewhere."""

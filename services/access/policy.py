@@ -20,6 +20,9 @@ class Permission(StrEnum):
     PROJECTS_WRITE = "projects.write"
     RULE_SETS_READ = "rule_sets.read"
     RULE_SETS_WRITE = "rule_sets.write"
+    TAXONOMIES_READ = "taxonomies.read"
+    TAXONOMIES_WRITE = "taxonomies.write"  # draft and publish
+    TAXONOMIES_MIGRATE = "taxonomies.migrate"  # carry a project's samples over
     SAMPLES_READ = "samples.read"  # what was sent, and where it is
     HISTORY_READ = "history.read"  # what was found and who decided what about it
     OPERATIONS_READ = "operations.read"  # throughput, backlog, people's load
@@ -44,7 +47,13 @@ class Permission(StrEnum):
 
 
 _EVERYBODY = frozenset(
-    {Permission.SELF_READ, Permission.PROJECTS_READ, Permission.RULE_SETS_READ, Permission.SAMPLES_READ}
+    {
+        Permission.SELF_READ,
+        Permission.PROJECTS_READ,
+        Permission.RULE_SETS_READ,
+        Permission.TAXONOMIES_READ,
+        Permission.SAMPLES_READ,
+    }
 )
 _HISTORY = frozenset({Permission.HISTORY_READ, Permission.GROUND_TRUTH_READ, Permission.DATASETS_READ})
 # People who judge do not get HISTORY_READ: the evidence of their task holds what they may know, and a blind second
@@ -76,6 +85,7 @@ _OPERATIONS = (
         Permission.INCIDENTS_MANAGE,
         Permission.QUALITY_MANAGE,
         Permission.DATASETS_WRITE,
+        Permission.TAXONOMIES_MIGRATE,
     }
 )
 
@@ -85,6 +95,7 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
         Permission.EVENTS_SEND,
         Permission.PROJECTS_WRITE,
         Permission.RULE_SETS_WRITE,
+        Permission.TAXONOMIES_WRITE,
         Permission.KEYS_MANAGE,
         Permission.WEBHOOKS_WRITE,
     },

@@ -135,7 +135,7 @@ class Judge:
         self._section = section
         self._index = TaxonomyIndex(taxonomy)
         self._here = taxonomy.reference
-        self._walks = Crosswalks(section.crosswalks)
+        self._walks = Crosswalks((*section.crosswalks, *(taxonomy.steps or ())))
         self._spellings = {folded(name): item.id for item in taxonomy.classes for name in (*item.synonyms, item.id)}
         self._resolved: dict[str, tuple[str | None, float | None]] = {}
         self._meant_by_name: dict[str, Meant | None] = {}
@@ -161,7 +161,7 @@ class Judge:
         return faults
 
     def _of_other_version(self, label: Annotation, version: str, modality: Modality | None) -> Fault:
-        found = self._translate(label, version)
+        found = self._translate(label, version, modality)
         about = (label.label, version)
         if not found.known:
             sentence = f"is {label.label!r} of {version}, from which no crosswalk leads to {self._here}"
@@ -176,8 +176,10 @@ class Judge:
             "crosswalk_ambiguous", about, f"is {label.label!r} of {version}, which {self._here} splits: {shown}"
         )
 
-    def _translate(self, label: Annotation, version: str) -> Translation:
-        found = self._walks.translate(label.label, version, self._here, label.attributes)
+    def _translate(self, label: Annotation, version: str, modality: Modality | None) -> Translation:
+        found = self._walks.translate(
+            label.label, version, self._here, label.attributes, modality=modality, label_kind=label.type
+        )
         if found.known and all(self._index.get(name) is not None for name in found.candidates):
             return found
         own = self._index.crosswalk(label.label, version)
@@ -188,7 +190,7 @@ class Judge:
             self._resolved[label.label] = self._resolve(label.label)
         name, similarity = self._resolved[label.label]
         if name is None or similarity is not None:
-            earlier = self._of_an_earlier_version(label)
+            earlier = self._of_an_earlier_version(label, modality)
             if earlier is not None:
                 version, current = earlier
                 sentence = f"has the class {label.label!r}, which {self._here} lacks; in {version} it was {current!r}"
@@ -203,11 +205,13 @@ class Judge:
         sentence = f"has the class {label.label!r}, which {self._here} lacks; {name!r} is spelt nearly so"
         return Fault("unknown_class", (label.label,), sentence, fixed, similarity)
 
-    def _of_an_earlier_version(self, label: Annotation) -> tuple[str, str] | None:
+    def _of_an_earlier_version(self, label: Annotation, modality: Modality | None) -> tuple[str, str] | None:
         """Return (version, class today) where a label without a version carries a name that only changes know."""
         found: dict[str, str] = {}
         for version in self._walks.sources():
-            moved = self._walks.translate(label.label, version, self._here, label.attributes)
+            moved = self._walks.translate(
+                label.label, version, self._here, label.attributes, modality=modality, label_kind=label.type
+            )
             if moved.exact is not None and moved.kinds and self._index.get(moved.exact) is not None:
                 found.setdefault(moved.exact, version)
         for walk in self._index.taxonomy.crosswalks:

@@ -36,7 +36,8 @@ FINAL_STAGES = frozenset({Stage.COMMITTED, Stage.REJECTED, Stage.WITHDRAWN, Stag
 
 _OPEN_ENDS = frozenset({Stage.REJECTED, Stage.WITHDRAWN})
 LEGAL_TRANSITIONS: dict[Stage, frozenset[Stage]] = {
-    Stage.RECEIVED: frozenset({Stage.PRE_LABELING}) | _OPEN_ENDS,
+    # Committed at once: what a taxonomy migration makes of ground truth without asking anybody.
+    Stage.RECEIVED: frozenset({Stage.PRE_LABELING, Stage.COMMITTED}) | _OPEN_ENDS,
     Stage.PRE_LABELING: frozenset({Stage.ANNOTATING, Stage.CHECKING}) | _OPEN_ENDS,
     Stage.ANNOTATING: frozenset({Stage.CHECKING}) | _OPEN_ENDS,
     Stage.CHECKING: frozenset({Stage.ACCEPTED, Stage.IN_REVIEW, Stage.ADJUDICATING, Stage.REWORK}) | _OPEN_ENDS,

@@ -18,11 +18,16 @@ from services.contracts.manifest import Risk, SampleManifest
 from services.contracts.overlap import Overlap
 from services.contracts.pre_label import PreLabelSources
 from services.contracts.review import LabelOrigin
+from services.contracts.taxonomies import TaxonomyReference
 
 
 class ProjectSettings(Contract):
     """What is set for a project, beside its rules."""
 
+    taxonomy: TaxonomyReference | None = Field(
+        default=None,
+        description="The stored version that labels are held to and carried over to; none: what the rule set says.",
+    )
     annotate: Literal["when_missing", "always", "never"] = Field(
         default="when_missing", description="When people label a sample before it is checked."
     )
@@ -125,6 +130,7 @@ class CheckRun(Contract):
     report: CheckReport
     seconds: Annotated[float, Field(ge=0)]
     created_at: UtcDatetime
+    taxonomy: TaxonomyReference | None = Field(default=None, description="The project's taxonomy version then.")
 
 
 class GroundTruth(Contract):

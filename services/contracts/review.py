@@ -318,4 +318,5 @@ LabelOrigin = Literal[
     "rework",
     "consensus",
     "incident",
+    "migration",
 ]

@@ -46,19 +46,23 @@ async def commit_ground_truth(database: Database, ref: RevisionRef, *, workflow_
         facts = await facts_of(tx, revision)
         _refuse_open(facts.findings)
         record = build_record(facts, workflow_run_id=workflow_run_id, committed_at=await tx.now())
-        await tx.ground_truth.add(record)
-        await record_stage(
-            tx, ref, Stage.ACCEPTED, Stage.COMMITTED, actor=SYSTEM_ACTOR, content_sha256=record.content_sha256
-        )
-        # Beside the stage change, because only here the lineage's hash and the moment enter the chain.
-        tx.audit.append(
-            ref.project,
-            actor=SYSTEM_ACTOR,
-            action=COMMIT_ACTION,
-            subject=subject_of(ref),
-            body=told_of_record(record),
-        )
+        await keep_record(tx, record, Stage.ACCEPTED)
         return record
+
+
+async def keep_record(tx: Transaction, record: GroundTruth, before: Stage) -> None:
+    """Keep a record and move its locked revision from ``before`` to ``committed``, with everything that tells of it."""
+    ref = record.ref
+    await tx.ground_truth.add(record)
+    await record_stage(tx, ref, before, Stage.COMMITTED, actor=SYSTEM_ACTOR, content_sha256=record.content_sha256)
+    # Beside the stage change, because only here the lineage's hash and the moment enter the chain.
+    tx.audit.append(
+        ref.project,
+        actor=SYSTEM_ACTOR,
+        action=COMMIT_ACTION,
+        subject=subject_of(ref),
+        body=told_of_record(record),
+    )
 
 
 def told_of_record(record: GroundTruth) -> dict[str, str]:
@@ -85,14 +89,18 @@ async def read_facts(tx: Transaction, ref: RevisionRef) -> RevisionFacts:
 async def facts_of(tx: Transaction, revision: SampleRevision) -> RevisionFacts:
     """Read everything the ground truth of a revision that was read rests on."""
     ref = revision.ref
+    label_sets = await tx.samples.label_sets(ref)
+    # Asked for only where it can be: a commit is what happens most often.
+    may_be_carried = any(labels.origin == "migration" for labels in label_sets)
     return RevisionFacts(
         revision=revision,
         events=await tx.inbox.events_of(ref),
-        label_sets=await tx.samples.label_sets(ref),
+        label_sets=label_sets,
         assets=await tx.samples.assets(ref),
         check_runs=await tx.samples.check_runs(ref),
         findings=await tx.review.findings(ref),
         decisions=await tx.review.decisions(ref),
+        carried=await tx.taxonomy_migrations.carried(ref) if may_be_carried else None,
     )
 
 

@@ -16,6 +16,7 @@ from services.contracts.lifecycle import workflow_id_of
 from services.contracts.records import AssetRecord, CheckRun, GroundTruth, LabelSet, SampleRevision, StoredEvent
 from services.contracts.review import Decision, StoredFinding
 from services.lifecycle.journal import told_of_cause
+from services.contracts.taxonomies import CarriedOver, migration_workflow_id
 
 BODY_FORMAT = "concord.ground_truth/1"
 LINEAGE_FORMAT = "concord.lineage/1"
@@ -33,6 +34,7 @@ class RevisionFacts:
         check_runs: All runs of the checks, oldest first.
         findings: All findings with what became of them, by finding id.
         decisions: All decisions, oldest first.
+        carried: What the revision was made of, where a taxonomy migration opened it.
     """
 
     revision: SampleRevision
@@ -42,6 +44,7 @@ class RevisionFacts:
     check_runs: tuple[CheckRun, ...]
     findings: tuple[StoredFinding, ...]
     decisions: tuple[Decision, ...]
+    carried: CarriedOver | None = None
 
     @property
     def labels(self) -> LabelSet | None:
@@ -102,7 +105,7 @@ def build_body(facts: RevisionFacts) -> dict[str, Any]:
 def build_lineage(facts: RevisionFacts, *, workflow_run_id: str) -> dict[str, Any]:
     """Return every stored fact the record rests on, each by its id and hash."""
     revision = facts.revision
-    return {
+    lineage = {
         "format": LINEAGE_FORMAT,
         "manifest_sha256": revision.manifest_sha256,
         "events": [_event(stored) for stored in facts.events],
@@ -118,7 +121,30 @@ def build_lineage(facts: RevisionFacts, *, workflow_run_id: str) -> dict[str, An
         "people": _people(facts),
         "rule_set": _rule_set(facts),
         "taxonomy_versions": sorted({a.taxonomy_version for a in _annotations(facts) if a.taxonomy_version}),
-        "workflow": {"id": workflow_id_of(revision.ref), "run_id": workflow_run_id},
+        "workflow": {"id": _workflow_id(facts), "run_id": workflow_run_id},
+    }
+    # Only where there is one, as everything that came later: the lineage of other records keeps its hash.
+    return lineage if facts.carried is None else {**lineage, "migration": _migration(facts.carried)}
+
+
+def _workflow_id(facts: RevisionFacts) -> str:
+    """Return the workflow that commits: the sample's own, or the migration's where nobody was asked."""
+    ref, carried = facts.revision.ref, facts.carried
+    if carried is not None and carried.outcome == "migrated":
+        return migration_workflow_id(ref.project, carried.migration_id)
+    return workflow_id_of(ref)
+
+
+def _migration(carried: CarriedOver) -> dict[str, Any]:
+    return {
+        "id": str(carried.migration_id),
+        "target": carried.target,
+        "crosswalk_sha256": carried.crosswalk_sha256,
+        "made_of": {
+            "revision": carried.revision_before,
+            "content_sha256": carried.content_sha256,
+            "lineage_sha256": carried.lineage_sha256,
+        },
     }
 
 
@@ -158,13 +184,14 @@ def _label_set(labels: LabelSet) -> dict[str, Any]:
 
 
 def _check_run(run: CheckRun) -> dict[str, Any]:
-    return {
+    told = {
         "id": str(run.run_id),
         "rule": run.rule.model_dump(mode="json"),
         "rule_sha256": run.rule_sha256,
         "label_version": run.label_version,
         "report_sha256": content_sha256(run.report),
     }
+    return told if run.taxonomy is None else {**told, "taxonomy": run.taxonomy}
 
 
 def _finding(item: StoredFinding) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from services.rules.rule_set import RuleSet
 
 _COMMITTED_ACTION = f"sample.{Stage.COMMITTED.value}"
 _LISTS = ("assets", "predictions", "label_sets", "check_runs", "findings", "decisions", "people", "taxonomy_versions")
-_SINGLES = ("format", "manifest_sha256", "rule_set", "workflow")
+_SINGLES = ("format", "manifest_sha256", "rule_set", "workflow", "migration")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def event_sha256(kind: str, subject: str | None, data: Any) -> str:
 
 def _lineage_faults(subject: str, told: dict[str, Any], stored: dict[str, Any]) -> Iterator[Fault]:
     for name in _SINGLES:
-        if not _equal(told.get(name), stored[name]):
+        if not _equal(told.get(name), stored.get(name)):
             yield fault("lineage-mismatch", subject, f"{name} is not what the stored rows say")
     for name in _LISTS:
         yield from _list_faults(subject, name, told.get(name), stored[name])

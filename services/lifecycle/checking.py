@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 from services.contracts.access import SYSTEM_ACTOR
 from services.contracts.annotations import Annotations
 from services.contracts.findings import CheckReport
-from services.contracts.lifecycle import NextStep, RevisionRef, Stage, StepResult
+from services.contracts.label_base import Author
+from services.contracts.lifecycle import FINAL_STAGES, NextStep, RevisionRef, Stage, StepResult
 from services.contracts.records import CheckRun, LabelSet, SampleRevision
 from services.contracts.review import Decision, FindingState, StoredFinding, TaskKind
 from services.incidents.ledger import CheckedRevision, note_findings
@@ -31,6 +32,8 @@ from services.lifecycle.steps import (
 from services.ports.checks import CheckRunner
 from services.ports.database import Database, Transaction
 from services.quality.learner import learn_when_due
+from services.taxonomy.carriers import Carriers, with_taxonomy
+from services.taxonomy.migrating import Carrier, uses_of
 
 _WAY_TO_CHECKING: Mapping[Stage, tuple[Stage, ...]] = {
     Stage.RECEIVED: (Stage.PRE_LABELING, Stage.CHECKING),
@@ -40,8 +43,12 @@ _WAY_TO_CHECKING: Mapping[Stage, tuple[Stage, ...]] = {
 }
 
 
-async def check_alignment(database: Database, runner: CheckRunner, ref: RevisionRef) -> StepResult:
+async def check_alignment(
+    database: Database, runner: CheckRunner, ref: RevisionRef, carriers: Carriers | None = None
+) -> StepResult:
     """Check a revision's newest labels, keep what was found, open review tasks, and move the stage.
+
+    Labels of an earlier version of the project's taxonomy are carried over first, as far as its steps decide.
 
     Idempotent: the checks run outside any lock; what they found is kept in one transaction, which first asks again
     whether the revision still is to be checked at this label version. A second call after that transaction finds
@@ -51,18 +58,23 @@ async def check_alignment(database: Database, runner: CheckRunner, ref: Revision
         database: The store of record.
         runner: Where the checks run.
         ref: The revision.
+        carriers: Keeps prepared taxonomies from one call to the next.
 
     Raises:
         NotFoundError: There is no such revision.
     """
+    carriers = carriers or Carriers()
     async with database.transaction() as tx:
         revision = await read_revision(tx, ref)
         project = await read_project_rules(tx, ref.project)
+        carrier = await carriers.of(tx, project.config.taxonomy)
         wanted = plan_review(await read_facts(tx, revision, project)).next_step is NextStep.CHECK
         # Several answers are joined first, under the lock; what comes of it is checked next.
         wanted = wanted and not (revision.stage is Stage.ANNOTATING and await are_open(tx, revision))
         labels = await tx.samples.label_set(ref) if wanted else None
         consensus = await tx.answers.consensus_of(ref) if wanted else None
+    if wanted and carrier is not None and labels is not None:
+        labels = await _carry_over(database, revision, labels, carrier)
     if not wanted:
         async with database.transaction() as tx:
             return await settle(tx, await lock_revision(tx, ref))
@@ -70,7 +82,7 @@ async def check_alignment(database: Database, runner: CheckRunner, ref: Revision
         await learn_when_due(database, ref.project)
     annotations = labels.annotations if labels is not None else ()
     started = time.perf_counter()
-    report = await runner.run(revision.manifest, annotations, project.rules, consensus)
+    report = await runner.run(revision.manifest, annotations, with_taxonomy(project.rules, carrier), consensus)
     checked = _Checked(labels, project, report, seconds=time.perf_counter() - started)
     async with database.transaction() as tx:
         return await _keep(tx, await lock_revision(tx, ref), checked)
@@ -94,10 +106,44 @@ class _Checked:
         return 0 if self.labels is None else self.labels.version
 
 
+async def _carry_over(database: Database, revision: SampleRevision, labels: LabelSet, carrier: Carrier) -> LabelSet:
+    """Return the labels as the project's taxonomy calls them; the same set where that changes nothing.
+
+    Kept as a version of its own. Where somebody else has changed the labels meanwhile nothing is kept, and the check
+    of these finds that they are no longer the newest.
+    """
+    plan = carrier.plan(uses_of(revision.manifest, labels.annotations))
+    if not plan.applies:
+        return labels
+    ref = revision.ref
+    async with database.transaction() as tx:
+        newest = await lock_revision(tx, ref)
+        if newest.label_version != labels.version or newest.stage in FINAL_STAGES:
+            return labels
+        made = await tx.samples.add_label_set(
+            ref,
+            carrier.carried(labels.annotations, plan),
+            origin="migration",
+            author=Author(kind="tool", id="taxonomy", version=carrier.target.reference),
+        )
+        tx.audit.append(
+            ref.project,
+            actor=SYSTEM_ACTOR,
+            action="labels.carried_over",
+            subject=subject_of(ref),
+            body={"taxonomy": carrier.target.reference, "label_version": made.version},
+        )
+    return made
+
+
 async def _keep(tx: Transaction, revision: SampleRevision, checked: _Checked) -> StepResult:
     project = await read_project_rules(tx, revision.ref.project)
     facts = await read_facts(tx, revision, project)
-    moved_on = revision.label_version != checked.label_version or project.rules != checked.project.rules
+    moved_on = (
+        revision.label_version != checked.label_version
+        or project.rules != checked.project.rules
+        or project.config.taxonomy != checked.project.config.taxonomy
+    )
     if moved_on or plan_review(facts).next_step is not NextStep.CHECK:
         return await settle(tx, revision)
     await _add_run(tx, revision, checked)
@@ -133,6 +179,7 @@ async def _add_run(tx: Transaction, revision: SampleRevision, checked: _Checked)
         report=report,
         seconds=checked.seconds,
         created_at=await tx.now(),
+        taxonomy=checked.project.config.taxonomy,
     )
     await tx.samples.add_check_run(run)
     tx.audit.append(

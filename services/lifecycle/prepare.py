@@ -23,6 +23,7 @@ from services.ports.database import Database, Transaction
 
 _LOSSES_NOTED = 20
 _PLACE_LENGTH = 200
+_CARRIED_ORIGINS = (CARRIED_ORIGIN, "migration")
 _BEFORE_LABELLING = frozenset({Stage.RECEIVED, Stage.PRE_LABELING})
 
 
@@ -71,9 +72,9 @@ async def prepare_sample(
 
 
 async def _carried(tx: Transaction, ref: RevisionRef) -> bool:
-    """Whether the revision began with the labels of the one before: its manifest alone was corrected."""
+    """Whether the revision began with the labels of the one before: an incident's fix, or a taxonomy migration."""
     newest = await tx.samples.label_set(ref)
-    return newest is not None and newest.origin == CARRIED_ORIGIN
+    return newest is not None and newest.origin in _CARRIED_ORIGINS
 
 
 async def _keep(tx: Transaction, revision: SampleRevision, gathered: Gathered, *, carried: bool) -> StepResult:

@@ -35,6 +35,7 @@ from services.ports.review import ReviewRepository
 from services.ports.samples import SampleRepository
 from services.ports.search import SearchRepository
 from services.ports.task_operations import TaskOperationRepository
+from services.ports.taxonomies import TaxonomyMigrationRepository, TaxonomyRepository
 from services.ports.webhooks import WebhookRepository
 from services.rules.rule_set import RuleSet
 
@@ -209,6 +210,8 @@ class Transaction(Protocol):
 
     access: AccessRepository
     projects: ProjectRepository
+    taxonomies: TaxonomyRepository
+    taxonomy_migrations: TaxonomyMigrationRepository
     inbox: InboxRepository
     samples: SampleRepository
     answers: AnswerRepository

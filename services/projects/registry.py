@@ -77,6 +77,7 @@ class ProjectRegistry:
                     return existing
                 raise AlreadyExistsError(f"There is a project {project.id!r} already; change it with PUT.")
             await self._ensure_rules(tx, project)
+            await self._ensure_taxonomy(tx, project)
             await tx.projects.add(project)
             self._note(tx, project, actor=principal.actor_id, action="project.created")
         return project
@@ -123,6 +124,7 @@ class ProjectRegistry:
             if known == project:
                 return known
             await self._ensure_rules(tx, project)
+            await self._ensure_taxonomy(tx, project)
             await tx.projects.update_config(project)
             self._note(tx, project, actor=principal.actor_id, action="project.updated")
         return project
@@ -165,6 +167,14 @@ class ProjectRegistry:
             known = set(await tx.projects.list_rule_sets())
         known.add(DEFAULT_RULE_SET.reference)
         return tuple(sorted(known, key=lambda reference: (reference.id, reference.version)))
+
+    @staticmethod
+    async def _ensure_taxonomy(tx: Transaction, project: Project) -> None:
+        reference = project.config.taxonomy
+        if reference is not None and await tx.taxonomies.get(reference) is None:
+            sentence = f"there is no taxonomy {reference!r}; publish it first"
+            place = "/config/taxonomy"
+            raise InvalidInputError(f"The project is not valid: {place}: {sentence}", places=((place, sentence),))
 
     @staticmethod
     async def _ensure_rules(tx: Transaction, project: Project) -> None:

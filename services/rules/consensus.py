@@ -7,7 +7,7 @@ from typing import Annotated, Literal, cast
 from pydantic import Field
 
 from services.contracts.base import Contract, Fraction, Name, Positive
-from services.taxonomy.taxonomy import LabelKind
+from services.taxonomy.changes import LabelKind
 
 
 class ConsensusRules(Contract):

@@ -8,8 +8,7 @@ from pydantic import Field
 
 from services.contracts.base import Contract, Fraction, Name
 from services.contracts.findings import Severity
-from services.taxonomy.crosswalk import VersionCrosswalk
-from services.taxonomy.taxonomy import LabelKind
+from services.taxonomy.changes import LabelKind, VersionCrosswalk
 
 DefinitionDriftKind = Literal[
     "taxonomy_version_mix", "class_confusion", "boundary_bias", "usage_shift", "agreement_low"

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from services.contracts.base import Contract, Fraction, Identifier, Name, Number, Scalar
 from services.contracts.findings import Severity
-from services.taxonomy.taxonomy import LabelKind
+from services.taxonomy.changes import LabelKind
 
 RecordAgreementKind = Literal[
     "field_mismatch", "not_in_record", "not_labelled", "record_missing_field", "label_missing_value", "unit_mismatch",

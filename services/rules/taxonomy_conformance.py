@@ -9,8 +9,8 @@ from pydantic import Field
 from services.contracts.base import Contract, Fraction, Name
 from services.contracts.findings import Severity
 from services.rules.meaning import MeaningRules
-from services.taxonomy.crosswalk import VersionCrosswalk
-from services.taxonomy.taxonomy import LabelKind, Taxonomy
+from services.taxonomy.changes import NOT_CLASSES, LabelKind, VersionCrosswalk
+from services.taxonomy.taxonomy import Taxonomy
 
 TaxonomyConformanceKind = Literal[
     "unknown_class", "not_canonical", "deprecated_class", "wrong_modality", "wrong_label_kind", "missing_attribute",
@@ -30,7 +30,7 @@ class TaxonomyConformanceRules(Contract):
         default=(), description="Steps from other versions; they are chained. The taxonomy's own crosswalks count too."
     )
     exempt_label_kinds: tuple[LabelKind, ...] = Field(
-        default=("transcript_segment", "speaker_turn", "metadata_field"),
+        default=NOT_CLASSES,
         description="Label kinds whose label is no class of the taxonomy: a fixed word, a person, a field's name.",
     )
     exempt_labels: Annotated[tuple[Name, ...], Field(max_length=1_000)] = Field(

@@ -11,77 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
-
-from services.contracts.base import Contract, Name, Scalar, Text
+from services.contracts.base import Scalar
+from services.contracts.manifest import Modality
+from services.taxonomy.changes import ChangeKind, ClassChange, LabelKind, VersionCrosswalk
 from services.taxonomy.lookup import TaxonomyIndex
 from services.taxonomy.taxonomy import Taxonomy
-
-ChangeKind = Literal["rename", "merge", "split", "deprecate"]
-Names = Annotated[tuple[Name, ...], Field(max_length=2_000)]
-
-
-class SplitCase(Contract):
-    """Which part of a split class a label belongs to, by one of its attributes."""
-
-    attribute: Name
-    values: Annotated[tuple[Scalar, ...], Field(min_length=1, max_length=1_000)]
-    target: Name
-
-
-class ClassChange(Contract):
-    """One change between two versions."""
-
-    kind: ChangeKind
-    sources: Annotated[Names, Field(min_length=1)] = Field(description="Classes of the older version.")
-    targets: Names = Field(default=(), description="Classes of the newer version; none for deprecate.")
-    cases: Annotated[tuple[SplitCase, ...], Field(max_length=2_000)] = Field(
-        default=(), description="For a split: the first case that fits decides."
-    )
-    note: Text = ""
-
-    @model_validator(mode="after")
-    def _shape(self) -> Self:
-        sources, targets = len(set(self.sources)), len(set(self.targets))
-        if sources != len(self.sources) or targets != len(self.targets):
-            raise ValueError(f"a {self.kind} names a class twice; name each once")
-        fits = {
-            "rename": (sources, targets) == (1, 1),
-            "merge": sources >= 2 and targets == 1,
-            "split": sources == 1 and targets >= 2,
-            "deprecate": targets == 0,
-        }
-        if not fits[self.kind]:
-            raise ValueError(f"a {self.kind} can not go from {sources} to {targets} classes")
-        for case in self.cases:
-            if self.kind != "split" or case.target not in self.targets:
-                raise ValueError(f"a case leads to {case.target!r}, which is no target of this split")
-        return self
-
-
-class VersionCrosswalk(Contract):
-    """One step between two versions, or from another taxonomy; classes that no change names keep their names."""
-
-    source: Name = Field(description="As labels write it in taxonomy_version, such as av@2.")
-    target: Name = Field(description="Such as av@3.")
-    changes: Annotated[tuple[ClassChange, ...], Field(max_length=20_000)] = ()
-    unnamed: Literal["same", "unknown"] = Field(
-        default="same", description="What a class that no change names becomes: itself, or nothing that is known."
-    )
-
-    @model_validator(mode="after")
-    def _one_fate(self) -> Self:
-        if self.source == self.target:
-            raise ValueError("source and target are the same version")
-        seen: set[str] = set()
-        for change in self.changes:
-            for name in change.sources:
-                if name in seen:
-                    raise ValueError(f"class {name!r} is changed twice; join the two changes")
-                seen.add(name)
-        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +92,14 @@ class Crosswalks:
         return tuple(sorted(self._steps))
 
     def translate(
-        self, class_id: str, source: str, target: str, attributes: Mapping[str, Scalar] | None = None
+        self,
+        class_id: str,
+        source: str,
+        target: str,
+        attributes: Mapping[str, Scalar] | None = None,
+        *,
+        modality: Modality | None = None,
+        label_kind: LabelKind | None = None,
     ) -> Translation:
         """Return what ``class_id`` of version ``source`` is called in ``target``.
 
@@ -165,6 +108,8 @@ class Crosswalks:
             source: Version of the label.
             target: Version wanted.
             attributes: The label's attributes, which may decide a split.
+            modality: Of the label's stream, which may decide one too.
+            label_kind: The kind of label, likewise.
         """
         route = self.route(source, target)
         if route is None:
@@ -181,15 +126,16 @@ class Crosswalks:
                     following.add(name)
                 else:
                     kinds.append(change.kind)
-                    following.update(_targets(change, attributes or {}))
+                    following.update(_targets(change, attributes or {}, modality, label_kind))
             names = following
         return Translation(tuple(sorted(names)), kinds=tuple(kinds))
 
 
-def _targets(change: ClassChange, attributes: Mapping[str, Scalar]) -> tuple[str, ...]:
+def _targets(
+    change: ClassChange, attributes: Mapping[str, Scalar], modality: Modality | None, label_kind: LabelKind | None
+) -> tuple[str, ...]:
     for case in change.cases:
-        value = attributes.get(case.attribute)
-        if any(value == item and isinstance(value, bool) == isinstance(item, bool) for item in case.values):
+        if case.fits(attributes, modality, label_kind):
             return (case.target,)
     return change.targets
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from services.contracts.manifest import Modality
-from services.taxonomy.taxonomy import AttributeRule, LabelKind, Taxonomy, TaxonomyClass
+from services.taxonomy.changes import LabelKind
+from services.taxonomy.taxonomy import AttributeRule, Taxonomy, TaxonomyClass
 from services.taxonomy.words import folded, singulars
 
 
@@ -90,6 +91,14 @@ class TaxonomyIndex:
             if walk.source == source and class_id in walk.classes:
                 return walk.classes[class_id]
         return None
+
+    def equivalents(self, class_id: str, modality: Modality) -> tuple[str, ...]:
+        """Return the classes by which ``modality`` names what ``class_id`` names elsewhere, sorted; empty if none."""
+        found: set[str] = set()
+        for item in self.taxonomy.equivalences or ():
+            if any(class_id in names for names in item.members.values()):
+                found.update(item.members.get(modality, ()))
+        return tuple(sorted(found - {class_id}))
 
     def attributes_of(self, class_id: str) -> dict[str, AttributeRule]:
         """Return the attributes of a class by name: its own before its parents', and those before everybody's."""

@@ -9,13 +9,7 @@ from pydantic import Field, model_validator
 
 from services.contracts.base import Contract, Identifier, Name, Scalar, Text, Version
 from services.contracts.manifest import Modality
-
-LabelKind = Literal[
-    "box", "rotated_box", "polygon", "mask", "keypoints", "image_classification", "frame_label", "track", "action",
-    "event", "entity_span", "intent", "sentiment", "text_classification", "relation", "summary", "transcript_segment",
-    "speaker_turn", "sound_event", "emotion", "acoustic_event", "cuboid", "point_segmentation", "spatial_track",
-    "lane_marking", "spatial_label", "metadata_field",
-]  # fmt: skip
+from services.taxonomy.changes import LabelKind, VersionCrosswalk
 
 Synonyms = Annotated[tuple[Name, ...], Field(max_length=1_000)]
 
@@ -46,6 +40,9 @@ class TaxonomyClass(Contract):
 
     id: Name = Field(description="The class as labels write it.")
     definition: Text = ""
+    examples: Annotated[tuple[Text, ...], Field(max_length=100)] | None = Field(
+        default=None, description="What is one and what is not, as annotators are shown it: a sentence or an address."
+    )
     synonyms: Synonyms = Field(default=(), description="Other names; case and plural need not be listed.")
     parents: Annotated[tuple[Name, ...], Field(max_length=50)] = Field(
         default=(), description="Classes that this one is a kind of."
@@ -74,6 +71,15 @@ class Crosswalk(Contract):
     classes: Annotated[dict[Name, Name], Field(max_length=20_000)] = Field(description="Their class → class here.")
 
 
+class Equivalence(Contract):
+    """Classes by which different modalities name one thing, such as an ambulance in pictures and a siren in sound."""
+
+    members: dict[Modality, Annotated[tuple[Name, ...], Field(min_length=1, max_length=100)]] = Field(
+        min_length=2, max_length=20, description="By modality the classes that name the thing there."
+    )
+    note: Text = ""
+
+
 class Taxonomy(Contract):
     """All classes of one version."""
 
@@ -85,6 +91,14 @@ class Taxonomy(Contract):
         default=(), description="Attributes that every class may carry."
     )
     crosswalks: Annotated[tuple[Crosswalk, ...], Field(max_length=100)] = ()
+    equivalences: Annotated[tuple[Equivalence, ...], Field(max_length=5_000)] | None = Field(
+        default=None, description="What several modalities call by different classes."
+    )
+    steps: Annotated[tuple[VersionCrosswalk, ...], Field(max_length=100)] | None = Field(
+        default=None,
+        description="How labels of earlier versions, or of other taxonomies, become labels of this one; each step's "
+        "target is this version.",
+    )
 
     @property
     def reference(self) -> str:
@@ -106,11 +120,29 @@ class Taxonomy(Contract):
             for named in walk.classes.values():
                 if named not in known:
                     raise ValueError(f"crosswalks/{index}: {named!r} is no class here")
+        for index, equivalence in enumerate(self.equivalences or ()):
+            for named in (name for names in equivalence.members.values() for name in names):
+                if named not in known:
+                    raise ValueError(f"equivalences/{index}: {named!r} is no class here")
+        self._steps_lead_here(known)
         _refuse_cycle("parents", {item.id: item.parents for item in self.classes})
         _refuse_cycle(
             "replaced_by", {item.id: (item.replaced_by,) if item.replaced_by else () for item in self.classes}
         )
         return self
+
+    def _steps_lead_here(self, known: set[str]) -> None:
+        sources: set[str] = set()
+        for index, step in enumerate(self.steps or ()):
+            if step.target != self.reference:
+                raise ValueError(f"steps/{index}/target: {step.target!r} is another version; write {self.reference!r}")
+            if step.source in sources:
+                raise ValueError(f"steps/{index}/source: two steps start from {step.source!r}; join them")
+            sources.add(step.source)
+            for change in step.changes:
+                for named in change.targets:
+                    if named not in known:
+                        raise ValueError(f"steps/{index}: {change.kind} leads to {named!r}, which is no class here")
 
 
 def _refuse_cycle(what: str, edges: Mapping[str, tuple[str, ...]]) -> None:

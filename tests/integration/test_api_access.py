@@ -26,6 +26,14 @@ EVERYWHERE = {
     ("GET", "/v1/rule-sets"),
     ("POST", "/v1/rule-sets"),
     ("GET", "/v1/rule-sets/{rule_set_id}/{version}"),
+    ("GET", "/v1/taxonomies"),
+    ("POST", "/v1/taxonomies"),
+    ("GET", "/v1/taxonomies/{taxonomy_id}/draft"),
+    ("PUT", "/v1/taxonomies/{taxonomy_id}/draft"),
+    ("DELETE", "/v1/taxonomies/{taxonomy_id}/draft"),
+    ("POST", "/v1/taxonomies/{taxonomy_id}/draft/publish"),
+    ("GET", "/v1/taxonomies/{taxonomy_id}/{version}"),
+    ("GET", "/v1/taxonomies/{taxonomy_id}/{version}/diff"),
     ("GET", "/v1/queues"),
     ("GET", "/v1/tasks"),
     ("POST", "/v1/tasks/claim"),
@@ -98,6 +106,23 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
         (method, f"{base}/incidents/{_NO_INCIDENT}{part}", f"/v1/projects/{{project}}/incidents/{{incident_id}}{part}")
         for method, part in (("GET", ""), ("GET", "/samples"), ("POST", "/fix"), ("POST", "/dismiss"))
     ]
+    of_migration = [
+        ("GET", f"{base}/taxonomy-migrations", "/v1/projects/{project}/taxonomy-migrations"),
+        ("POST", f"{base}/taxonomy-migrations", "/v1/projects/{project}/taxonomy-migrations"),
+        (
+            "GET",
+            f"{base}/taxonomy-migrations/preview?target=av@1",
+            "/v1/projects/{project}/taxonomy-migrations/preview",
+        ),
+        *(
+            (
+                method,
+                f"{base}/taxonomy-migrations/{_NO_INCIDENT}{part}",
+                f"/v1/projects/{{project}}/taxonomy-migrations/{{migration_id}}{part}",
+            )
+            for method, part in (("GET", ""), ("POST", "/pause"), ("POST", "/resume"), ("POST", "/cancel"))
+        ),
+    ]
     of_task = [
         (method, f"/v1/tasks/{task}{part}", f"/v1/tasks/{{task_id}}{part}")
         for method, part in (
@@ -153,7 +178,7 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
             ("GET", f"{base}/samples/{sample}/datasets", "/samples/{sample_id}/datasets"),
         )
     ]
-    whole = [*of_sample, *of_project, live, *of_queue, *of_operation, *of_person, *of_incident, *of_task]
+    whole = [*of_sample, *of_project, live, *of_queue, *of_operation, *of_person, *of_incident, *of_migration, *of_task]
     return [*whole, *of_notes, *of_webhooks, *of_datasets]
 
 
@@ -184,6 +209,7 @@ def _body(method: str, template: str, project: str) -> dict[str, object] | None:
         "/{note_id}": {"body": "x"},
         "/{endpoint_id}": {"url": "https://hooks.example/"},
         "/redeliver": {"since": "2026-03-01T00:00:00Z"},
+        "/taxonomy-migrations": {"target": "av@1"},
         "/fix": {},
         "/dismiss": {"reason_code": "not_a_fault"},
     }
@@ -227,6 +253,7 @@ async def test_every_route_for_every_role_in_own_foreign_and_missing_projects(wo
         for method, template in sorted(EVERYWHERE):
             path = template.replace("{rule_set_id}/{version}", "default/1").replace("{key_id}", "key-none")
             path = path.replace("{dead_letter_id}", str(uuid4()))
+            path = path.replace("{taxonomy_id}/{version}", "av/1").replace("{taxonomy_id}", "av")
             response = await world.call(role.value, method, path, {} if method == "POST" else None)
             allowed = may(role, Permission(policies[method, template]))
             assert (response.status_code == 403) <= (not allowed or method == "POST"), (role, path, response.text)

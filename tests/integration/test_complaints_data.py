@@ -160,7 +160,8 @@ async def test_exports_that_time_out(world: World, database_url: str) -> None:
     watched = Watched(transport, lose=7)
     sheet = Sheet(watched)
     async with ConcordClient("http://concord.test", key, transport=watched) as client:
-        assert await write_records(client, PROJECT, sheet) == RECORDS + 1
+        records = client.each(lambda cursor: client.ground_truths(PROJECT, cursor=cursor))
+        assert await write_records(records, sheet) == RECORDS + 1
     # The nth page was asked for when everything before it was written, the one without an answer included.
     assert sheet.answers == [1 + number // _PAGE for number in range(RECORDS + 1)]
     assert max(watched.sizes) < 1.1 * watched.sizes[0]

@@ -11,8 +11,10 @@ from infra.db.engine import PostgresDatabase
 from services.contracts.canonical import content_sha256
 from services.contracts.findings import CheckReport
 from services.contracts.records import CheckRun, GroundTruth
+from services.contracts.taxonomies import CarriedOver, MigrationState, TaxonomyMigration
 from services.errors import AlreadyExistsError, IntegrityError
 from services.rules.rule_set import DEFAULT_RULE_SET
+from services.taxonomy.taxonomy import Taxonomy, TaxonomyClass
 from tests.integration.db_samples import (
     ANNOTATOR,
     PROJECT,
@@ -25,7 +27,17 @@ from tests.integration.db_samples import (
     open_task,
 )
 
-NEVER_CHANGED = ("check_runs", "decisions", "ground_truth", "inbox", "label_sets", "rule_sets", "stage_changes")
+NEVER_CHANGED = (
+    "check_runs",
+    "decisions",
+    "ground_truth",
+    "inbox",
+    "label_sets",
+    "rule_sets",
+    "stage_changes",
+    "taxonomies",
+    "taxonomy_migration_samples",
+)
 
 
 def a_record(sample_id: str = "s1", revision: int = 1) -> GroundTruth:
@@ -63,6 +75,29 @@ async def history(database: PostgresDatabase) -> None:
             created_at=datetime.now(UTC),
         )
         await tx.samples.add_check_run(run)
+        taxonomy = Taxonomy(id="av", version=1, classes=(TaxonomyClass(id="car"),))
+        await tx.taxonomies.add(taxonomy, sha256=content_sha256(taxonomy), published_by="root")
+        migration = TaxonomyMigration(
+            migration_id=uuid4(),
+            project=PROJECT,
+            target="av@1",
+            crosswalk_sha256=SHA256,
+            state=MigrationState.RUNNING,
+            total=1,
+            started_by="root",
+            started_at=datetime.now(UTC),
+        )
+        await tx.taxonomy_migrations.add(migration)
+        carried = CarriedOver(
+            migration_id=migration.migration_id,
+            outcome="migrated",
+            target="av@1",
+            crosswalk_sha256=SHA256,
+            revision_before=1,
+            content_sha256=SHA256,
+            lineage_sha256=SHA256,
+        )
+        await tx.taxonomy_migrations.add_carried(ref, carried)
 
 
 @pytest.mark.usefixtures("history")

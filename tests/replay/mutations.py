@@ -9,9 +9,11 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities import names
     from services.contracts.lifecycle import LifecycleInput, LifecycleResult, NextStep, SettleInput, StepResult
+    from services.contracts.taxonomies import MigrationInput, MigrationStep
 
 from workflows.options import patient
 from workflows.sample_lifecycle import SampleLifecycle
+from workflows.taxonomy_migration import TaxonomyMigration
 
 
 @workflow.defn(name="SampleLifecycle")
@@ -65,3 +67,18 @@ class NoDeadline(SampleLifecycle):
 
     def _until_deadline(self) -> timedelta | None:  # type: ignore[override]
         return None
+
+
+@workflow.defn(name="TaxonomyMigration")
+class WaitsFirst(TaxonomyMigration):
+    """Waits before anything else."""
+
+    @workflow.init
+    def __init__(self, start: MigrationInput) -> None:
+        super().__init__(start)
+
+    @workflow.run
+    async def run(self, start: MigrationInput) -> MigrationStep:
+        """Wait a minute, then do the same."""
+        await workflow.sleep(timedelta(minutes=1))
+        return await super().run(start)

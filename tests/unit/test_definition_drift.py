@@ -17,7 +17,7 @@ from services.contracts.labels_language import SoundEvent
 from services.contracts.labels_visual import Track, TrackBox
 from services.rules.definition_drift import DefinitionDriftRules
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
-from services.taxonomy.crosswalk import ClassChange, VersionCrosswalk
+from services.taxonomy.changes import ClassChange, VersionCrosswalk
 from tests.unit.label_cases import author, box, image_class, kinds, sample_of
 
 CLASSES = ("car", "cat", "dog", "tree")

@@ -8,8 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from services.contracts.annotations import LABEL_KINDS
+from services.taxonomy.changes import LabelKind
 from services.taxonomy.lookup import TaxonomyIndex
-from services.taxonomy.taxonomy import AttributeRule, Crosswalk, LabelKind, Taxonomy, TaxonomyClass
+from services.taxonomy.taxonomy import AttributeRule, Crosswalk, Taxonomy, TaxonomyClass
 from services.taxonomy.words import folded, singulars
 
 ROAD = Taxonomy(

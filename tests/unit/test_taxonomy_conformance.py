@@ -15,7 +15,7 @@ from services.contracts.labels_language import SoundEvent, TranscriptSegment
 from services.rules.meaning import MeaningRules
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
 from services.rules.taxonomy_conformance import TaxonomyConformanceRules
-from services.taxonomy.crosswalk import ClassChange, VersionCrosswalk
+from services.taxonomy.changes import ClassChange, VersionCrosswalk
 from services.taxonomy.taxonomy import AttributeRule, Crosswalk, Taxonomy, TaxonomyClass
 from tests.unit.label_cases import box, kinds, sample_of
 from tests.unit.near_words import NearWords

@@ -7,15 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.taxonomy.crosswalk import (
-    ClassChange,
-    Crosswalks,
-    SplitCase,
-    VersionCrosswalk,
-    crosswalk_between,
-    crosswalk_from_pairs,
-    inverse,
-)
+from services.taxonomy.changes import ClassChange, SplitCase, VersionCrosswalk
+from services.taxonomy.crosswalk import Crosswalks, crosswalk_between, crosswalk_from_pairs, inverse
 from services.taxonomy.taxonomy import Taxonomy, TaxonomyClass
 from tests.unit.label_cases import DATA, needs
 

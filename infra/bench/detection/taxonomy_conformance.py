@@ -19,7 +19,8 @@ from services.contracts.labels_visual import Box, Polygon
 from services.contracts.manifest import Context, SampleManifest, Stream
 from services.rules.rule_set import RuleSet
 from services.rules.taxonomy_conformance import TaxonomyConformanceRules
-from services.taxonomy.crosswalk import Crosswalks, VersionCrosswalk, crosswalk_from_pairs
+from services.taxonomy.changes import VersionCrosswalk
+from services.taxonomy.crosswalk import Crosswalks, crosswalk_from_pairs
 from services.taxonomy.taxonomy import AttributeRule, Taxonomy, TaxonomyClass
 
 CHECK = "taxonomy_conformance"

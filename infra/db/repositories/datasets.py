@@ -208,7 +208,7 @@ class PostgresDatasets(Repository):
                 conditions.append(condition)
                 values[name] = value
         statement = text(_CANDIDATES.format(conditions=" AND ".join(conditions)))
-        connection = await self._session.connection()
+        connection = self._connection
         result = await connection.stream(statement.execution_options(yield_per=page), values)
         try:
             async for rows in result.partitions():

@@ -111,9 +111,9 @@ _PUT_ASSET = text("""
 _ASSETS = text(f"SELECT * FROM assets WHERE {OF_REVISION} ORDER BY role DESC, stream, uri")  # noqa: S608
 _ADD_CHECK_RUN = text("""
     INSERT INTO check_runs (run_id, project, sample_id, revision, label_version, rule_id, rule_version, rule_sha256,
-                            report, seconds, created_at)
+                            report, seconds, created_at, taxonomy)
     VALUES (:run_id, :project, :sample_id, :revision, :label_version, :rule_id, :rule_version, :rule_sha256,
-            :report, :seconds, :created_at)
+            :report, :seconds, :created_at, :taxonomy)
 """)
 _CHECK_RUNS = text(f"SELECT * FROM check_runs WHERE {OF_REVISION} ORDER BY created_at, run_id")  # noqa: S608
 _LAST_CHECK_RUN = text(f"""
@@ -165,6 +165,7 @@ def _check_run_of(row: Any) -> CheckRun:
         report=CheckReport.model_validate_json(row.report),
         seconds=row.seconds,
         created_at=row.created_at,
+        taxonomy=row.taxonomy,
     )
 
 
@@ -391,6 +392,7 @@ class PostgresSamples(Repository):
             report=model_text(run.report),
             seconds=run.seconds,
             created_at=run.created_at,
+            taxonomy=run.taxonomy,
         )
 
     async def last_check_run(self, ref: RevisionRef) -> CheckRun | None:

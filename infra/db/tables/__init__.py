@@ -26,6 +26,12 @@ from infra.db.tables.samples import (
 )
 from infra.db.tables.search import SearchEntryRow
 from infra.db.tables.task_operations import TaskOperationItemRow, TaskOperationRow
+from infra.db.tables.taxonomies import (
+    TaxonomyDraftRow,
+    TaxonomyMigrationRow,
+    TaxonomyMigrationSampleRow,
+    TaxonomyRow,
+)
 from infra.db.tables.webhooks import WebhookAttemptRow, WebhookDeliveryRow, WebhookEndpointRow
 
 METADATA = Table.metadata
@@ -77,6 +83,10 @@ __all__ = [
     "TaskActivityRow",
     "TaskOperationItemRow",
     "TaskOperationRow",
+    "TaxonomyDraftRow",
+    "TaxonomyMigrationRow",
+    "TaxonomyMigrationSampleRow",
+    "TaxonomyRow",
     "WebhookAttemptRow",
     "WebhookDeliveryRow",
     "WebhookEndpointRow",

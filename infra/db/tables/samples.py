@@ -193,3 +193,4 @@ class CheckRunRow(Table, table=True):
     report: str = document_column()
     seconds: float = Field(sa_type=Double)
     created_at: datetime = moment_column()
+    taxonomy: str | None = text_column(default=None, nullable=True)

@@ -1,0 +1,1 @@
+"""A taxonomy that renames, merges and splits classes under committed samples."""

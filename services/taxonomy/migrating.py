@@ -1,0 +1,232 @@
+"""What becomes of the labels of a sample under another version of the taxonomy. Pure functions.
+
+A preview counts with the same functions by which a migration is applied, so that the two say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from services.contracts.annotations import Annotation, Annotations
+from services.contracts.base import Scalar
+from services.contracts.canonical import content_sha256
+from services.contracts.lifecycle import Stage
+from services.contracts.manifest import Modality, SampleManifest
+from services.contracts.taxonomies import APPLIED, LEFT_TO_PEOPLE, ClassCount, MigrationCounts, Outcome
+from services.taxonomy.changes import NOT_CLASSES, LabelKind, VersionCrosswalk
+from services.taxonomy.crosswalk import Crosswalks, Translation
+from services.taxonomy.lookup import TaxonomyIndex
+from services.taxonomy.taxonomy import Taxonomy
+
+
+@dataclass(frozen=True, slots=True)
+class LabelUse:
+    """What decides the fate of a label.
+
+    Attributes:
+        annotation_id: Its id in the sample.
+        label: Its class.
+        kind: The kind of label.
+        modality: Of its stream; None where the sample has no such stream.
+        version: Its ``taxonomy_version``, if it names one.
+        attributes: Its attributes.
+    """
+
+    annotation_id: str
+    label: str
+    kind: LabelKind
+    modality: Modality | None
+    version: str | None
+    attributes: Mapping[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of a label.
+
+    Attributes:
+        version: The version it is read by.
+        outcome: See :data:`services.contracts.taxonomies.Outcome`.
+        target: Its class afterwards; None where people decide, and where nothing is known.
+    """
+
+    version: str
+    outcome: Outcome
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SamplePlan:
+    """What becomes of a sample: the fate of each label by annotation id, in the labels' order."""
+
+    fates: tuple[tuple[LabelUse, Fate], ...]
+
+    @property
+    def changes(self) -> bool:
+        """Whether any label changes by itself or is left to people."""
+        return any(fate.outcome in APPLIED or fate.outcome in LEFT_TO_PEOPLE for _, fate in self.fates)
+
+    @property
+    def applies(self) -> bool:
+        """Whether any label changes by itself."""
+        return any(fate.outcome in APPLIED for _, fate in self.fates)
+
+    @property
+    def left_open(self) -> bool:
+        """Whether people must decide about a label."""
+        return any(fate.outcome in LEFT_TO_PEOPLE for _, fate in self.fates)
+
+
+class Carrier:
+    """Carries labels over to one version of a taxonomy.
+
+    Args:
+        target: The version.
+        steps: Every step that may lie on the way to it, its own included.
+        unversioned: The version by which labels that name none are read; None for ``target``'s own.
+    """
+
+    def __init__(self, target: Taxonomy, steps: Iterable[VersionCrosswalk], *, unversioned: str | None = None) -> None:
+        self.target = target
+        self._steps = tuple(steps)
+        self._walks = Crosswalks(self._steps)
+        self._index = TaxonomyIndex(target)
+        self._unversioned = unversioned or target.reference
+
+    @property
+    def steps(self) -> tuple[VersionCrosswalk, ...]:
+        """Every step that may lie on the way."""
+        return self._steps
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the target and every step."""
+        return content_sha256(
+            {
+                "target": content_sha256(self.target),
+                "unversioned": self._unversioned,
+                "steps": [step.model_dump(mode="json", exclude_none=True) for step in self._steps],
+            }
+        )
+
+    def fate(self, use: LabelUse) -> Fate:
+        """Return what becomes of a label."""
+        version = use.version or self._unversioned
+        here = self.target.reference
+        if version == here:
+            return Fate(version, "untouched" if self._index.get(use.label) is not None else "unknown", use.label)
+        found = self._walks.translate(
+            use.label, version, here, use.attributes, modality=use.modality, label_kind=use.kind
+        )
+        if not found.known:
+            known = self._index.crosswalk(use.label, version)
+            found = Translation((known,), kinds=("rename",)) if known is not None else found
+        if not found.known:
+            return Fate(version, "unknown")
+        if found.exact is None:
+            return Fate(version, "split_open" if found.candidates else "dropped")
+        if self._index.get(found.exact) is None:
+            return Fate(version, "unknown")
+        if not found.kinds:
+            return Fate(version, "untouched", found.exact)
+        if not self._may_stand(found.exact, use):
+            return Fate(version, "misplaced")
+        if "split" in found.kinds:
+            return Fate(version, "split_decided", found.exact)
+        return Fate(version, "merged" if "merge" in found.kinds else "renamed", found.exact)
+
+    def _may_stand(self, class_id: str, use: LabelUse) -> bool:
+        modalities, kinds = self._index.modalities_of(class_id), self._index.label_kinds_of(class_id)
+        return (not modalities or use.modality is None or use.modality in modalities) and (
+            not kinds or use.kind in kinds
+        )
+
+    def plan(self, uses: Iterable[LabelUse]) -> SamplePlan:
+        """Return what becomes of a sample's labels; kinds of label that carry no class are left out."""
+        return SamplePlan(tuple((use, self.fate(use)) for use in uses if use.kind not in NOT_CLASSES))
+
+    def carried(self, annotations: Annotations, plan: SamplePlan) -> Annotations:
+        """Return the labels as they are afterwards; those left to people stay as they are, version and all."""
+        fates = {use.annotation_id: fate for use, fate in plan.fates}
+        return tuple(self._rewritten(item, fates.get(item.id)) for item in annotations)
+
+    def _rewritten(self, item: Annotation, fate: Fate | None) -> Annotation:
+        if fate is None or fate.target is None or fate.outcome == "unknown":
+            return item
+        return item.model_copy(update={"label": fate.target, "taxonomy_version": self.target.reference})
+
+
+def uses_of(manifest: SampleManifest, annotations: Iterable[Annotation]) -> tuple[LabelUse, ...]:
+    """Return what decides the fate of labels, in their order."""
+    modalities = {stream.id: stream.modality for stream in manifest.streams}
+    return tuple(
+        LabelUse(
+            annotation_id=item.id,
+            label=item.label,
+            kind=item.type,
+            modality=modalities.get(item.stream),
+            version=item.taxonomy_version,
+            attributes=item.attributes,
+        )
+        for item in annotations
+    )
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts what becomes of samples."""
+
+    migrated: int = 0
+    reopened: int = 0
+    untouched: int = 0
+    elsewhere: dict[str, int] = field(default_factory=dict)
+    _classes: dict[tuple[str, str, Outcome, str], list[int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, counts: MigrationCounts) -> Tally:
+        """Return a tally that goes on from ``counts``."""
+        tally = cls(counts.migrated, counts.reopened, counts.untouched, dict(counts.elsewhere))
+        for item in counts.classes:
+            tally._classes[item.version, item.label, item.outcome, item.target or ""] = [item.labels, item.samples]
+        return tally
+
+    def add(self, stage: Stage, plan: SamplePlan) -> None:
+        """Count a sample; only committed ones are migrated."""
+        if stage is not Stage.COMMITTED:
+            self.elsewhere[stage.value] = self.elsewhere.get(stage.value, 0) + 1
+            return
+        if plan.left_open:
+            self.reopened += 1
+        elif plan.applies:
+            self.migrated += 1
+        else:
+            self.untouched += 1
+        labels: dict[tuple[str, str, Outcome, str], int] = {}
+        for use, fate in plan.fates:
+            key = (fate.version, use.label, fate.outcome, fate.target or "")
+            labels[key] = labels.get(key, 0) + 1
+        for key, count in labels.items():
+            kept = self._classes.setdefault(key, [0, 0])
+            kept[0] += count
+            kept[1] += 1
+
+    def counts(self) -> MigrationCounts:
+        """Return what was counted, in one order whatever came first."""
+        return MigrationCounts(
+            classes=tuple(
+                ClassCount(
+                    version=version,
+                    label=label,
+                    outcome=outcome,
+                    target=target or None,
+                    labels=labels,
+                    samples=samples,
+                )
+                for (version, label, outcome, target), (labels, samples) in sorted(self._classes.items())
+            ),
+            migrated=self.migrated,
+            reopened=self.reopened,
+            untouched=self.untouched,
+            elsewhere=dict(sorted(self.elsewhere.items())),
+        )
