@@ -21,6 +21,7 @@ from infra.bench.search import SearchBenchmark, measure_search
 from infra.cli.bench_beside import bench_beside
 from infra.cli.bench_checks import print_checks, print_memory
 from infra.cli.bench_queue import bench_crowd, bench_queue
+from infra.cli.bench_recall import bench_recall
 from infra.cli.bench_votes import bench_votes
 from infra.cli.console import EXIT_FOUND, JsonOption, messages, plain, print_facts, print_json, print_table
 from infra.stack.events import EventKind, ProcessEvent
@@ -284,6 +285,7 @@ def bench_kill(
 app.command("queue")(bench_queue)
 app.command("crowd")(bench_crowd)
 app.command("votes")(bench_votes)
+app.command("recall")(bench_recall)
 
 
 @contextlib.contextmanager

@@ -33,6 +33,8 @@ FEATURES: dict[str, tuple[str, str]] = {
     "incident": ("infra.cli.incident", "app"),
     "quality": ("infra.cli.quality", "app"),
     "export": ("infra.cli.export", "export"),
+    "lineage": ("infra.cli.recall", "lineage"),
+    "recall": ("infra.cli.recall", "recall"),
     "verify": ("infra.cli.verify", "verify"),
     "project": ("infra.cli.project", "app"),
     "rules": ("infra.cli.rules", "app"),

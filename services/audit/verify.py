@@ -21,10 +21,12 @@ from services.audit.stages import (
     timeline_faults,
 )
 from services.contracts.lifecycle import RevisionRef, Stage
+from services.contracts.lineage import Origin
 from services.contracts.records import AuditEntry, GroundTruth, SampleSummary
 from services.contracts.verification import Anchor, Fault, VerificationReport
 from services.errors import IntegrityError, NotFoundError
 from services.ground_truth.commit import read_facts
+from services.ground_truth.origins import origin_faults
 from services.ground_truth.record import RevisionFacts
 from services.ground_truth.verify import RecordEvidence, record_faults
 from services.lifecycle.journal import subject_of
@@ -35,6 +37,8 @@ from services.rules.rule_set import RuleSet
 ENTRIES_A_PAGE = 500
 SAMPLES_A_PAGE = 50
 RECORDS_A_PAGE = 20
+ORIGINS_A_PAGE = 100_000
+"""More than the records of a page can have; without it a forger could make the verifier read without end."""
 _UNREADABLE = (ValueError, IntegrityError)
 """What reading a row raises that was changed into something the contract does not allow."""
 
@@ -191,6 +195,12 @@ class _Verification:
             try:
                 async with self._database.transaction() as tx:
                     page = await tx.ground_truth.list(self._project, after=after, limit=RECORDS_A_PAGE)
+                    until = (page[-1].ref.sample_id, page[-1].ref.revision) if page else None
+                    # After the records: they are written in the same transactions, so none is missing by chance.
+                    origins = await tx.ground_truth.origins_between(
+                        self._project, after=after, until=until, limit=ORIGINS_A_PAGE
+                    )
+                await self._origins(page, origins)
                 for record in page:
                     self._lineage.add(await self._record(record))
             except _UNREADABLE as error:
@@ -200,6 +210,28 @@ class _Verification:
                 return
             self._records += len(page)
             after = (page[-1].ref.sample_id, page[-1].ref.revision)
+
+    async def _origins(self, page: tuple[GroundTruth, ...], origins: tuple[tuple[RevisionRef, Origin], ...]) -> None:
+        """Hold a page of records against what the table of origins says about them, and about others between them."""
+        kept: dict[RevisionRef, set[Origin]] = {record.ref: set() for record in page}
+        for ref, origin in origins:
+            kept.setdefault(ref, set()).add(origin)
+        for record in page:
+            self._lineage.add(origin_faults(record, kept.pop(record.ref)))
+        for ref in kept:
+            self._lineage.add(await self._late_origins(ref))
+
+    async def _late_origins(self, ref: RevisionRef) -> list[Fault]:
+        """Look at origins of a record that was not there a moment ago: it came since, or there is none."""
+        before = (ref.sample_id, ref.revision - 1)
+        async with self._database.transaction() as tx:
+            record = await tx.ground_truth.get(ref)
+            if record is None:
+                return [fault("origin-stray", subject_of(ref), "it is found by what it rests on, and is not there")]
+            stored = await tx.ground_truth.origins_between(
+                self._project, after=before, until=(ref.sample_id, ref.revision), limit=ORIGINS_A_PAGE
+            )
+        return list(origin_faults(record, (origin for _, origin in stored)))
 
     async def _record(self, record: GroundTruth) -> list[Fault]:
         try:

@@ -8,6 +8,7 @@ from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.records import GroundTruth, SampleRevision
 from services.contracts.review import FindingState, StoredFinding
 from services.errors import BlockingFindingError, IntegrityError, NotFoundError, StageConflictError
+from services.ground_truth.origins import origins_of
 from services.ground_truth.record import RevisionFacts, build_record
 from services.lifecycle.journal import record_stage, subject_of
 from services.ports.database import Database, Transaction
@@ -47,6 +48,7 @@ async def commit_ground_truth(database: Database, ref: RevisionRef, *, workflow_
         _refuse_open(facts.findings)
         record = build_record(facts, workflow_run_id=workflow_run_id, committed_at=await tx.now())
         await tx.ground_truth.add(record)
+        await tx.ground_truth.add_origins(ref, origins_of(record))
         await record_stage(
             tx, ref, Stage.ACCEPTED, Stage.COMMITTED, actor=SYSTEM_ACTOR, content_sha256=record.content_sha256
         )

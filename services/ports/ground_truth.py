@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from services.contracts.lifecycle import RevisionRef
+from services.contracts.lineage import Dependent, DependentsSummary, Origin
 from services.contracts.records import (
     AuditEntry,
     GroundTruth,
@@ -24,6 +25,26 @@ class GroundTruthRepository(Protocol):
 
     async def list(self, project: str, *, after: tuple[str, int] | None, limit: int) -> tuple[GroundTruth, ...]:
         """Return records by (sample id, revision) after the cursor."""
+        ...
+
+    async def add_origins(self, ref: RevisionRef, origins: frozenset[Origin]) -> None:
+        """Keep what a record rests on, so that it is found from there."""
+        ...
+
+    async def origins_between(
+        self, project: str, *, after: tuple[str, int] | None, until: tuple[str, int] | None, limit: int
+    ) -> tuple[tuple[RevisionRef, Origin], ...]:
+        """Return the kept origins of records in (after, until], in their order."""
+        ...
+
+    async def dependents(
+        self, project: str, origin: Origin, *, after: tuple[str, int] | None, limit: int
+    ) -> tuple[Dependent, ...]:
+        """Return the records that rest on something, by (sample id, revision) after the cursor."""
+        ...
+
+    async def count_dependents(self, project: str, origin: Origin) -> DependentsSummary:
+        """Count all records that rest on something."""
         ...
 
 

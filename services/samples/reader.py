@@ -8,6 +8,7 @@ from typing import Any
 from services.access.policy import ensure_sees, project_not_found
 from services.contracts.access import Principal
 from services.contracts.lifecycle import RevisionRef, Stage
+from services.contracts.lineage import Dependent, DependentsSummary, Origin
 from services.contracts.records import AuditEntry, GroundTruth, LabelSet, SampleRevision, SampleSummary, StageChange
 from services.contracts.review import StoredFinding
 from services.errors import NotFoundError
@@ -104,6 +105,20 @@ class SampleReader:
         async with self._database.transaction() as tx:
             await _ensure_project(tx, principal, project)
             return await tx.ground_truth.list(project, after=after, limit=limit)
+
+    async def dependents(
+        self, principal: Principal, project: str, origin: Origin, *, after: tuple[str, int] | None, limit: int
+    ) -> tuple[Dependent, ...]:
+        """Return committed records that rest on something, by sample id and revision, after the cursor."""
+        async with self._database.transaction() as tx:
+            await _ensure_project(tx, principal, project)
+            return await tx.ground_truth.dependents(project, origin, after=after, limit=limit)
+
+    async def count_dependents(self, principal: Principal, project: str, origin: Origin) -> DependentsSummary:
+        """Count the committed records that rest on something."""
+        async with self._database.transaction() as tx:
+            await _ensure_project(tx, principal, project)
+            return await tx.ground_truth.count_dependents(project, origin)
 
     async def audit(self, principal: Principal, project: str, *, after: int, limit: int) -> tuple[AuditEntry, ...]:
         """Return the project's audit entries after a sequence number."""

@@ -3,7 +3,7 @@
 from infra.db.tables.access import ApiKeyRow
 from infra.db.tables.audit import AuditEntryRow, AuditHeadRow
 from infra.db.tables.base import Table
-from infra.db.tables.ground_truth import GroundTruthRow
+from infra.db.tables.ground_truth import GroundTruthOriginRow, GroundTruthRow
 from infra.db.tables.idempotency import IdempotencyReplyRow
 from infra.db.tables.inbox import DeadLetterRow, InboxRow
 from infra.db.tables.incidents import CauseCandidateRow, IncidentFindingRow, IncidentPreviewRow, IncidentRow
@@ -41,6 +41,7 @@ __all__ = [
     "DraftRow",
     "FindingRow",
     "GoldAnswerRow",
+    "GroundTruthOriginRow",
     "GroundTruthRow",
     "IdempotencyReplyRow",
     "InboxRow",
