@@ -20,7 +20,7 @@ import asyncpg
 from infra.bench.search import nodes_of, positional
 from infra.db.engine import PostgresDatabase, open_database
 from infra.db.migrate import migrate
-from infra.db.repositories.ground_truth import COUNT_DEPENDENTS, COUNT_SUPERSEDED, DEPENDENTS
+from infra.db.repositories.ground_truth import COUNT_DEPENDENTS, DEPENDENTS
 from infra.stack.stack import EmbeddedStack, StackConfig
 from services.contracts.lineage import Origin, OriginKind
 
@@ -221,8 +221,7 @@ async def _ask(database: PostgresDatabase, connection: asyncpg.Connection, what:
     statements: dict[str, tuple[str, dict[str, Any]]] = {
         page: (DEPENDENTS, {**named, **_after(after), "limit": _LIMIT}) for page, after in cursors.items()
     }
-    statements["records"] = (COUNT_DEPENDENTS, named)
-    statements["superseded"] = (COUNT_SUPERSEDED, named)
+    statements["counts"] = (COUNT_DEPENDENTS, named)
     plans, whole = {}, set[str]()
     for name, statement in statements.items():
         text, *values = positional(statement)

@@ -36,6 +36,7 @@ FEATURES: dict[str, tuple[str, str]] = {
     "lineage": ("infra.cli.recall", "lineage"),
     "recall": ("infra.cli.recall", "recall"),
     "verify": ("infra.cli.verify", "verify"),
+    "audit": ("infra.cli.audit", "app"),
     "project": ("infra.cli.project", "app"),
     "rules": ("infra.cli.rules", "app"),
     "key": ("infra.cli.key", "app"),

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from services.audit.faults import fault
 from services.audit.links import entry_name
+from services.audit.personal import contradicts, text_of
 from services.contracts.canonical import content_sha256, time_text
 from services.contracts.lifecycle import LEGAL_TRANSITIONS, RevisionRef, Stage
 from services.contracts.records import AuditEntry, StageChange
@@ -173,9 +174,15 @@ def _contradictions(subject: str, change: StageChange, entry: AuditEntry) -> Ite
         ("stage", f"sample.{change.stage.value}", entry.action),
         ("actor", change.actor, entry.actor),
         ("previous stage", change.previous_stage, entry.body.get("before")),
-        ("reason", change.reason, entry.body.get("reason")),
         ("time", time_text(change.at), entry.body.get("at")),
     )
+    if contradicts(entry, "reason", change.reason):
+        told = text_of(entry, "reason")
+        yield fault(
+            "entry-contradicts-change",
+            subject,
+            f"reason of change {change.sequence} is {change.reason!r}, {entry_name(entry.sequence)} says {told!r}",
+        )
     for what, stored, told in pairs:
         if stored != told:
             yield fault(

@@ -7,6 +7,7 @@ before it is called a fault.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from services.audit.faults import FaultList, fault
@@ -43,25 +44,25 @@ _UNREADABLE = (ValueError, IntegrityError)
 """What reading a row raises that was changed into something the contract does not allow."""
 
 
-async def verify_project(database: Database, project: str, *, anchor: Anchor | None = None) -> VerificationReport:
+async def verify_project(database: Database, project: str, *, anchors: Iterable[Anchor] = ()) -> VerificationReport:
     """Verify a project.
 
     Args:
         database: The store of record.
         project: The project; one without any entry verifies, with nothing in it.
-        anchor: A link of the chain that was noted earlier outside of the store. Without one, a chain that was
+        anchors: Links of the chain that were noted earlier outside of the store. Without one, a chain that was
             rewritten together with every row it tells of can not be told from a true one.
     """
-    return await _Verification(database, project, anchor).run()
+    return await _Verification(database, project, anchors).run()
 
 
 class _Verification:
     """One run over one project."""
 
-    def __init__(self, database: Database, project: str, anchor: Anchor | None) -> None:
+    def __init__(self, database: Database, project: str, anchors: Iterable[Anchor]) -> None:
         self._database = database
         self._project = project
-        self._walk = ChainWalk(anchor)
+        self._walk = ChainWalk(anchors)
         self._audit = FaultList()
         self._lineage = FaultList()
         self._records = 0
@@ -81,6 +82,7 @@ class _Verification:
             lineage_verified=not self._lineage.count,
             entries=self._walk.entries,
             records=self._records,
+            redacted=self._walk.redacted,
             head=self._walk.last,
             faults=kept,
             faults_left_out=self._audit.count + self._lineage.count - len(kept),

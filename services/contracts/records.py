@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from services.contracts.annotations import Annotations
-from services.contracts.base import Contract, Identifier, Name, ProjectId, Sha256, Text, UtcDatetime
+from services.contracts.base import Contract, Identifier, LongText, Name, ProjectId, Sha256, Text, UtcDatetime
 from services.contracts.deadlines import DeadlinePolicy
 from services.contracts.events import IncomingEvent
 from services.contracts.findings import CheckReport, RuleReference
@@ -132,6 +132,15 @@ class GroundTruth(Contract):
     committed_at: UtcDatetime
 
 
+class PersonalText(Contract):
+    """Personal text of an audit entry, which commits to it; both are None once it was erased."""
+
+    name: Name = Field(description="The member of the entry's body that commits to it.")
+    salt: Name | None = None
+    value: LongText | None = None
+    erasure_id: UUID | None = Field(default=None, description="The erasure that removed it.")
+
+
 class AuditEntry(Contract):
     """One link of a project's audit chain."""
 
@@ -144,6 +153,9 @@ class AuditEntry(Contract):
     body: dict[str, Any]
     previous_sha256: Sha256
     sha256: Sha256
+    personal: tuple[PersonalText, ...] = Field(
+        default=(), description="Beside the chain: what body commits to, as the SHA-256 of [salt, value]."
+    )
 
 
 class StageChange(Contract):

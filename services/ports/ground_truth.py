@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
+from services.contracts.audit import EVERY_ENTRY, AuditFilter
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.lineage import Dependent, DependentsSummary, Origin
 from services.contracts.records import (
@@ -51,16 +53,30 @@ class GroundTruthRepository(Protocol):
 class AuditRepository(Protocol):
     """The audit chain of each project."""
 
-    def append(self, project: str, *, actor: str, action: str, subject: str, body: dict[str, Any]) -> None:
+    def append(
+        self,
+        project: str,
+        *,
+        actor: str,
+        action: str,
+        subject: str,
+        body: dict[str, Any],
+        personal: Mapping[str, str | None] | None = None,
+    ) -> None:
         """Add an entry; it is chained and written as the last step of the transaction.
+
+        What people wrote, and what tells of people, goes into ``personal`` and not into ``body``: the chain commits to
+        it and holds when it is erased.
 
         What concerns no single project goes to the chain of the reserved id ``concord``, which is no stored project.
         Chaining last keeps the project's chain locked for a moment only.
         """
         ...
 
-    async def list(self, project: str, *, after: int, limit: int) -> tuple[AuditEntry, ...]:
-        """Return entries by sequence after ``after``."""
+    async def list(
+        self, project: str, *, after: int, limit: int, wanted: AuditFilter = EVERY_ENTRY
+    ) -> tuple[AuditEntry, ...]:
+        """Return the entries that are wanted, by sequence after ``after``."""
         ...
 
     async def of_subjects(self, project: str, subjects: tuple[str, ...]) -> tuple[AuditEntry, ...]:

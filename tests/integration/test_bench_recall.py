@@ -23,4 +23,4 @@ async def test_recall_in_a_filled_store_is_answered_by_indexes(stack_urls: Stack
         "nobody": 0,
     }
     assert all(question.whole_tables == () for question in measured.questions), measured
-    assert all(len(question.plans) == 4 for question in measured.questions)
+    assert all(len(question.plans) == 3 for question in measured.questions)

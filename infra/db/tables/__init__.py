@@ -1,7 +1,7 @@
 """The schema as SQLModel tables, one module per feature. Private to ``infra.db``."""
 
 from infra.db.tables.access import ApiKeyRow
-from infra.db.tables.audit import AuditEntryRow, AuditHeadRow
+from infra.db.tables.audit import AuditEntryRow, AuditHeadRow, AuditPersonalRow
 from infra.db.tables.base import Table
 from infra.db.tables.ground_truth import GroundTruthOriginRow, GroundTruthRow
 from infra.db.tables.idempotency import IdempotencyReplyRow
@@ -34,6 +34,7 @@ __all__ = [
     "AssetRow",
     "AuditEntryRow",
     "AuditHeadRow",
+    "AuditPersonalRow",
     "CauseCandidateRow",
     "CheckRunRow",
     "DeadLetterRow",
