@@ -49,6 +49,8 @@ DEPENDENTS = f"""
     JOIN sample_revisions AS its USING (project, sample_id, revision)
     ORDER BY part.sample_id, part.revision
 """  # noqa: S608 - constants
+# From the sixth call on Postgres would plan once for every key, and look a million records up one by one.
+_PLAN_FOR_THE_KEY = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
 # One pass over the key's stretch of the index; what has a newer revision is few, and stands in a hash beside it.
 COUNT_DEPENDENTS = f"""
     SELECT revision, count(*) AS records, count(newer.stage) AS superseded
@@ -152,6 +154,7 @@ class PostgresGroundTruth(Repository):
 
     async def count_dependents(self, project: str, origin: Origin) -> DependentsSummary:
         """Count all records that rest on something."""
+        await self._run(_PLAN_FOR_THE_KEY)
         rows = await self._run(text(COUNT_DEPENDENTS), **_named(project, origin))
         return DependentsSummary(
             origin=origin,
