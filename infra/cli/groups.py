@@ -35,6 +35,8 @@ FEATURES: dict[str, tuple[str, str]] = {
     "export": ("infra.cli.export", "export"),
     "lineage": ("infra.cli.recall", "lineage"),
     "recall": ("infra.cli.recall", "recall"),
+    "erase": ("infra.cli.erase", "erase"),
+    "hold": ("infra.cli.erase", "hold_app"),
     "verify": ("infra.cli.verify", "verify"),
     "audit": ("infra.cli.audit", "app"),
     "project": ("infra.cli.project", "app"),

@@ -9,6 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from infra.db.repositories.access import PostgresAccess
 from infra.db.repositories.audit import PostgresAudit
+from infra.db.repositories.erasure import PostgresErasures
 from infra.db.repositories.ground_truth import PostgresGroundTruth
 from infra.db.repositories.idempotency import PostgresIdempotency
 from infra.db.repositories.inbox import PostgresInbox
@@ -32,6 +33,7 @@ from services.ports.database import (
     OutboxRepository,
     ProjectRepository,
 )
+from services.ports.erasure import ErasureRepository
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.incidents import IncidentRepository
 from services.ports.notes import NoteRepository
@@ -61,6 +63,7 @@ class PostgresTransaction:
     incidents: IncidentRepository
     quality: QualityRepository
     ground_truth: GroundTruthRepository
+    erasures: ErasureRepository
     audit: AuditRepository
     outbox: OutboxRepository
     idempotency: IdempotencyRepository
@@ -82,6 +85,7 @@ class PostgresTransaction:
         self.incidents = PostgresIncidents(session)
         self.quality = PostgresQuality(session)
         self.ground_truth = PostgresGroundTruth(session)
+        self.erasures = PostgresErasures(session)
         self.idempotency = PostgresIdempotency(session)
         self.operations = PostgresOperations(session)
         self.webhooks = PostgresWebhooks(session)

@@ -25,11 +25,12 @@ from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.lineage import Origin
 from services.contracts.records import AuditEntry, GroundTruth, SampleSummary
 from services.contracts.verification import Anchor, Fault, VerificationReport
+from services.erasure.tombstones import erased_faults, erased_record_faults, tombstone_faults
 from services.errors import IntegrityError, NotFoundError
 from services.ground_truth.commit import read_facts
 from services.ground_truth.origins import origin_faults
 from services.ground_truth.record import RevisionFacts
-from services.ground_truth.verify import RecordEvidence, record_faults
+from services.ground_truth.verify import RecordEvidence, record_faults, told_faults
 from services.lifecycle.journal import subject_of
 from services.ports.database import Database, Transaction
 from services.projects.registry import rule_set
@@ -66,6 +67,7 @@ class _Verification:
         self._audit = FaultList()
         self._lineage = FaultList()
         self._records = 0
+        self._erased = 0
         self._telling_entries = 0
         self._matched_entries = 0
 
@@ -82,6 +84,7 @@ class _Verification:
             lineage_verified=not self._lineage.count,
             entries=self._walk.entries,
             records=self._records,
+            erased=self._erased,
             redacted=self._walk.redacted,
             head=self._walk.last,
             faults=kept,
@@ -147,14 +150,20 @@ class _Verification:
         bodies = await tx.review.decision_bodies(ref) if decisions else {}
         # Read after what they tell of: they are written in the same transactions, so none is missing by chance.
         entries = await tx.audit.of_subjects(self._project, tuple(subjects_of(ref, decisions)))
+        tombstone = await tx.erasures.tombstone(ref)
+        erased = tombstone is not None
         found = [
             *timeline_faults(self._project, ref.sample_id, timeline),
-            *stage_faults(ref, stage, changes, entries),
-            *decision_faults(ref, decisions, bodies, entries),
+            *stage_faults(ref, stage, changes, entries, erased=erased),
+            *decision_faults(ref, decisions, bodies, entries, erased=erased),
+            *tombstone_faults(ref, tombstone, entries),
         ]
+        if tombstone is not None:
+            found += erased_faults(tombstone, await read_facts(tx, ref))
         if any(change.stage is Stage.COMMITTED for change in changes) and await tx.ground_truth.get(ref) is None:
             found.append(fault("record-missing", subject_of(ref), "it is committed without a ground-truth record"))
         if not found:
+            self._erased += erased
             # What was written since the chain was walked must not make up for an entry that tells of nothing.
             self._matched_entries += sum(
                 1 for entry in entries if _tells(entry) and entry.sequence <= self._walk.sequence
@@ -219,7 +228,7 @@ class _Verification:
         for ref, origin in origins:
             kept.setdefault(ref, set()).add(origin)
         for record in page:
-            self._lineage.add(origin_faults(record, kept.pop(record.ref)))
+            self._lineage.add(origin_faults(record, kept.pop(record.ref), erased=_is_empty(record)))
         for ref in kept:
             self._lineage.add(await self._late_origins(ref))
 
@@ -233,11 +242,21 @@ class _Verification:
             stored = await tx.ground_truth.origins_between(
                 self._project, after=before, until=(ref.sample_id, ref.revision), limit=ORIGINS_A_PAGE
             )
-        return list(origin_faults(record, (origin for _, origin in stored)))
+        return list(origin_faults(record, (origin for _, origin in stored), erased=_is_empty(record)))
 
     async def _record(self, record: GroundTruth) -> list[Fault]:
+        # What looks wrong may have been erased while it was looked at: then the second look finds a tombstone.
+        return await self._look_at(record) and await self._look_at(record)
+
+    async def _look_at(self, record: GroundTruth) -> list[Fault]:
         try:
             async with self._database.transaction() as tx:
+                tombstone = await tx.erasures.tombstone(record.ref)
+                if tombstone is not None:
+                    # Read again: it may have been erased since the page was read.
+                    entries = await tx.audit.of_subjects(self._project, (subject_of(record.ref),))
+                    now = await tx.ground_truth.get(record.ref) or record
+                    return [*erased_record_faults(tombstone, now), *told_faults(now, entries)]
                 facts = await read_facts(tx, record.ref)
                 evidence = RecordEvidence(
                     facts=facts,
@@ -249,6 +268,11 @@ class _Verification:
         except _UNREADABLE as error:
             return [fault("source-unreadable", subject_of(record.ref), str(error))]
         return list(record_faults(record, evidence))
+
+
+def _is_empty(record: GroundTruth) -> bool:
+    """Whether a record's content is gone; that a tombstone tells of it is looked at with the record."""
+    return not record.body and not record.lineage
 
 
 def _tells(entry: AuditEntry) -> bool:

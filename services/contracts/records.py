@@ -10,6 +10,7 @@ from pydantic import Field
 from services.contracts.annotations import Annotations
 from services.contracts.base import Contract, Identifier, LongText, Name, ProjectId, Sha256, Text, UtcDatetime
 from services.contracts.deadlines import DeadlinePolicy
+from services.contracts.erasure import Retention
 from services.contracts.events import IncomingEvent
 from services.contracts.findings import CheckReport, RuleReference
 from services.contracts.label_base import Author
@@ -42,6 +43,7 @@ class ProjectConfig(Contract):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = Field(
         default=None, description="Of cost_per_hour, by ISO 4217."
     )
+    retention: Retention | None = Field(default=None, description="How long content is kept; none: for ever.")
     lease_s: Annotated[int, Field(ge=1, le=86_400)] = Field(default=900, description="Lease of a claim.")
     max_review_rounds: Annotated[int, Field(ge=1, le=20)] = Field(
         default=3, description="After so many reviews of one finding an expert decides."

@@ -22,6 +22,7 @@ from services.contracts.records import (
     Project,
     StoredEvent,
 )
+from services.ports.erasure import ErasureRepository
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.incidents import IncidentRepository
 from services.ports.notes import NoteRepository
@@ -197,6 +198,7 @@ class Transaction(Protocol):
     incidents: IncidentRepository
     quality: QualityRepository
     ground_truth: GroundTruthRepository
+    erasures: ErasureRepository
     audit: AuditRepository
     outbox: OutboxRepository
     idempotency: IdempotencyRepository

@@ -12,11 +12,17 @@ import pytest
 from infra.db.engine import PostgresDatabase, open_database
 from infra.db.roles import app_password, app_url, grant_app_role
 from services.audit.verify import verify_project
+from services.contracts.access import Principal, Role
+from services.contracts.erasure import ErasureRequest, OfSamples
+from services.contracts.notes import NewNote
+from services.erasure.desk import ErasureDesk
 from services.errors import InvalidInputError
+from services.notes.book import NoteBook
 from tests.committed import committed_sample
 from tests.intake_events import PROJECT, add_project
 
 pytestmark = pytest.mark.servers
+ADMIN = Principal(actor_id="ada", key_id="key-ada", role=Role.ADMIN, projects=None, skills=())
 
 
 @pytest.fixture
@@ -39,9 +45,14 @@ async def test_the_product_does_its_work_under_the_restricted_role(restricted_ur
         await database.ping()
         await add_project(database)
         record = await committed_sample(database, "s-1")
+        await NoteBook(database).write(ADMIN, PROJECT, "s-1", NewNote(body="hello"))
+        desk = ErasureDesk(database)
+        request = ErasureRequest(subject=OfSamples(sample_ids=("s-1",)), reason="asked for")
+        ordered = await desk.order(ADMIN, PROJECT, request)
+        assert (await desk.apply(ADMIN, PROJECT, ordered.erasure_id)).counts.erased == 1
         report = await verify_project(database, PROJECT)
     assert report.faults == ()
-    assert report.records == 1
+    assert (report.records, report.erased) == (1, 1)
     assert record.ref.sample_id == "s-1"
 
 
@@ -64,6 +75,8 @@ async def test_the_product_does_its_work_under_the_restricted_role(restricted_ur
         "UPDATE sample_revisions SET manifest = '{}'",
         "DELETE FROM sample_revisions",
         "UPDATE alembic_version SET version_num = 'x'",
+        "UPDATE tombstones SET erased_by = 'eve'",
+        "SELECT set_config('concord.erasing', pg_current_xact_id()::text, true); UPDATE ground_truth SET body = '{}'",
         "DROP TABLE audit_entries CASCADE",
         "ALTER TABLE audit_entries DISABLE TRIGGER ALL",
         "SET session_replication_role = replica",

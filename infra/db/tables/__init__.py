@@ -3,6 +3,7 @@
 from infra.db.tables.access import ApiKeyRow
 from infra.db.tables.audit import AuditEntryRow, AuditHeadRow, AuditPersonalRow
 from infra.db.tables.base import Table
+from infra.db.tables.erasure import ErasureItemRow, ErasureRow, LegalHoldRow, TombstoneRow
 from infra.db.tables.ground_truth import GroundTruthOriginRow, GroundTruthRow
 from infra.db.tables.idempotency import IdempotencyReplyRow
 from infra.db.tables.inbox import DeadLetterRow, InboxRow
@@ -40,6 +41,8 @@ __all__ = [
     "DeadLetterRow",
     "DecisionRow",
     "DraftRow",
+    "ErasureItemRow",
+    "ErasureRow",
     "FindingRow",
     "GoldAnswerRow",
     "GroundTruthOriginRow",
@@ -50,6 +53,7 @@ __all__ = [
     "IncidentPreviewRow",
     "IncidentRow",
     "LabelSetRow",
+    "LegalHoldRow",
     "NoteMentionRow",
     "NoteRow",
     "NoteVersionRow",
@@ -69,6 +73,7 @@ __all__ = [
     "TaskActivityRow",
     "TaskOperationItemRow",
     "TaskOperationRow",
+    "TombstoneRow",
     "WebhookAttemptRow",
     "WebhookDeliveryRow",
     "WebhookEndpointRow",
