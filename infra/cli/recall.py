@@ -124,10 +124,13 @@ def _tree(record: GroundTruth) -> Tree:
     tree = Tree(plain(f"{ref.project} / {ref.sample_id} revision {ref.revision}, committed {record.committed_at}"))
     tree.add(plain(f"content {record.content_sha256}"))
     tree.add(plain(f"lineage {record.lineage_sha256}"))
-    for name in sorted(lineage):
+    if not lineage:
+        tree.add("erased: the hashes above are what is left")
+    for name in sorted(lineage.keys() - {"format"}):
         _branch(tree, name, lineage[name])
-    calibrations = [origin.key for origin in origins_of(record) if origin.kind is OriginKind.CALIBRATION]
-    _branch(tree, "calibrations", sorted(calibrations))
+    # These two stand in the record's body, or in several places.
+    for kind in (OriginKind.CALIBRATION, OriginKind.MODEL):
+        _branch(tree, f"{kind.value}s", sorted(origin.key for origin in origins_of(record) if origin.kind is kind))
     return tree
 
 
