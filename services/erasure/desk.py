@@ -123,17 +123,13 @@ class ErasureDesk:
                 if erasure.finished_at is None:
                     await self._apply_at_once(tx, principal, erasure, subject)
                 return await _erasure(tx, project, erasure_id)
-        erased: set[str] = set()
         for _ in range(_A_CALL):
             async with self._database.transaction() as tx:
                 ref = await tx.erasures.next_waiting(project, erasure_id)
                 if ref is None:
                     break
-                if await _erase(tx, principal, erasure, ref):
-                    erased.add(ref.sample_id)
+                await _erase(tx, principal, erasure, ref)
         async with self._database.transaction() as tx:
-            if erased:
-                await tx.erasures.drop_replies(tuple(sorted(erased)))
             return await self._finish(tx, principal, await _erasure(tx, project, erasure_id, lock=True))
 
     async def get(self, principal: Principal, project: str, erasure_id: UUID) -> Erasure:
@@ -228,6 +224,8 @@ class ErasureDesk:
         beside = erasure.counts.model_copy(update=dict.fromkeys(("waiting", "erased", "held", "live"), 0))
         await tx.erasures.finish(erasure.erasure_id, beside, await tx.now() if done else None)
         if done:
+            # Once for all of them: they have no index by sample.
+            await tx.erasures.drop_replies(erasure.project, erasure.erasure_id)
             tx.audit.append(
                 erasure.project,
                 actor=principal.actor_id,
@@ -238,8 +236,8 @@ class ErasureDesk:
         return await _erasure(tx, erasure.project, erasure.erasure_id)
 
 
-async def _erase(tx: Transaction, principal: Principal, erasure: Erasure, ref: RevisionRef) -> bool:
-    """Erase one revision, or note why not; True if its content went now."""
+async def _erase(tx: Transaction, principal: Principal, erasure: Erasure, ref: RevisionRef) -> None:
+    """Erase one revision, or note why not; told once, by whoever erased it."""
     # In the order that everybody keeps: the sample, its revision.
     await tx.samples.lock_sample(ref.project, ref.sample_id)
     revision = await tx.samples.get(ref, lock=True)
@@ -250,7 +248,7 @@ async def _erase(tx: Transaction, principal: Principal, erasure: Erasure, ref: R
     await tx.erasures.set_outcome(erasure.erasure_id, ref, _OUTCOMES.get(outcome, Outcome.ERASED))
     tombstone = await tx.erasures.tombstone(ref) if outcome == "done" else None
     if tombstone is None:
-        return False
+        return
     tx.audit.append(
         ref.project,
         actor=principal.actor_id,
@@ -261,7 +259,6 @@ async def _erase(tx: Transaction, principal: Principal, erasure: Erasure, ref: R
             "hashes": tombstone.hashes.model_dump(mode="json", exclude_none=True),
         },
     )
-    return True
 
 
 async def _project(tx: Transaction, principal: Principal, project: str) -> Project:

@@ -79,8 +79,8 @@ class ErasureRepository(Protocol):
         """Remove refused events whose bytes hold one of these texts; return how many."""
         ...
 
-    async def drop_replies(self, sample_ids: tuple[str, ...]) -> None:
-        """Remove stored replies to unsafe calls that tell of these samples."""
+    async def drop_replies(self, project: str, erasure_id: UUID) -> None:
+        """Remove stored replies to unsafe calls that tell of samples that an erasure has erased."""
         ...
 
     async def tombstone(self, ref: RevisionRef) -> Tombstone | None:

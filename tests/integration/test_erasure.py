@@ -90,7 +90,11 @@ async def test_an_erased_sample_is_gone_everywhere_and_the_chain_verifies(
     await add_project(database)
     kept = await committed_sample(database, "s-kept")
     record = await committed_sample(database, "s-1")
-    await NoteBook(database).write(ADMIN, PROJECT, "s-1", NewNote(body=f"Called {SECRET}."))
+    note = await NoteBook(database).write(ADMIN, PROJECT, "s-1", NewNote(body=f"Called {SECRET}."))
+    other = note.model_copy(update={"ref": kept.ref, "body": "kept"})
+    async with database.transaction() as tx:
+        for key, reply in (("k-1", note), ("k-2", other)):
+            await tx.idempotency.add("ada", key, "0" * 64, 200, reply.model_dump_json().encode())
     assert SECRET in await everything(database_url)
     before = await verified(database)
     preview = await ErasureDesk(database).preview(ADMIN, PROJECT, OfSamples(sample_ids=("s-1", "s-9")))
@@ -101,6 +105,9 @@ async def test_an_erased_sample_is_gone_everywhere_and_the_chain_verifies(
 
     left = await everything(database_url)
     assert SECRET not in left
+    async with database.transaction() as tx:
+        assert await tx.idempotency.lock("ada", "k-1") is None
+        assert await tx.idempotency.lock("ada", "k-2") is not None
     lines = [line for line in left.splitlines() if "s-1" in line]
     assert lines
     assert not [line for line in lines if "good morning" in line or "greeting" in line]

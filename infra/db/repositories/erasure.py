@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
@@ -105,8 +104,12 @@ _DROP_LETTERS = text("""
     DELETE FROM dead_letters WHERE project = :project AND EXISTS (
         SELECT FROM unnest(CAST(:needles AS text[])) AS needle WHERE position(convert_to(needle, 'UTF8') IN raw) > 0)
 """)
-_DROP_REPLIES = text("""
-    DELETE FROM idempotency_replies WHERE convert_from(body, 'UTF8') ~ :pattern
+_DROP_REPLIES = text(r"""
+    DELETE FROM idempotency_replies
+    WHERE position(convert_to(:project, 'UTF8') IN body) > 0 AND EXISTS (
+        SELECT FROM regexp_matches(convert_from(body, 'UTF8'), '"sample_id": ?"([^"]+)"', 'g') AS found (ids)
+        JOIN erasure_items AS item ON item.sample_id = found.ids[1]
+        WHERE item.erasure_id = :erasure_id AND item.outcome = 'erased')
 """)
 _TOMBSTONE = text(f"SELECT * FROM tombstones WHERE {OF_REVISION}")  # noqa: S608
 _HOLD_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('concord hold ' || CAST(:project AS text), 0))")
@@ -269,10 +272,9 @@ class PostgresErasures(Repository):
         """Remove refused events whose bytes hold one of these texts; return how many."""
         return await self._count(_DROP_LETTERS, project=project, needles=[*needles])
 
-    async def drop_replies(self, sample_ids: tuple[str, ...]) -> None:
-        """Remove stored replies to unsafe calls that tell of these samples."""
-        names = "|".join(re.escape(sample_id) for sample_id in sample_ids)
-        await self._count(_DROP_REPLIES, pattern=f'"sample_id": ?"({names})"')
+    async def drop_replies(self, project: str, erasure_id: UUID) -> None:
+        """Remove stored replies to unsafe calls that tell of samples that an erasure has erased."""
+        await self._count(_DROP_REPLIES, project=f'"{project}"', erasure_id=erasure_id)
 
     async def tombstone(self, ref: RevisionRef) -> Tombstone | None:
         """Return what stands in the place of a revision's content, None if the content is there."""
