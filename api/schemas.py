@@ -15,6 +15,7 @@ from services.contracts.webhooks import WebhookEndpoint
 
 Item = TypeVar("Item", bound=BaseModel)
 MAX_INTEGER = 2**31 - 1
+MAX_ANCHORS = 50_000
 
 ProjectPath = Annotated[ProjectId, Path(description="Id of the project.", examples=["av-urban"])]
 SamplePath = Annotated[Identifier, Path(description="Id of the sample in its project.", examples=["kitti-000008"])]
@@ -79,6 +80,9 @@ class VerifyRequest(Contract):
     """What a verification is held against."""
 
     anchor: Anchor | None = Field(default=None, description="A link of the chain noted earlier, outside of the store.")
+    anchors: Annotated[tuple[Anchor, ...], Field(max_length=MAX_ANCHORS)] = Field(
+        default=(), description="Further links; all must be in the chain."
+    )
 
 
 class CreatedKey(Contract):

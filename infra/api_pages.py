@@ -46,14 +46,14 @@ class PagedCaller(ApiCaller):
         answer: dict[str, Any] = await self.call(method, path, body)
         return answer
 
-    async def page_of(self, kind: type[Item], path: str, **query: Any) -> Page[Item]:
+    async def page_of(self, kind: type[Item], path: str, /, **query: Any) -> Page[Item]:
         """Return a page of a list."""
         answer = await self.call("GET", path, query=query)
         items = TypeAdapter(tuple[kind, ...]).validate_python(answer["items"])  # type: ignore[valid-type]
         cursor = answer.get("next_cursor")
         return Page(items=items, next_cursor=None if cursor is None else str(cursor))
 
-    async def all_of(self, kind: type[Item], path: str, **query: Any) -> tuple[Item, ...]:
+    async def all_of(self, kind: type[Item], path: str, /, **query: Any) -> tuple[Item, ...]:
         """Return every item of a list."""
 
         async def part(cursor: str | None) -> Page[Item]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from infra.api_pages import VERIFY_WITHIN_S, Answer, Page, path_part
 from infra.client_taxonomies import TaxonomyCalls
 from services.contracts.access import ApiKeyInfo, Principal, Role
 from services.contracts.agreement import AgreementReport
+from services.contracts.audit import EVERY_ENTRY, AuditFilter
 from services.contracts.dataset_report import DatasetReport
 from services.contracts.findings import RuleReference
 from services.contracts.lifecycle import Stage
@@ -39,7 +40,7 @@ from services.contracts.review import (
     TaskKind,
     TaskState,
 )
-from services.contracts.verification import VerificationReport
+from services.contracts.verification import Anchor, AuditHead, VerificationReport
 from services.contracts.webhooks import WebhookEndpoint
 from services.rules.rule_set import RuleSet
 
@@ -224,14 +225,27 @@ class ConcordClient(TaxonomyCalls):
         path = f"/v1/projects/{path_part(project)}/agreement"
         return AgreementReport.model_validate(await self.call("GET", path, query=query, timeout_s=VERIFY_WITHIN_S))
 
-    async def audit(self, project: str, *, after: int | None = None, limit: int | None = None) -> Page[AuditEntry]:
+    async def audit(
+        self,
+        project: str,
+        *,
+        after: int | None = None,
+        wanted: AuditFilter = EVERY_ENTRY,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> Page[AuditEntry]:
         """Return a page of the project's audit chain."""
-        return await self.page_of(AuditEntry, f"/v1/projects/{path_part(project)}/audit", after=after, limit=limit)
+        path, given = f"/v1/projects/{path_part(project)}/audit", wanted.model_dump(mode="json")
+        return await self.page_of(AuditEntry, path, after=after, cursor=cursor, limit=limit, **given)
 
-    async def verify(self, project: str, *, anchor: tuple[int, str] | None = None) -> VerificationReport:
-        """Verify the project's audit chain and ground truth; ``anchor`` is (sequence, sha256) noted earlier."""
+    async def audit_head(self, project: str) -> AuditHead:
+        """Return the newest link of the project's audit chain."""
+        return AuditHead.model_validate(await self.call("GET", f"/v1/projects/{path_part(project)}/audit/head"))
+
+    async def verify(self, project: str, *, anchors: Sequence[Anchor] = ()) -> VerificationReport:
+        """Verify the project's audit chain and ground truth, against links that were noted earlier."""
         path = f"/v1/projects/{path_part(project)}/verify"
-        body = {} if anchor is None else {"anchor": {"sequence": anchor[0], "sha256": anchor[1]}}
+        body = {"anchors": [anchor.model_dump() for anchor in anchors]} if anchors else {}
         answer = await self.call("POST", path, body, timeout_s=VERIFY_WITHIN_S)
         return VerificationReport.model_validate(answer)
 

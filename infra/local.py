@@ -7,13 +7,14 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 
 from infra.alive import look_alive
+from infra.db.roles import APP_ROLE, app_password, app_url, grant_app_role
 from infra.first_key import first_admin_key
 from infra.first_start import prepare_store
 from infra.stack.directory import StackUrls
@@ -86,6 +87,8 @@ async def run_local(config: LocalConfig, on_event: EventListener = ignore_event)
 
     async def prepare(urls: StackUrls) -> None:
         await prepare_store(urls.database_url, bootstrap_key=first_admin_key(stack.secrets))
+        if config.database_url is None:
+            await grant_app_role(urls.database_url, APP_ROLE, password=app_password(urls.database_url))
 
     stack = EmbeddedStack(
         StackConfig(
@@ -107,6 +110,9 @@ async def run_local(config: LocalConfig, on_event: EventListener = ignore_event)
 def _child(name: str, config: LocalConfig) -> Callable[[StackUrls], ProcessSpec]:
     def spec(urls: StackUrls) -> ProcessSpec:
         alive = config.data_dir.expanduser().absolute() / f"{name}.alive"
+        if config.database_url is None:
+            # The database is ours: its owner makes the schema, the product runs under a role that owns nothing.
+            urls = replace(urls, database_url=app_url(urls.database_url))
 
         async def answers() -> None:
             async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:

@@ -284,6 +284,14 @@ class BlockingFindingError(ConcordError):
     category = Category.CONFLICT
 
 
+class LegalHoldError(ConcordError):
+    """What should be erased must be kept as long as a legal hold is in force."""
+
+    code = "legal-hold"
+    title = "A legal hold is in force"
+    category = Category.CONFLICT
+
+
 class ChangedMeanwhileError(ConcordError):
     """Somebody else changed what this change was made from."""
 

@@ -159,8 +159,8 @@ async def _search_page(
     kinds: tuple[HitKind, ...],
 ) -> PageTime:
     wanted = SearchFilter(words=words, kinds=kinds, projects=(PROJECT,))
-    count = await connection.fetchval(*_positional(_counting(wanted)))
-    deep = await connection.fetchrow(*_positional(_at_depth(wanted, int(count * 0.9))))
+    count = await connection.fetchval(*positional(_counting(wanted)))
+    deep = await connection.fetchrow(*positional(_at_depth(wanted, int(count * 0.9))))
     cursor = None if deep is None else (deep["at"], deep["entry_id"])
     rows = 0
     times: dict[bool, list[float]] = {False: [], True: []}
@@ -230,7 +230,7 @@ def nodes_of(plan: Any) -> Iterator[dict[str, Any]]:
 
 
 async def _plan(connection: asyncpg.Connection, statement: str, values: dict[str, Any]) -> Any:
-    text, *arguments = _positional((statement, values))
+    text, *arguments = positional((statement, values))
     return json.loads(await connection.fetchval(f"EXPLAIN (FORMAT JSON) {text}", *arguments))
 
 
@@ -244,7 +244,7 @@ def _at_depth(wanted: SearchFilter, depth: int) -> tuple[str, dict[str, Any]]:
     return f"SELECT at, entry_id FROM ({statement}) AS matching OFFSET {depth} LIMIT 1", values  # noqa: S608
 
 
-def _positional(statement: tuple[str, dict[str, Any]]) -> tuple[Any, ...]:
+def positional(statement: tuple[str, dict[str, Any]]) -> tuple[Any, ...]:
     """Return a statement of named parameters as the driver takes it."""
     text, values = statement
     arguments: list[Any] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,24 +11,11 @@ from infra.cli.connection import KeyOption, UrlOption, with_client
 from infra.cli.console import EXIT_FOUND, JsonOption, output, plain, print_json, print_table
 from infra.client import ConcordClient
 from services.access.keys import SYSTEM_PROJECT
-from services.contracts.verification import VerificationReport
+from services.audit.anchors import parse_anchors, parse_link
+from services.contracts.verification import Anchor, VerificationReport
 from services.errors import InvalidInputError
 
-_ANCHOR = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
-
-
-def parse_anchor(text: str | None) -> tuple[int, str] | None:
-    """Return (sequence, sha256) of ``SEQ:SHA``.
-
-    Raises:
-        InvalidInputError: It has another form.
-    """
-    if text is None:
-        return None
-    match = _ANCHOR.fullmatch(text.strip().lower())
-    if match is None:
-        raise InvalidInputError("--anchor is SEQ:SHA: the number of an audit entry and its 64 hex digits")
-    return int(match[1]), match[2]
+MAX_ANCHORS = 50_000
 
 
 def verify(
@@ -36,18 +23,24 @@ def verify(
     anchor: Annotated[
         str | None, typer.Option(help="SEQ:SHA of an entry noted earlier; needs PROJECT.", metavar="SEQ:SHA")
     ] = None,
+    anchors: Annotated[
+        Path | None, typer.Option(help="A file of `concord audit anchor`; every line must hold.", dir_okay=False)
+    ] = None,
     json_output: JsonOption = False,
     url: UrlOption = None,
     key: KeyOption = None,
 ) -> None:
     """Recompute the audit chain and every ground-truth record; exit 1 if anything contradicts."""
-    wanted = parse_anchor(anchor)
-    if wanted is not None and project is None:
+    if anchor is not None and project is None:
         raise InvalidInputError("an anchor belongs to one project: name it")
+    noted = read_anchors(anchors)
+    if project is not None and anchor is not None:
+        noted.setdefault(project, []).append(parse_link(anchor, what="--anchor"))
 
     async def work(client: ConcordClient) -> list[VerificationReport]:
-        names = [project] if project is not None else await _all_chains(client)
-        return [await client.verify(name, anchor=wanted) for name in names]
+        # A project that is gone with its chain must not pass for verified.
+        names = [project] if project is not None else sorted({*await all_chains(client), *noted})
+        return [await client.verify(name, anchors=noted.get(name, ())) for name in names]
 
     reports = with_client(url, key, work)
     if json_output:
@@ -58,15 +51,34 @@ def verify(
         raise typer.Exit(EXIT_FOUND)
 
 
-async def _all_chains(client: ConcordClient) -> list[str]:
+async def all_chains(client: ConcordClient) -> list[str]:
     """Return every chain that the key may see, that of what concerns no single project among them."""
     names = [item.id for item in await client.projects()]
     return names if (await client.whoami()).projects is not None else [SYSTEM_PROJECT, *names]
 
 
+def read_anchors(file: Path | None) -> dict[str, list[Anchor]]:
+    """Return the anchors of a file by project; none without a file.
+
+    Raises:
+        InvalidInputError: It can not be read, a line is no anchor, or there are too many.
+    """
+    if file is None:
+        return {}
+    try:
+        with file.open(encoding="utf-8") as stream:
+            found = parse_anchors(stream)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"--anchors: {file} can not be read: {error}") from error
+    for name, anchors in found.items():
+        if len(anchors) > MAX_ANCHORS:
+            raise InvalidInputError(f"--anchors: {len(anchors)} of {name}; keep at most {MAX_ANCHORS} in a file")
+    return found
+
+
 def _print(reports: list[VerificationReport]) -> None:
     print_table(
-        ("project", "audit", "lineage", "entries", "records", "head"),
+        ("project", "audit", "lineage", "entries", "records", "erased", "redacted", "head"),
         [
             (
                 report.project,
@@ -74,6 +86,8 @@ def _print(reports: list[VerificationReport]) -> None:
                 "verified" if report.lineage_verified else "BROKEN",
                 report.entries,
                 report.records,
+                report.erased,
+                report.redacted,
                 f"{report.head.sequence}:{report.head.sha256}" if report.head else "",
             )
             for report in reports

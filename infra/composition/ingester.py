@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from infra.anchors import AnchorKeeper
 from infra.composition.shared import Service, asset_reader, open_store, webhook_http
 from infra.db.engine import PostgresDatabase
 from infra.messaging.ingester import Ingester
@@ -42,6 +43,9 @@ async def open_ingester(settings: Settings) -> AsyncIterator[Service]:
                 group.create_task(ingester.run(stop), name="ingester")
                 group.create_task(relay.run(stop), name="event-relay")
                 group.create_task(webhooks.run(stop), name="webhook-sender")
+                if settings.anchor_file is not None:
+                    keeper = AnchorKeeper(database, settings.anchor_file, settings.anchor_every_s)
+                    group.create_task(keeper.run(stop), name="anchor-keeper")
                 group.create_task(_dispatch(settings, database, stop), name="workflow-dispatcher")
 
         yield run

@@ -11,6 +11,7 @@ from infra.db.repositories.access import PostgresAccess
 from infra.db.repositories.answers import PostgresAnswers
 from infra.db.repositories.audit import PostgresAudit
 from infra.db.repositories.datasets import PostgresDatasets
+from infra.db.repositories.erasure import PostgresErasures
 from infra.db.repositories.ground_truth import PostgresGroundTruth
 from infra.db.repositories.idempotency import PostgresIdempotency
 from infra.db.repositories.inbox import PostgresInbox
@@ -38,6 +39,7 @@ from services.ports.database import (
     ProjectRepository,
 )
 from services.ports.datasets import DatasetRepository
+from services.ports.erasure import ErasureRepository
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.incidents import IncidentRepository
 from services.ports.notes import NoteRepository
@@ -71,6 +73,7 @@ class PostgresTransaction:
     incidents: IncidentRepository
     quality: QualityRepository
     ground_truth: GroundTruthRepository
+    erasures: ErasureRepository
     audit: AuditRepository
     outbox: OutboxRepository
     idempotency: IdempotencyRepository
@@ -96,6 +99,7 @@ class PostgresTransaction:
         self.incidents = PostgresIncidents(connection)
         self.quality = PostgresQuality(connection)
         self.ground_truth = PostgresGroundTruth(connection)
+        self.erasures = PostgresErasures(connection)
         self.idempotency = PostgresIdempotency(connection)
         self.operations = PostgresOperations(connection)
         self.webhooks = PostgresWebhooks(connection)

@@ -39,6 +39,7 @@ class Permission(StrEnum):
     INCIDENTS_MANAGE = "incidents.manage"  # preview, fix, dismiss
     QUALITY_MANAGE = "quality.manage"  # known answers, and how often people are right
     KEYS_MANAGE = "keys.manage"
+    ERASURES_MANAGE = "erasures.manage"  # erase, place and release legal holds
     NOTES_READ = "notes.read"
     NOTES_WRITE = "notes.write"
     WEBHOOKS_READ = "webhooks.read"
@@ -97,6 +98,7 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
         Permission.RULE_SETS_WRITE,
         Permission.TAXONOMIES_WRITE,
         Permission.KEYS_MANAGE,
+        Permission.ERASURES_MANAGE,
         Permission.WEBHOOKS_WRITE,
     },
     Role.OPERATIONS: _OPERATIONS,

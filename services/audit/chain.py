@@ -54,7 +54,7 @@ def chain_entry(
 
 def recomputed(entry: AuditEntry) -> AuditEntry:
     """Return ``entry`` with the hash that its content really has."""
-    return chain_entry(
+    chained = chain_entry(
         project=entry.project,
         sequence=entry.sequence,
         at=entry.at,
@@ -64,3 +64,4 @@ def recomputed(entry: AuditEntry) -> AuditEntry:
         body=entry.body,
         previous_sha256=entry.previous_sha256,
     )
+    return entry.model_copy(update={"sha256": chained.sha256})

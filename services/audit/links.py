@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from services.audit.chain import GENESIS_SHA256, recomputed
 from services.audit.faults import fault
+from services.audit.personal import is_redacted, personal_faults
 from services.contracts.records import AuditEntry
 from services.contracts.verification import Anchor, Fault
 
@@ -16,13 +17,16 @@ class ChainWalk:
     Attributes:
         last: The newest link seen, None before the first.
         entries: How many entries were seen.
+        redacted: Of how many the personal text was erased.
     """
 
-    def __init__(self, anchor: Anchor | None = None) -> None:
-        self._anchor = anchor
-        self._anchor_seen = False
+    def __init__(self, anchors: Iterable[Anchor] = ()) -> None:
+        self._anchors: dict[int, set[str]] = {}
+        for anchor in anchors:
+            self._anchors.setdefault(anchor.sequence, set()).add(anchor.sha256)
         self.last: Anchor | None = None
         self.entries = 0
+        self.redacted = 0
 
     @property
     def sequence(self) -> int:
@@ -46,10 +50,10 @@ class ChainWalk:
         digest = recomputed(entry).sha256
         if digest != entry.sha256:
             yield fault("entry-edited", subject, f"its content has the hash {digest}, not {entry.sha256}")
-        if self._anchor is not None and entry.sequence == self._anchor.sequence:
-            self._anchor_seen = True
-            if entry.sha256 != self._anchor.sha256:
-                yield fault("anchor-mismatch", subject, f"its hash is {entry.sha256}, the anchor says otherwise")
+        yield from personal_faults(subject, entry)
+        self.redacted += is_redacted(entry)
+        if self._anchors.pop(entry.sequence, {entry.sha256}) != {entry.sha256}:
+            yield fault("anchor-mismatch", subject, f"its hash is {entry.sha256}, the anchor says otherwise")
 
     def skip(self) -> Iterator[Fault]:
         """Step over an entry that can not be read."""
@@ -70,8 +74,8 @@ class ChainWalk:
             yield fault("head-mismatch", entry_name(self.sequence), f"the head says that {sequence} is the newest")
         elif sha256 != (GENESIS_SHA256 if self.last is None else self.last.sha256):
             yield fault("head-mismatch", entry_name(sequence), f"the head says that its hash is {sha256}")
-        if self._anchor is not None and not self._anchor_seen:
-            yield fault("anchor-missing", entry_name(self._anchor.sequence), "the anchored entry is not in the chain")
+        for anchored in sorted(self._anchors):
+            yield fault("anchor-missing", entry_name(anchored), "the anchored entry is not in the chain")
 
 
 def entry_name(sequence: int) -> str:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from services.audit.faults import fault
 from services.audit.links import entry_name
+from services.audit.personal import contradicts, text_of
 from services.contracts.canonical import content_sha256, time_text
 from services.contracts.lifecycle import LEGAL_TRANSITIONS, RevisionRef, Stage
 from services.contracts.records import AuditEntry, StageChange
@@ -61,7 +62,12 @@ def timeline_faults(project: str, sample_id: str, timeline: Iterable[StageChange
 
 
 def stage_faults(
-    ref: RevisionRef, stage: Stage, changes: tuple[StageChange, ...], entries: Iterable[AuditEntry]
+    ref: RevisionRef,
+    stage: Stage,
+    changes: tuple[StageChange, ...],
+    entries: Iterable[AuditEntry],
+    *,
+    erased: bool = False,
 ) -> Iterator[Fault]:
     """Yield what contradicts between a revision's stage, its stage changes and the audit entries about it.
 
@@ -70,6 +76,7 @@ def stage_faults(
         stage: Its stage as it is stored.
         changes: Its stage changes by sequence.
         entries: Audit entries whose subject is the revision.
+        erased: Its content was erased, and with it the reasons of its changes.
     """
     subject = subject_of(ref)
     yield from _order_faults(subject, stage, changes)
@@ -85,7 +92,7 @@ def stage_faults(
         seen[change.sequence] += 1
         if seen[change.sequence] > 1:
             yield fault("change-told-twice", subject, f"{entry_name(entry.sequence)} repeats change {sequence}")
-        yield from _contradictions(subject, change, entry)
+        yield from _contradictions(subject, change, entry, erased=erased)
     for change in changes:
         if not seen[change.sequence]:
             yield fault("change-without-entry", subject, f"no audit entry tells of change {change.sequence}")
@@ -96,6 +103,8 @@ def decision_faults(
     decisions: Sequence[Decision],
     bodies: Mapping[UUID, Mapping[str, Any]],
     entries: Iterable[AuditEntry],
+    *,
+    erased: bool = False,
 ) -> Iterator[Fault]:
     """Yield what contradicts between a revision's decisions, what people sent and the audit entries about them.
 
@@ -104,9 +113,10 @@ def decision_faults(
         decisions: Its decisions.
         bodies: The whole input of each decision.
         entries: Audit entries about the revision.
+        erased: Its content was erased, and with it what people sent; the hashes stay.
     """
     subject = subject_of(ref)
-    for stored in decisions:
+    for stored in () if erased else decisions:
         yield from _body_faults(subject, stored, bodies.get(stored.decision_id))
     by_id = {str(decision.decision_id): decision for decision in decisions}
     seen: Counter[str] = Counter()
@@ -170,14 +180,20 @@ def _order_faults(subject: str, stage: Stage, changes: tuple[StageChange, ...]) 
         yield fault("stage-contradiction", subject, f"it is at {stage}, its timeline ends at {before}")
 
 
-def _contradictions(subject: str, change: StageChange, entry: AuditEntry) -> Iterator[Fault]:
+def _contradictions(subject: str, change: StageChange, entry: AuditEntry, *, erased: bool) -> Iterator[Fault]:
     pairs = (
         ("stage", f"sample.{change.stage.value}", entry.action),
         ("actor", change.actor, entry.actor),
         ("previous stage", change.previous_stage, entry.body.get("before")),
-        ("reason", change.reason, entry.body.get("reason")),
         ("time", time_text(change.at), entry.body.get("at")),
     )
+    if not erased and contradicts(entry, "reason", change.reason):
+        told = text_of(entry, "reason")
+        yield fault(
+            "entry-contradicts-change",
+            subject,
+            f"reason of change {change.sequence} is {change.reason!r}, {entry_name(entry.sequence)} says {told!r}",
+        )
     for what, stored, told in pairs:
         if stored != told:
             yield fault(

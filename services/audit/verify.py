@@ -7,6 +7,7 @@ before it is called a fault.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from services.audit.faults import FaultList, fault
@@ -21,12 +22,15 @@ from services.audit.stages import (
     timeline_faults,
 )
 from services.contracts.lifecycle import RevisionRef, Stage
+from services.contracts.lineage import Origin
 from services.contracts.records import AuditEntry, GroundTruth, SampleSummary
 from services.contracts.verification import Anchor, Fault, VerificationReport
+from services.erasure.tombstones import erased_faults, erased_record_faults, tombstone_faults
 from services.errors import IntegrityError, NotFoundError
 from services.ground_truth.commit import read_facts
+from services.ground_truth.origins import origin_faults
 from services.ground_truth.record import RevisionFacts
-from services.ground_truth.verify import RecordEvidence, record_faults
+from services.ground_truth.verify import RecordEvidence, record_faults, told_faults
 from services.lifecycle.journal import subject_of
 from services.ports.database import Database, Transaction
 from services.projects.registry import rule_set
@@ -35,32 +39,35 @@ from services.rules.rule_set import RuleSet
 ENTRIES_A_PAGE = 500
 SAMPLES_A_PAGE = 50
 RECORDS_A_PAGE = 20
+ORIGINS_A_PAGE = 100_000
+"""More than the records of a page can have; without it a forger could make the verifier read without end."""
 _UNREADABLE = (ValueError, IntegrityError)
 """What reading a row raises that was changed into something the contract does not allow."""
 
 
-async def verify_project(database: Database, project: str, *, anchor: Anchor | None = None) -> VerificationReport:
+async def verify_project(database: Database, project: str, *, anchors: Iterable[Anchor] = ()) -> VerificationReport:
     """Verify a project.
 
     Args:
         database: The store of record.
         project: The project; one without any entry verifies, with nothing in it.
-        anchor: A link of the chain that was noted earlier outside of the store. Without one, a chain that was
+        anchors: Links of the chain that were noted earlier outside of the store. Without one, a chain that was
             rewritten together with every row it tells of can not be told from a true one.
     """
-    return await _Verification(database, project, anchor).run()
+    return await _Verification(database, project, anchors).run()
 
 
 class _Verification:
     """One run over one project."""
 
-    def __init__(self, database: Database, project: str, anchor: Anchor | None) -> None:
+    def __init__(self, database: Database, project: str, anchors: Iterable[Anchor]) -> None:
         self._database = database
         self._project = project
-        self._walk = ChainWalk(anchor)
+        self._walk = ChainWalk(anchors)
         self._audit = FaultList()
         self._lineage = FaultList()
         self._records = 0
+        self._erased = 0
         self._telling_entries = 0
         self._matched_entries = 0
 
@@ -77,6 +84,8 @@ class _Verification:
             lineage_verified=not self._lineage.count,
             entries=self._walk.entries,
             records=self._records,
+            erased=self._erased,
+            redacted=self._walk.redacted,
             head=self._walk.last,
             faults=kept,
             faults_left_out=self._audit.count + self._lineage.count - len(kept),
@@ -141,14 +150,20 @@ class _Verification:
         bodies = await tx.review.decision_bodies(ref) if decisions else {}
         # Read after what they tell of: they are written in the same transactions, so none is missing by chance.
         entries = await tx.audit.of_subjects(self._project, tuple(subjects_of(ref, decisions)))
+        tombstone = await tx.erasures.tombstone(ref)
+        erased = tombstone is not None
         found = [
             *timeline_faults(self._project, ref.sample_id, timeline),
-            *stage_faults(ref, stage, changes, entries),
-            *decision_faults(ref, decisions, bodies, entries),
+            *stage_faults(ref, stage, changes, entries, erased=erased),
+            *decision_faults(ref, decisions, bodies, entries, erased=erased),
+            *tombstone_faults(ref, tombstone, entries),
         ]
+        if tombstone is not None:
+            found += erased_faults(tombstone, await read_facts(tx, ref))
         if any(change.stage is Stage.COMMITTED for change in changes) and await tx.ground_truth.get(ref) is None:
             found.append(fault("record-missing", subject_of(ref), "it is committed without a ground-truth record"))
         if not found:
+            self._erased += erased
             # What was written since the chain was walked must not make up for an entry that tells of nothing.
             self._matched_entries += sum(
                 1 for entry in entries if _tells(entry) and entry.sequence <= self._walk.sequence
@@ -191,6 +206,12 @@ class _Verification:
             try:
                 async with self._database.transaction() as tx:
                     page = await tx.ground_truth.list(self._project, after=after, limit=RECORDS_A_PAGE)
+                    until = (page[-1].ref.sample_id, page[-1].ref.revision) if page else None
+                    # After the records: they are written in the same transactions, so none is missing by chance.
+                    origins = await tx.ground_truth.origins_between(
+                        self._project, after=after, until=until, limit=ORIGINS_A_PAGE
+                    )
+                await self._origins(page, origins)
                 for record in page:
                     self._lineage.add(await self._record(record))
             except _UNREADABLE as error:
@@ -201,9 +222,41 @@ class _Verification:
             self._records += len(page)
             after = (page[-1].ref.sample_id, page[-1].ref.revision)
 
+    async def _origins(self, page: tuple[GroundTruth, ...], origins: tuple[tuple[RevisionRef, Origin], ...]) -> None:
+        """Hold a page of records against what the table of origins says about them, and about others between them."""
+        kept: dict[RevisionRef, set[Origin]] = {record.ref: set() for record in page}
+        for ref, origin in origins:
+            kept.setdefault(ref, set()).add(origin)
+        for record in page:
+            self._lineage.add(origin_faults(record, kept.pop(record.ref), erased=_is_empty(record)))
+        for ref in kept:
+            self._lineage.add(await self._late_origins(ref))
+
+    async def _late_origins(self, ref: RevisionRef) -> list[Fault]:
+        """Look at origins of a record that was not there a moment ago: it came since, or there is none."""
+        before = (ref.sample_id, ref.revision - 1)
+        async with self._database.transaction() as tx:
+            record = await tx.ground_truth.get(ref)
+            if record is None:
+                return [fault("origin-stray", subject_of(ref), "it is found by what it rests on, and is not there")]
+            stored = await tx.ground_truth.origins_between(
+                self._project, after=before, until=(ref.sample_id, ref.revision), limit=ORIGINS_A_PAGE
+            )
+        return list(origin_faults(record, (origin for _, origin in stored), erased=_is_empty(record)))
+
     async def _record(self, record: GroundTruth) -> list[Fault]:
+        # What looks wrong may have been erased while it was looked at: then the second look finds a tombstone.
+        return await self._look_at(record) and await self._look_at(record)
+
+    async def _look_at(self, record: GroundTruth) -> list[Fault]:
         try:
             async with self._database.transaction() as tx:
+                tombstone = await tx.erasures.tombstone(record.ref)
+                if tombstone is not None:
+                    # Read again: it may have been erased since the page was read.
+                    entries = await tx.audit.of_subjects(self._project, (subject_of(record.ref),))
+                    now = await tx.ground_truth.get(record.ref) or record
+                    return [*erased_record_faults(tombstone, now), *told_faults(now, entries)]
                 facts = await read_facts(tx, record.ref)
                 evidence = RecordEvidence(
                     facts=facts,
@@ -215,6 +268,11 @@ class _Verification:
         except _UNREADABLE as error:
             return [fault("source-unreadable", subject_of(record.ref), str(error))]
         return list(record_faults(record, evidence))
+
+
+def _is_empty(record: GroundTruth) -> bool:
+    """Whether a record's content is gone; that a tombstone tells of it is looked at with the record."""
+    return not record.body and not record.lineage
 
 
 def _tells(entry: AuditEntry) -> bool:

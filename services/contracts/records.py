@@ -8,8 +8,9 @@ from uuid import UUID
 from pydantic import Field
 
 from services.contracts.annotations import Annotations
-from services.contracts.base import Contract, Identifier, Name, ProjectId, Sha256, Text, UtcDatetime
+from services.contracts.base import Contract, Identifier, LongText, Name, ProjectId, Sha256, Text, UtcDatetime
 from services.contracts.deadlines import DeadlinePolicy
+from services.contracts.erasure import Retention
 from services.contracts.events import IncomingEvent
 from services.contracts.findings import CheckReport, RuleReference
 from services.contracts.label_base import Author
@@ -46,6 +47,7 @@ class ProjectSettings(Contract):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = Field(
         default=None, description="Of cost_per_hour, by ISO 4217."
     )
+    retention: Retention | None = Field(default=None, description="How long content is kept; none: for ever.")
     lease_s: Annotated[int, Field(ge=1, le=86_400)] = Field(default=900, description="Lease of a claim.")
     max_review_rounds: Annotated[int, Field(ge=1, le=20)] = Field(
         default=3, description="After so many reviews of one finding an expert decides."
@@ -144,6 +146,15 @@ class GroundTruth(Contract):
     committed_at: UtcDatetime
 
 
+class PersonalText(Contract):
+    """Personal text of an audit entry, which commits to it; both are None once it was erased."""
+
+    name: Name = Field(description="The member of the entry's body that commits to it.")
+    salt: Name | None = None
+    value: LongText | None = None
+    erasure_id: UUID | None = Field(default=None, description="The erasure that removed it.")
+
+
 class AuditEntry(Contract):
     """One link of a project's audit chain."""
 
@@ -156,6 +167,9 @@ class AuditEntry(Contract):
     body: dict[str, Any]
     previous_sha256: Sha256
     sha256: Sha256
+    personal: tuple[PersonalText, ...] = Field(
+        default=(), description="Beside the chain: what body commits to, as the SHA-256 of [salt, value]."
+    )
 
 
 class StageChange(Contract):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from services.contracts.base import Contract, Name, ProjectId, Sha256, Text
+from services.contracts.base import Contract, Name, ProjectId, Sha256, Text, UtcDatetime
 
 
 class Anchor(Contract):
@@ -14,6 +14,14 @@ class Anchor(Contract):
 
     sequence: Annotated[int, Field(ge=1, le=2**53)]
     sha256: Sha256
+
+
+class AuditHead(Contract):
+    """The newest link of a chain, to be kept where nobody who can write to the store can write."""
+
+    project: ProjectId
+    anchor: Anchor | None = Field(default=None, description="None while the chain has no entry.")
+    at: UtcDatetime
 
 
 class Fault(Contract):
@@ -35,6 +43,8 @@ class VerificationReport(Contract):
     lineage_verified: bool
     entries: Annotated[int, Field(ge=0, description="Audit entries looked at.")]
     records: Annotated[int, Field(ge=0, description="Ground-truth records looked at.")]
+    erased: Annotated[int, Field(ge=0, description="Sample revisions whose content was erased.")] = 0
+    redacted: Annotated[int, Field(ge=0, description="Audit entries whose personal text was erased.")] = 0
     head: Anchor | None = Field(default=None, description="The newest link; keep it elsewhere, give it next time.")
     faults: tuple[Fault, ...] = ()
     faults_left_out: Annotated[int, Field(ge=0)] = 0

@@ -54,6 +54,7 @@ async def keep_record(tx: Transaction, record: GroundTruth, before: Stage) -> No
     """Keep a record and move its locked revision from ``before`` to ``committed``, with everything that tells of it."""
     ref = record.ref
     await tx.ground_truth.add(record)
+    await tx.ground_truth.add_origins(ref, origins_of(record))
     await record_stage(tx, ref, before, Stage.COMMITTED, actor=SYSTEM_ACTOR, content_sha256=record.content_sha256)
     # Beside the stage change, because only here the lineage's hash and the moment enter the chain.
     tx.audit.append(

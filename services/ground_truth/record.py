@@ -15,8 +15,8 @@ from services.contracts.canonical import content_sha256, time_text
 from services.contracts.lifecycle import workflow_id_of
 from services.contracts.records import AssetRecord, CheckRun, GroundTruth, LabelSet, SampleRevision, StoredEvent
 from services.contracts.review import Decision, StoredFinding
-from services.lifecycle.journal import told_of_cause
 from services.contracts.taxonomies import CarriedOver, migration_workflow_id
+from services.lifecycle.journal import told_of_cause
 
 BODY_FORMAT = "concord.ground_truth/1"
 LINEAGE_FORMAT = "concord.lineage/1"

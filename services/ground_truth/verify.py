@@ -48,7 +48,7 @@ def record_faults(record: GroundTruth, evidence: RecordEvidence) -> Iterator[Fau
             yield fault("body-mismatch", subject, f"{name} is not what the stored rows say")
     yield from _lineage_faults(subject, record.lineage, build_lineage(evidence.facts, workflow_run_id=run_id))
     yield from _rule_faults(subject, record, evidence.rules)
-    yield from _told_faults(subject, record, evidence.entries)
+    yield from told_faults(record, evidence.entries)
     if evidence.facts.revision.stage not in (Stage.COMMITTED, Stage.REOPENED):
         yield fault("record-without-commit", subject, f"its sample is at {evidence.facts.revision.stage}")
 
@@ -131,7 +131,9 @@ def _rule_faults(subject: str, record: GroundTruth, rules: RuleSet | None) -> It
         yield fault("rule-set-hash", subject, f"rule set {rules.id} {rules.version} has the hash {rules.sha256}")
 
 
-def _told_faults(subject: str, record: GroundTruth, entries: tuple[AuditEntry, ...]) -> Iterator[Fault]:
+def told_faults(record: GroundTruth, entries: tuple[AuditEntry, ...]) -> Iterator[Fault]:
+    """Yield what the audit trail says otherwise about the commit of a record: its hashes and its moment."""
+    subject = subject_of(record.ref)
     stated = told_of_record(record)
     for action, names in ((_COMMITTED_ACTION, ("content_sha256",)), (COMMIT_ACTION, tuple(stated))):
         told = [entry for entry in entries if entry.action == action]

@@ -263,7 +263,8 @@ class IncidentDesk:
                 actor=principal.actor_id,
                 action="incident.dismissed",
                 subject=subject_of_incident(incident_id),
-                body={"reason_code": given.reason_code, "note": given.note, "released": len(members)},
+                body={"reason_code": given.reason_code, "released": len(members)},
+                personal={"note": given.note},
             )
             return await _summary(tx, await _seen(tx, principal, project, incident_id))
 

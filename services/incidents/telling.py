@@ -75,8 +75,8 @@ async def note_member(
             "incident_id": str(member.incident_id),
             "finding_id": member.finding_id,
             "label_version": changed.label_version,
-            "reason": reason,
         },
+        personal={"reason": reason},
     )
     return changed
 

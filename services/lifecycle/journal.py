@@ -81,10 +81,10 @@ async def record_stage(
         body={
             "sequence": sequence,
             "before": before,
-            "reason": reason,
             "content_sha256": content_sha256,
             "at": time_text(at),
         },
+        personal={"reason": reason},
     )
     return change
 

@@ -103,7 +103,8 @@ async def cancel_task(tx: Transaction, task: ReviewTask, reason: str) -> None:
         actor=SYSTEM_ACTOR,
         action="task.cancelled",
         subject=subject_of(task.ref),
-        body={"task_id": str(task.task_id), "kind": task.kind.value, "reason": reason},
+        body={"task_id": str(task.task_id), "kind": task.kind.value},
+        personal={"reason": reason},
     )
 
 

@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 
 from services.access.policy import Permission, may
 from services.contracts.access import Principal
-from services.contracts.canonical import content_sha256
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.manifest import SampleManifest
 from services.contracts.notes import (
@@ -226,10 +225,16 @@ def _audit(tx: Transaction, note: Note, actor: str, action: str) -> None:
     body = {
         "note_id": str(note.note_id),
         "version": note.version,
-        "body_sha256": content_sha256(note.body),
         "mentions": list(note.mentions),
     }
-    tx.audit.append(note.ref.project, actor=actor, action=action, subject=subject_of(note.ref), body=body)
+    tx.audit.append(
+        note.ref.project,
+        actor=actor,
+        action=action,
+        subject=subject_of(note.ref),
+        body=body,
+        personal={"text": note.body},
+    )
 
 
 async def _tell(tx: Transaction, note: Note, mentioned: tuple[str, ...], at: datetime) -> None:

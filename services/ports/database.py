@@ -25,6 +25,7 @@ from services.contracts.records import (
 )
 from services.ports.answers import AnswerRepository
 from services.ports.datasets import DatasetRepository
+from services.ports.erasure import ErasureRepository
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.incidents import IncidentRepository
 from services.ports.notes import NoteRepository
@@ -222,6 +223,7 @@ class Transaction(Protocol):
     incidents: IncidentRepository
     quality: QualityRepository
     ground_truth: GroundTruthRepository
+    erasures: ErasureRepository
     audit: AuditRepository
     outbox: OutboxRepository
     idempotency: IdempotencyRepository

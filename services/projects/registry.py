@@ -126,7 +126,7 @@ class ProjectRegistry:
             await self._ensure_rules(tx, project)
             await self._ensure_taxonomy(tx, project)
             await tx.projects.update_config(project)
-            self._note(tx, project, actor=principal.actor_id, action="project.updated")
+            self._note(tx, project, actor=principal.actor_id, action="project.updated", before=known)
         return project
 
     async def add_rule_set(self, principal: Principal, rules: RuleSet) -> RuleReference:
@@ -190,13 +190,14 @@ class ProjectRegistry:
         raise InvalidInputError(f"The project is not valid: {place}: {sentence}", places=((place, sentence),))
 
     @staticmethod
-    def _note(tx: Transaction, project: Project, *, actor: str, action: str) -> None:
+    def _note(tx: Transaction, project: Project, *, actor: str, action: str, before: Project | None = None) -> None:
         tx.audit.append(
             project.id,
             actor=actor,
             action=action,
             subject=f"projects/{project.id}",
             body={
+                "before_sha256": None if before is None else version_of(before),
                 "content_sha256": version_of(project),
                 "rule_set": {"id": project.config.rule_set.id, "version": project.config.rule_set.version},
             },

@@ -7,9 +7,12 @@ from typing import Any
 
 from services.access.policy import ensure_sees, project_not_found
 from services.contracts.access import Principal
+from services.contracts.audit import EVERY_ENTRY, AuditFilter
 from services.contracts.lifecycle import RevisionRef, Stage
+from services.contracts.lineage import Dependent, DependentsSummary, Origin
 from services.contracts.records import AuditEntry, GroundTruth, LabelSet, SampleRevision, SampleSummary, StageChange
 from services.contracts.review import StoredFinding
+from services.contracts.verification import Anchor, AuditHead
 from services.errors import NotFoundError
 from services.ground_truth.commit import read_facts
 from services.ground_truth.record import build_lineage
@@ -105,11 +108,35 @@ class SampleReader:
             await _ensure_project(tx, principal, project)
             return await tx.ground_truth.list(project, after=after, limit=limit)
 
-    async def audit(self, principal: Principal, project: str, *, after: int, limit: int) -> tuple[AuditEntry, ...]:
-        """Return the project's audit entries after a sequence number."""
+    async def dependents(
+        self, principal: Principal, project: str, origin: Origin, *, after: tuple[str, int] | None, limit: int
+    ) -> tuple[Dependent, ...]:
+        """Return committed records that rest on something, by sample id and revision, after the cursor."""
+        async with self._database.transaction() as tx:
+            await _ensure_project(tx, principal, project)
+            return await tx.ground_truth.dependents(project, origin, after=after, limit=limit)
+
+    async def count_dependents(self, principal: Principal, project: str, origin: Origin) -> DependentsSummary:
+        """Count the committed records that rest on something."""
+        async with self._database.transaction() as tx:
+            await _ensure_project(tx, principal, project)
+            return await tx.ground_truth.count_dependents(project, origin)
+
+    async def audit(
+        self, principal: Principal, project: str, *, after: int, limit: int, wanted: AuditFilter = EVERY_ENTRY
+    ) -> tuple[AuditEntry, ...]:
+        """Return the project's audit entries that are wanted, after a sequence number."""
         async with self._database.transaction() as tx:
             await _ensure_chain(tx, principal, project)
-            return await tx.audit.list(project, after=after, limit=limit)
+            return await tx.audit.list(project, after=after, limit=limit, wanted=wanted)
+
+    async def audit_head(self, principal: Principal, project: str) -> AuditHead:
+        """Return the newest link of the project's audit chain."""
+        async with self._database.transaction() as tx:
+            await _ensure_chain(tx, principal, project)
+            sequence, sha256 = await tx.audit.head(project)
+            anchor = Anchor(sequence=sequence, sha256=sha256) if sequence else None
+            return AuditHead(project=project, anchor=anchor, at=await tx.now())
 
     async def ensure_chain(self, principal: Principal, project: str) -> None:
         """Raise NotFoundError unless there is an audit chain of this name that the key sees."""

@@ -70,7 +70,7 @@ async def test_a_true_store_verifies(committed: PostgresDatabase) -> None:
     assert (report.audit_verified, report.lineage_verified, report.records) == (True, True, 2)
     assert report.head is not None
     assert report.entries == report.head.sequence
-    assert (await verify_project(committed, PROJECT, anchor=report.head)).faults == ()
+    assert (await verify_project(committed, PROJECT, anchors=[report.head])).faults == ()
 
 
 async def test_a_project_without_history_verifies(database: PostgresDatabase) -> None:
@@ -269,13 +269,13 @@ async def test_what_has_no_other_row_is_rewritten_unseen_without_an_anchor_and_f
         first = await sequence_of(connection, "task.opened")
         await rechain(connection, first, lambda entry: entry.model_copy(update={"actor": "eve"}))
     assert (await verify_project(committed, PROJECT)).faults == ()
-    report = await verify_project(committed, PROJECT, anchor=before)
+    report = await verify_project(committed, PROJECT, anchors=[before])
     assert kinds(report) == {"anchor-mismatch"}
     assert not report.audit_verified
 
 
 async def test_an_anchor_beyond_the_chain_is_reported(committed: PostgresDatabase) -> None:
-    report = await verify_project(committed, PROJECT, anchor=Anchor(sequence=9_999, sha256="a" * 64))
+    report = await verify_project(committed, PROJECT, anchors=[Anchor(sequence=9_999, sha256="a" * 64)])
     assert kinds(report) == {"anchor-missing"}
 
 

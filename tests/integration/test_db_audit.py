@@ -101,7 +101,7 @@ async def test_body_that_is_no_json_is_refused_at_once(database: PostgresDatabas
     [
         "UPDATE audit_entries SET actor = 'somebody'",
         "DELETE FROM audit_entries",
-        "TRUNCATE audit_entries",
+        "TRUNCATE audit_entries CASCADE",
         "TRUNCATE audit_heads",
         "DELETE FROM audit_heads",
         "UPDATE audit_heads SET sequence = 0",

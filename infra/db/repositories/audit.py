@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,7 +15,11 @@ from infra.db.documents import body_of, body_text
 from infra.db.repositories.base import Repository
 from infra.db.repositories.outbox import ADD_MESSAGES, PostgresOutbox
 from services.audit.chain import GENESIS_SHA256, chain_entry
-from services.contracts.records import AuditEntry
+from services.audit.personal import commit_texts
+from services.contracts.audit import EVERY_ENTRY, AuditFilter
+from services.contracts.records import AuditEntry, PersonalText
+
+_PERSONAL: TypeAdapter[tuple[PersonalText, ...]] = TypeAdapter(tuple[PersonalText, ...])
 
 _LOCK_HEAD = text(f"""
     WITH told AS ({ADD_MESSAGES})
@@ -35,13 +41,27 @@ _EXTEND = text("""
     UPDATE audit_heads SET sequence = :last, sha256 = :head WHERE project = :project
     RETURNING (SELECT count(pg_notify(channel, '')) FROM unnest(CAST(:channels AS text[])) AS channel)
 """)
-_LIST = text("""
-    SELECT * FROM audit_entries WHERE project = :project AND sequence > :after ORDER BY sequence LIMIT :limit
+_ADD_PERSONAL = text("""
+    INSERT INTO audit_personal (project, sequence, name, salt, value)
+    SELECT :project, item.sequence, item.name, item.salt, item.value
+    FROM unnest(CAST(:sequences AS bigint[]), CAST(:names AS text[]), CAST(:salts AS text[]), CAST(:values AS text[]))
+         AS item (sequence, name, salt, value)
 """)
-_OF_SUBJECTS = text("""
-    SELECT * FROM audit_entries
-    WHERE project = :project AND subject = ANY (CAST(:subjects AS text[])) ORDER BY sequence
-""")
+_ENTRY = """
+    SELECT entry.*, (SELECT json_agg(json_build_object('name', name, 'salt', salt, 'value', value,
+                                                       'erasure_id', erasure_id) ORDER BY name)
+                     FROM audit_personal AS kept
+                     WHERE kept.project = entry.project AND kept.sequence = entry.sequence) AS personal
+    FROM audit_entries AS entry WHERE entry.project = :project
+"""
+_CONDITIONS = {
+    "actor": "actor = :actor",
+    "action": "action = :action",
+    "subject": "subject = :subject",
+    "since": "at >= :since",
+    "until": "at < :until",
+}
+_OF_SUBJECTS = text(f"{_ENTRY} AND subject = ANY (CAST(:subjects AS text[])) ORDER BY sequence")
 _HEAD = text("SELECT sequence, sha256 FROM audit_heads WHERE project = :project")
 
 
@@ -51,6 +71,7 @@ class _Pending:
     action: str
     subject: str
     body: dict[str, Any]
+    personal: tuple[PersonalText, ...]
 
 
 def _entry_of(row: Any) -> AuditEntry:
@@ -64,6 +85,7 @@ def _entry_of(row: Any) -> AuditEntry:
         body=body_of(row.body),
         previous_sha256=row.previous_sha256,
         sha256=row.sha256,
+        personal=_PERSONAL.validate_json(row.personal) if row.personal else (),
     )
 
 
@@ -74,10 +96,20 @@ class PostgresAudit(Repository):
         super().__init__(connection)
         self._pending: dict[str, list[_Pending]] = {}
 
-    def append(self, project: str, *, actor: str, action: str, subject: str, body: dict[str, Any]) -> None:
+    def append(
+        self,
+        project: str,
+        *,
+        actor: str,
+        action: str,
+        subject: str,
+        body: dict[str, Any],
+        personal: Mapping[str, str | None] | None = None,
+    ) -> None:
         """Add an entry; it is chained and written as the last step of the transaction."""
+        committed, texts = commit_texts(personal or {})
         # Through its own text and back: what is hashed is exactly what is read again later.
-        entry = _Pending(actor, action, subject, body_of(body_text(body)))
+        entry = _Pending(actor, action, subject, body_of(body_text({**body, **committed})), texts)
         self._pending.setdefault(project, []).append(entry)
 
     async def chain(self, outbox: PostgresOutbox) -> bool:
@@ -129,6 +161,17 @@ class PostgresAudit(Repository):
             channels=[*outbox.channels],
         )
 
+        texts = [(entry.sequence, kept) for entry, item in zip(entries, pending, strict=True) for kept in item.personal]
+        if texts:
+            await self._count(
+                _ADD_PERSONAL,
+                project=project,
+                sequences=[sequence for sequence, _ in texts],
+                names=[kept.name for _, kept in texts],
+                salts=[kept.salt for _, kept in texts],
+                values=[kept.value for _, kept in texts],
+            )
+
     async def _lock_head(self, project: str, outbox: PostgresOutbox) -> Row[Any]:
         head = await self._first(_LOCK_HEAD, project=project, **outbox.waiting())
         while head is None:
@@ -136,9 +179,14 @@ class PostgresAudit(Repository):
             head = await self._first(_LOCK_HEAD, project=project, **outbox.waiting())
         return head
 
-    async def list(self, project: str, *, after: int, limit: int) -> tuple[AuditEntry, ...]:
-        """Return entries by sequence after ``after``."""
-        rows = await self._run(_LIST, project=project, after=after, limit=limit)
+    async def list(
+        self, project: str, *, after: int, limit: int, wanted: AuditFilter = EVERY_ENTRY
+    ) -> tuple[AuditEntry, ...]:
+        """Return the entries that are wanted, by sequence after ``after``."""
+        given = wanted.model_dump(exclude_none=True)
+        conditions = "".join(f" AND {_CONDITIONS[name]}" for name in given)
+        statement = f"{_ENTRY} AND sequence > :after{conditions} ORDER BY sequence LIMIT :limit"
+        rows = await self._run(text(statement), project=project, after=after, limit=limit, **given)
         return tuple(_entry_of(row) for row in rows)
 
     async def of_subjects(self, project: str, subjects: tuple[str, ...]) -> tuple[AuditEntry, ...]:

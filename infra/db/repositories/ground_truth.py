@@ -8,7 +8,9 @@ from sqlalchemy import text
 
 from infra.db.documents import body_of, body_text
 from infra.db.repositories.base import OF_REVISION, Repository
-from services.contracts.lifecycle import RevisionRef
+from infra.db.repositories.samples import ref_of
+from services.contracts.lifecycle import RevisionRef, Stage
+from services.contracts.lineage import Dependent, DependentsSummary, Origin, OriginKind, RevisionCount
 from services.contracts.records import GroundTruth
 from services.errors import AlreadyExistsError
 
@@ -24,6 +26,39 @@ _LIST = text("""
     WHERE project = :project AND (sample_id, revision) > (:after_sample, CAST(:after_revision AS integer))
     ORDER BY sample_id, revision LIMIT :limit
 """)
+_ADD_ORIGINS = text("""
+    INSERT INTO ground_truth_origins (project, kind, key, sample_id, revision)
+    SELECT :project, origin.kind, origin.key, :sample_id, :revision
+    FROM unnest(CAST(:kinds AS text[]), CAST(:keys AS text[])) AS origin (kind, key)
+""")
+_ORIGINS_BETWEEN = text("""
+    SELECT * FROM ground_truth_origins
+    WHERE project = :project AND (sample_id, revision) > (:after_sample, CAST(:after_revision AS integer))
+      AND (CAST(:until_sample AS text) IS NULL
+           OR (sample_id, revision) <= (CAST(:until_sample AS text), CAST(:until_revision AS integer)))
+    ORDER BY sample_id, revision LIMIT :limit
+""")
+_OF_ORIGIN = "project = :project AND kind = :kind AND key = :key"
+# The page is cut first: everything else is looked up for its rows alone.
+DEPENDENTS = f"""
+    SELECT part.sample_id, part.revision, record.project, record.content_sha256, record.committed_at, its.stage
+    FROM (SELECT * FROM ground_truth_origins
+          WHERE {_OF_ORIGIN} AND (sample_id, revision) > (:after_sample, CAST(:after_revision AS integer))
+          ORDER BY sample_id, revision LIMIT :limit) AS part
+    JOIN ground_truth AS record USING (project, sample_id, revision)
+    JOIN sample_revisions AS its USING (project, sample_id, revision)
+    ORDER BY part.sample_id, part.revision
+"""  # noqa: S608 - constants
+# From the sixth call on Postgres would plan once for every key, and look a million records up one by one.
+_PLAN_FOR_THE_KEY = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
+# One pass over the key's stretch of the index; what has a newer revision is few, and stands in a hash beside it.
+COUNT_DEPENDENTS = f"""
+    SELECT revision, count(*) AS records, count(newer.stage) AS superseded
+    FROM ground_truth_origins
+    LEFT JOIN (SELECT sample_id, revision, stage FROM sample_revisions
+               WHERE project = :project AND stage = '{Stage.REOPENED.value}') AS newer USING (sample_id, revision)
+    WHERE {_OF_ORIGIN} GROUP BY revision ORDER BY revision
+"""  # noqa: S608
 
 
 def record_of(row: Any) -> GroundTruth:
@@ -71,3 +106,64 @@ class PostgresGroundTruth(Repository):
             _LIST, project=project, after_sample=after_sample, after_revision=after_revision, limit=limit
         )
         return tuple(record_of(row) for row in rows)
+
+    async def add_origins(self, ref: RevisionRef, origins: frozenset[Origin]) -> None:
+        """Keep what a record rests on, so that it is found from there."""
+        ordered = sorted(origins, key=lambda origin: (origin.kind, origin.key))
+        await self._count(
+            _ADD_ORIGINS,
+            **ref.model_dump(),
+            kinds=[origin.kind.value for origin in ordered],
+            keys=[origin.key for origin in ordered],
+        )
+
+    async def origins_between(
+        self, project: str, *, after: tuple[str, int] | None, until: tuple[str, int] | None, limit: int
+    ) -> tuple[tuple[RevisionRef, Origin], ...]:
+        """Return the kept origins of records in (after, until], in their order."""
+        after_sample, after_revision = after or ("", 0)
+        until_sample, until_revision = until or (None, None)
+        rows = await self._run(
+            _ORIGINS_BETWEEN,
+            project=project,
+            after_sample=after_sample,
+            after_revision=after_revision,
+            until_sample=until_sample,
+            until_revision=until_revision,
+            limit=limit,
+        )
+        return tuple((ref_of(row), Origin(kind=OriginKind(row.kind), key=row.key)) for row in rows)
+
+    async def dependents(
+        self, project: str, origin: Origin, *, after: tuple[str, int] | None, limit: int
+    ) -> tuple[Dependent, ...]:
+        """Return the records that rest on something, by (sample id, revision) after the cursor."""
+        after_sample, after_revision = after or ("", 0)
+        rows = await self._run(
+            text(DEPENDENTS),
+            **_named(project, origin),
+            after_sample=after_sample,
+            after_revision=after_revision,
+            limit=limit,
+        )
+        return tuple(
+            Dependent(
+                ref=ref_of(row), content_sha256=row.content_sha256, committed_at=row.committed_at, stage=row.stage
+            )
+            for row in rows
+        )
+
+    async def count_dependents(self, project: str, origin: Origin) -> DependentsSummary:
+        """Count all records that rest on something."""
+        await self._run(_PLAN_FOR_THE_KEY)
+        rows = await self._run(text(COUNT_DEPENDENTS), **_named(project, origin))
+        return DependentsSummary(
+            origin=origin,
+            records=sum(row.records for row in rows),
+            superseded=sum(row.superseded for row in rows),
+            revisions=tuple(RevisionCount(revision=row.revision, records=row.records) for row in rows),
+        )
+
+
+def _named(project: str, origin: Origin) -> dict[str, str]:
+    return {"project": project, "kind": origin.kind.value, "key": origin.key}

@@ -2,10 +2,11 @@
 
 from infra.db.tables.access import ApiKeyRow
 from infra.db.tables.answers import AnnotatorQualityRow, AnnotatorSkillRow, JoinedAnswersRow
-from infra.db.tables.audit import AuditEntryRow, AuditHeadRow
+from infra.db.tables.audit import AuditEntryRow, AuditHeadRow, AuditPersonalRow
 from infra.db.tables.base import Table
 from infra.db.tables.datasets import DatasetGroupRow, DatasetMemberRow, DatasetRow, DatasetVersionRow
-from infra.db.tables.ground_truth import GroundTruthRow
+from infra.db.tables.erasure import ErasureItemRow, ErasureRow, LegalHoldRow, TombstoneRow
+from infra.db.tables.ground_truth import GroundTruthOriginRow, GroundTruthRow
 from infra.db.tables.idempotency import IdempotencyReplyRow
 from infra.db.tables.inbox import DeadLetterRow, InboxRow
 from infra.db.tables.incidents import CauseCandidateRow, IncidentFindingRow, IncidentPreviewRow, IncidentRow
@@ -44,6 +45,7 @@ __all__ = [
     "AssetRow",
     "AuditEntryRow",
     "AuditHeadRow",
+    "AuditPersonalRow",
     "CauseCandidateRow",
     "CheckRunRow",
     "DatasetGroupRow",
@@ -53,8 +55,11 @@ __all__ = [
     "DeadLetterRow",
     "DecisionRow",
     "DraftRow",
+    "ErasureItemRow",
+    "ErasureRow",
     "FindingRow",
     "GoldAnswerRow",
+    "GroundTruthOriginRow",
     "GroundTruthRow",
     "IdempotencyReplyRow",
     "InboxRow",
@@ -63,6 +68,7 @@ __all__ = [
     "IncidentRow",
     "JoinedAnswersRow",
     "LabelSetRow",
+    "LegalHoldRow",
     "NoteMentionRow",
     "NoteRow",
     "NoteVersionRow",
@@ -87,6 +93,7 @@ __all__ = [
     "TaxonomyMigrationRow",
     "TaxonomyMigrationSampleRow",
     "TaxonomyRow",
+    "TombstoneRow",
     "WebhookAttemptRow",
     "WebhookDeliveryRow",
     "WebhookEndpointRow",

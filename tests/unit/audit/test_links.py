@@ -29,7 +29,7 @@ def chain(length: int) -> list[AuditEntry]:
 
 
 def kinds(entries: list[AuditEntry], head: AuditEntry | None, anchor: Anchor | None = None) -> list[str]:
-    walk = ChainWalk(anchor)
+    walk = ChainWalk([] if anchor is None else [anchor])
     found: list[Fault] = []
     for start in range(0, len(entries), 2):
         found += walk.follow(entries[start : start + 2])

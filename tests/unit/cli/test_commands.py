@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import jsonschema
@@ -9,10 +10,11 @@ from infra.cli.connection import find_connection
 from infra.cli.groups import FEATURES
 from infra.cli.ingest import BATCH_EVENTS, event_of, in_batches
 from infra.cli.main import app
-from infra.cli.verify import parse_anchor
 from infra.storage.found import FoundSample
 from infra.storage.manifest_files import find_samples
+from services.audit.anchors import anchor_line, parse_anchors, parse_link
 from services.contracts.manifest import SampleManifest
+from services.contracts.verification import Anchor
 from services.errors import InvalidInputError
 from services.schemas import SCHEMAS
 from tests.unit.cli.test_check import manifest, write
@@ -116,12 +118,21 @@ def test_the_local_key_is_never_sent_to_an_address_that_was_given(tmp_path: Path
 @pytest.mark.parametrize("text", ["", "5", "0:" + "a" * 64, "5:abc", "x:" + "a" * 64])
 def test_an_anchor_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(InvalidInputError):
-        parse_anchor(text)
+        parse_link(text, what="--anchor")
 
 
-def test_an_anchor_is_read() -> None:
-    assert parse_anchor(None) is None
-    assert parse_anchor(f"12:{'A' * 64}") == (12, "a" * 64)
+def test_anchors_are_read_as_they_are_written() -> None:
+    anchor = parse_link(f"12:{'A' * 64}", what="--anchor")
+    assert (anchor.sequence, anchor.sha256) == (12, "a" * 64)
+    line = anchor_line("av-urban", anchor, datetime(2026, 3, 1, tzinfo=UTC))
+    assert line == f"av-urban 12:{'a' * 64} 2026-03-01T00:00:00.000000+00:00"
+    assert parse_anchors([line, "", f"calls 1:{'b' * 64}"]) == {
+        "av-urban": [anchor],
+        "calls": [Anchor(sequence=1, sha256="b" * 64)],
+    }
+    for damaged in ("av-urban", f"av-urban 12:{'a' * 63} x"):
+        with pytest.raises(InvalidInputError, match="line 2"):
+            parse_anchors([line, damaged])
 
 
 def test_nothing_running_exits_2_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,314 @@
+"""Erasures, tombstones and legal holds."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy import text
+
+from infra.db.documents import body_of, body_text, model_text
+from infra.db.repositories.base import OF_REVISION, Repository
+from infra.db.repositories.samples import ref_of
+from services.contracts.erasure import (
+    Erasure,
+    ErasureCounts,
+    ErasureSubject,
+    LegalHold,
+    OfContext,
+    OfEntries,
+    OfExpired,
+    OfPerson,
+    OfSamples,
+    Outcome,
+    Tombstone,
+    TombstoneHashes,
+)
+from services.contracts.lifecycle import FINAL_STAGES, RevisionRef
+from services.ports.erasure import ErasedNow
+
+_SUBJECT: TypeAdapter[OfPerson | OfEntries] = TypeAdapter(OfPerson | OfEntries)
+_FINAL = ", ".join(repr(stage.value) for stage in sorted(FINAL_STAGES))
+_HELD = """EXISTS (SELECT FROM legal_holds AS hold WHERE hold.project = it.project AND hold.released_at IS NULL
+                   AND (hold.sample_id IS NULL OR hold.sample_id = it.sample_id))"""
+_GONE = "EXISTS (SELECT FROM tombstones AS gone WHERE (gone.project, gone.sample_id, gone.revision) = \
+(it.project, it.sample_id, it.revision))"
+_REVISIONS = "SELECT it.* FROM sample_revisions AS it WHERE it.project = :project AND "
+_CHOSEN = {
+    "samples": f"{_REVISIONS} it.sample_id = ANY (CAST(:samples AS text[]))",
+    "context": f"""{_REVISIONS} it.sample_id IN (
+        SELECT sample_id FROM sample_revisions
+        WHERE project = :project AND manifest #>> ARRAY['context', 'attributes', :field] = :value)""",  # noqa: S608
+    "expired": f"""{_REVISIONS} it.stage IN ({_FINAL})
+        AND it.updated_at < clock_timestamp() - make_interval(days => :days) AND NOT {_GONE}""",
+}
+_PREVIEW = """
+    SELECT state, count(*) AS n FROM (
+        SELECT CASE WHEN {gone} THEN 'erased' WHEN {held} THEN 'held' WHEN it.stage NOT IN ({final}) THEN 'live'
+                    ELSE 'erasable' END AS state
+        FROM ({chosen}) AS it) AS found
+    GROUP BY state
+"""
+_PREVIEW_PERSON = text("""
+    SELECT (SELECT count(*) FROM notes WHERE project = :project AND author = :actor AND body <> '') AS notes,
+           (SELECT count(*) FROM reviewers WHERE project = :project AND actor_id = :actor)
+           + (SELECT count(*) FROM drafts JOIN review_tasks USING (task_id)
+              WHERE project = :project AND actor_id = :actor) AS profiles,
+           (SELECT count(*) FROM audit_personal AS kept JOIN audit_entries AS entry USING (project, sequence)
+            WHERE project = :project AND entry.actor = :actor AND kept.value IS NOT NULL) AS texts
+""")
+_PREVIEW_ENTRIES = text("""
+    SELECT count(*) AS texts FROM audit_personal
+    WHERE project = :project AND sequence = ANY (CAST(:sequences AS bigint[])) AND value IS NOT NULL
+""")
+_ADD = text("""
+    INSERT INTO erasures (erasure_id, project, subject, reason, withdraw, requested_by, requested_at, counts)
+    VALUES (:erasure_id, :project, :subject, :reason, :withdraw, :requested_by, :requested_at, :counts)
+""")
+_ADD_ITEMS = """
+    INSERT INTO erasure_items (erasure_id, sample_id, revision, outcome)
+    SELECT :erasure_id, chosen.sample_id, chosen.revision, 'waiting' FROM ({chosen}) AS chosen
+"""
+_ERASURE = "SELECT * FROM erasures WHERE project = :project"
+_GET = text(f"{_ERASURE} AND erasure_id = :erasure_id")
+_LOCK = text(f"{_ERASURE} AND erasure_id = :erasure_id FOR NO KEY UPDATE")
+_LIST = f"{_ERASURE} {{conditions}} ORDER BY requested_at DESC, erasure_id DESC LIMIT :limit"
+_OUTCOMES = text("""
+    SELECT erasure_id, outcome, count(*) AS n FROM erasure_items
+    WHERE erasure_id = ANY (CAST(:erasures AS uuid[])) GROUP BY erasure_id, outcome
+""")
+_SUBJECT_OF = text("SELECT subject FROM erasures WHERE erasure_id = :erasure_id")
+_NEXT = text("""
+    SELECT CAST(:project AS text) AS project, sample_id, revision FROM erasure_items
+    WHERE erasure_id = :erasure_id AND outcome = 'waiting' ORDER BY sample_id, revision LIMIT 1
+""")
+_LOOK_AGAIN = text("""
+    UPDATE erasure_items SET outcome = 'waiting' WHERE erasure_id = :erasure_id AND outcome IN ('held', 'live')
+""")
+_SET_OUTCOME = text("""
+    UPDATE erasure_items SET outcome = :outcome
+    WHERE erasure_id = :erasure_id AND sample_id = :sample_id AND revision = :revision
+""")
+_FINISH = text("UPDATE erasures SET counts = :counts, finished_at = :finished_at WHERE erasure_id = :erasure_id")
+_IS_HELD = text(f"SELECT {_HELD} AS held FROM (SELECT CAST(:project AS text) AS project, "  # noqa: S608
+                "CAST(:sample_id AS text) AS sample_id) AS it")  # fmt: skip
+_ERASE = text("SELECT concord_erase_revision(:project, :sample_id, :revision, :erasure_id, :actor) AS outcome")
+_ERASE_PERSON = text("SELECT concord_erase_person(:project, :actor, :erasure_id) AS counts")
+_ERASE_ENTRIES = text("""
+    SELECT concord_erase_entries(:project, CAST(:sequences AS bigint[]), :erasure_id) AS texts
+""")
+_DROP_LETTERS = text("""
+    DELETE FROM dead_letters WHERE project = :project AND EXISTS (
+        SELECT FROM unnest(CAST(:needles AS text[])) AS needle WHERE position(convert_to(needle, 'UTF8') IN raw) > 0)
+""")
+_DROP_REPLIES = text(r"""
+    DELETE FROM idempotency_replies
+    WHERE position(convert_to(:project, 'UTF8') IN body) > 0 AND EXISTS (
+        SELECT FROM regexp_matches(convert_from(body, 'UTF8'), '"sample_id": ?"([^"]+)"', 'g') AS found (ids)
+        JOIN erasure_items AS item ON item.sample_id = found.ids[1]
+        WHERE item.erasure_id = :erasure_id AND item.outcome = 'erased')
+""")
+_TOMBSTONE = text(f"SELECT * FROM tombstones WHERE {OF_REVISION}")  # noqa: S608
+_HOLD_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('concord hold ' || CAST(:project AS text), 0))")
+_ADD_HOLD = text("""
+    INSERT INTO legal_holds (hold_id, project, sample_id, reason, placed_by, placed_at)
+    VALUES (:hold_id, :project, :sample_id, :reason, :placed_by, :placed_at)
+""")
+_A_HOLD = "SELECT * FROM legal_holds WHERE project = :project"
+_HOLD = text(f"{_A_HOLD} AND hold_id = :hold_id")
+_HOLD_LOCKED = text(f"{_A_HOLD} AND hold_id = :hold_id FOR NO KEY UPDATE")
+_HOLDS = f"{_A_HOLD} {{conditions}} ORDER BY placed_at DESC, hold_id DESC LIMIT :limit"
+_RELEASE = text("""
+    UPDATE legal_holds SET released_by = :released_by, released_at = :released_at WHERE hold_id = :hold_id
+""")
+
+
+def _chosen(subject: ErasureSubject, keep_days: int | None) -> tuple[str, dict[str, Any]] | None:
+    """Return the statement that chooses revisions, with its values; None for what is about none."""
+    if isinstance(subject, OfSamples):
+        return _CHOSEN["samples"], {"samples": [*subject.sample_ids]}
+    if isinstance(subject, OfContext):
+        return _CHOSEN["context"], {"field": subject.field, "value": subject.value}
+    if isinstance(subject, OfExpired):
+        assert keep_days is not None  # noqa: S101 - the caller has read it
+        return _CHOSEN["expired"], {"days": keep_days}
+    return None
+
+
+def _kept(subject: ErasureSubject) -> dict[str, Any]:
+    """Return what is kept of the subject: of a context value, its field alone."""
+    if isinstance(subject, OfContext):
+        return {"kind": subject.kind, "field": subject.field}
+    if isinstance(subject, OfSamples):
+        return {"kind": subject.kind}
+    return subject.model_dump(mode="json")
+
+
+def _hold_of(row: Any) -> LegalHold:
+    return LegalHold(
+        hold_id=row.hold_id,
+        project=row.project,
+        sample_id=row.sample_id,
+        reason=row.reason,
+        placed_by=row.placed_by,
+        placed_at=row.placed_at,
+        released_by=row.released_by,
+        released_at=row.released_at,
+    )
+
+
+class PostgresErasures(Repository):
+    """Implements :class:`services.ports.erasure.ErasureRepository`."""
+
+    async def preview(self, project: str, subject: ErasureSubject, *, keep_days: int | None) -> ErasureCounts:
+        """Count what an erasure would meet; nothing is changed."""
+        chosen = _chosen(subject, keep_days)
+        if chosen is not None:
+            statement = _PREVIEW.format(gone=_GONE, held=_HELD, final=_FINAL, chosen=chosen[0])
+            rows = await self._run(text(statement), project=project, **chosen[1])
+            return ErasureCounts(**{row.state: row.n for row in rows})
+        if isinstance(subject, OfPerson):
+            person = await self._first(_PREVIEW_PERSON, project=project, actor=subject.actor_id)
+            assert person is not None  # noqa: S101 - counts are always a row
+            return ErasureCounts(notes=person.notes, profiles=person.profiles, texts=person.texts)
+        sequences = [*subject.sequences] if isinstance(subject, OfEntries) else []
+        entries = await self._first(_PREVIEW_ENTRIES, project=project, sequences=sequences)
+        return ErasureCounts(texts=0 if entries is None else entries.texts)
+
+    async def add(self, erasure: Erasure, subject: ErasureSubject, *, keep_days: int | None) -> int:
+        """Keep an erasure with the revisions it is about now; return how many."""
+        await self._count(
+            _ADD,
+            **erasure.model_dump(exclude={"kind", "finished_at", "counts"}),
+            subject=body_text(_kept(subject)),
+            counts=model_text(erasure.counts),
+        )
+        chosen = _chosen(subject, keep_days)
+        if chosen is None:
+            return 0
+        statement = text(_ADD_ITEMS.format(chosen=chosen[0]))
+        return await self._count(statement, erasure_id=erasure.erasure_id, project=erasure.project, **chosen[1])
+
+    async def get(self, project: str, erasure_id: UUID, *, lock: bool = False) -> Erasure | None:
+        """Return an erasure with how far it is."""
+        row = await self._first(_LOCK if lock else _GET, project=project, erasure_id=erasure_id)
+        return None if row is None else (await self._erasures([row]))[0]
+
+    async def subject(self, erasure_id: UUID) -> OfPerson | OfEntries | None:
+        """Return the person or the entries that an erasure is about; None where it is about revisions."""
+        row = await self._first(_SUBJECT_OF, erasure_id=erasure_id)
+        kept = None if row is None else body_of(row.subject)
+        return _SUBJECT.validate_python(kept) if kept and kept["kind"] in ("person", "entries") else None
+
+    async def list(self, project: str, *, before: tuple[datetime, UUID] | None, limit: int) -> tuple[Erasure, ...]:
+        """Return erasures, newest first, by (requested_at, id) before the cursor."""
+        conditions, values = "", {"project": project, "limit": limit}
+        if before is not None:
+            conditions = "AND (requested_at, erasure_id) < (:at, :id)"
+            values |= {"at": before[0], "id": before[1]}
+        return await self._erasures(await self._run(text(_LIST.format(conditions=conditions)), **values))
+
+    async def _erasures(self, rows: Any) -> tuple[Erasure, ...]:
+        counted: dict[UUID, dict[str, int]] = {row.erasure_id: {} for row in rows}
+        for row in await self._run(_OUTCOMES, erasures=[*counted]):
+            counted[row.erasure_id][row.outcome] = row.n
+        return tuple(
+            Erasure(
+                erasure_id=row.erasure_id,
+                project=row.project,
+                kind=body_of(row.subject)["kind"],
+                reason=row.reason,
+                withdraw=row.withdraw,
+                requested_by=row.requested_by,
+                requested_at=row.requested_at,
+                finished_at=row.finished_at,
+                counts=ErasureCounts(**{**body_of(row.counts), **counted[row.erasure_id]}),
+            )
+            for row in rows
+        )
+
+    async def next_waiting(self, project: str, erasure_id: UUID) -> RevisionRef | None:
+        """Return a revision that the erasure has not looked at yet."""
+        row = await self._first(_NEXT, project=project, erasure_id=erasure_id)
+        return None if row is None else ref_of(row)
+
+    async def look_again(self, erasure_id: UUID) -> None:
+        """Let what was refused wait again."""
+        await self._count(_LOOK_AGAIN, erasure_id=erasure_id)
+
+    async def set_outcome(self, erasure_id: UUID, ref: RevisionRef, outcome: Outcome) -> None:
+        """Note what became of a revision."""
+        values = {"sample_id": ref.sample_id, "revision": ref.revision}
+        await self._count(_SET_OUTCOME, erasure_id=erasure_id, outcome=outcome.value, **values)
+
+    async def finish(self, erasure_id: UUID, counts: ErasureCounts, finished_at: datetime | None) -> None:
+        """Note that nothing waits any more, and what went beside revisions."""
+        await self._count(_FINISH, erasure_id=erasure_id, counts=model_text(counts), finished_at=finished_at)
+
+    async def is_held(self, ref: RevisionRef) -> bool:
+        """Whether a legal hold is in force for a sample."""
+        row = await self._first(_IS_HELD, project=ref.project, sample_id=ref.sample_id)
+        return row is not None and bool(row.held)
+
+    async def erase(self, ref: RevisionRef, erasure_id: UUID, *, actor: str) -> ErasedNow:
+        """Erase the content of a revision that has ended, and leave a tombstone."""
+        row = await self._first(_ERASE, **ref.model_dump(), erasure_id=erasure_id, actor=actor)
+        return cast("ErasedNow", None if row is None else row.outcome)
+
+    async def erase_person(self, project: str, actor_id: str, erasure_id: UUID) -> ErasureCounts | None:
+        """Erase what a project holds of a person; None if a legal hold is in force."""
+        row = await self._first(_ERASE_PERSON, project=project, actor=actor_id, erasure_id=erasure_id)
+        return None if row is None or row.counts is None else ErasureCounts(**json.loads(row.counts))
+
+    async def erase_entries(self, project: str, sequences: tuple[int, ...], erasure_id: UUID) -> int | None:
+        """Erase the personal text of audit entries and return how many; None if a legal hold is in force."""
+        row = await self._first(_ERASE_ENTRIES, project=project, sequences=[*sequences], erasure_id=erasure_id)
+        return None if row is None or row.texts is None else int(row.texts)
+
+    async def drop_dead_letters(self, project: str, needles: tuple[str, ...]) -> int:
+        """Remove refused events whose bytes hold one of these texts; return how many."""
+        return await self._count(_DROP_LETTERS, project=project, needles=[*needles])
+
+    async def drop_replies(self, project: str, erasure_id: UUID) -> None:
+        """Remove stored replies to unsafe calls that tell of samples that an erasure has erased."""
+        await self._count(_DROP_REPLIES, project=f'"{project}"', erasure_id=erasure_id)
+
+    async def tombstone(self, ref: RevisionRef) -> Tombstone | None:
+        """Return what stands in the place of a revision's content, None if the content is there."""
+        row = await self._first(_TOMBSTONE, **ref.model_dump())
+        if row is None:
+            return None
+        return Tombstone(
+            ref=ref,
+            erasure_id=row.erasure_id,
+            erased_by=row.erased_by,
+            erased_at=row.erased_at,
+            hashes=TombstoneHashes.model_validate_json(row.hashes),
+        )
+
+    async def add_hold(self, hold: LegalHold) -> None:
+        """Place a legal hold; erasures under way in the project are waited for."""
+        await self._run(_HOLD_ALONE, project=hold.project)
+        await self._count(_ADD_HOLD, **hold.model_dump(exclude={"released_by", "released_at"}))
+
+    async def hold(self, project: str, hold_id: UUID, *, lock: bool = False) -> LegalHold | None:
+        """Return a legal hold."""
+        row = await self._first(_HOLD_LOCKED if lock else _HOLD, project=project, hold_id=hold_id)
+        return None if row is None else _hold_of(row)
+
+    async def release_hold(self, hold: LegalHold) -> None:
+        """Note by whom and when a hold was released."""
+        values = {"released_by": hold.released_by, "released_at": hold.released_at}
+        await self._count(_RELEASE, hold_id=hold.hold_id, **values)
+
+    async def holds(self, project: str, *, before: tuple[datetime, UUID] | None, limit: int) -> tuple[LegalHold, ...]:
+        """Return legal holds, newest first, by (placed_at, id) before the cursor."""
+        conditions, values = "", {"project": project, "limit": limit}
+        if before is not None:
+            conditions = "AND (placed_at, hold_id) < (:at, :id)"
+            values |= {"at": before[0], "id": before[1]}
+        rows = await self._run(text(_HOLDS.format(conditions=conditions)), **values)
+        return tuple(_hold_of(row) for row in rows)

@@ -1,0 +1,299 @@
+"""Order an erasure, see what it would meet, apply it in batches; place and release legal holds.
+
+An erasure is ordered once, with the revisions it is about at that moment, and applied as often as it takes: every
+revision goes in a transaction of its own, together with its tombstone and the audit entry that tells its hashes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from services.access.policy import ensure_sees, project_not_found
+from services.contracts.access import Principal
+from services.contracts.erasure import (
+    Erasure,
+    ErasureCounts,
+    ErasureRequest,
+    ErasureSubject,
+    LegalHold,
+    NewHold,
+    OfContext,
+    OfEntries,
+    OfExpired,
+    OfPerson,
+    OfSamples,
+    Outcome,
+    Tombstone,
+)
+from services.contracts.lifecycle import FINAL_STAGES, RevisionRef
+from services.contracts.records import Project
+from services.erasure.tombstones import ERASED_ACTION
+from services.errors import InvalidInputError, LegalHoldError, NotFoundError
+from services.lifecycle.journal import subject_of
+from services.lifecycle.revisions import withdraw_revision
+from services.ports.database import Database, Transaction
+from services.samples.reader import seen_ref
+
+_A_CALL = 100
+_WITHDRAWN_BECAUSE = "to be erased"
+_OUTCOMES = {"held": Outcome.HELD, "live": Outcome.LIVE}
+
+
+class ErasureDesk:
+    """What is done about retention, holds and erasure.
+
+    Every method raises NotFoundError for what is not there, and for what the principal may not see.
+
+    Args:
+        database: The store of record.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def preview(self, principal: Principal, project: str, subject: ErasureSubject) -> ErasureCounts:
+        """Count what an erasure would meet; nothing is changed.
+
+        Raises:
+            InvalidInputError: The project keeps everything for ever, and what has expired is asked for.
+        """
+        async with self._database.transaction() as tx:
+            known = await _project(tx, principal, project)
+            return await tx.erasures.preview(project, subject, keep_days=_keep_days(known, subject))
+
+    async def order(self, principal: Principal, project: str, request: ErasureRequest) -> Erasure:
+        """Keep an erasure; nothing but refused events that name its subject goes before it is applied.
+
+        Raises:
+            InvalidInputError: The project keeps everything for ever, and what has expired is asked for.
+        """
+        async with self._database.transaction() as tx:
+            known = await _project(tx, principal, project)
+            erasure = Erasure(
+                erasure_id=uuid4(),
+                project=project,
+                kind=request.subject.kind,
+                reason=request.reason,
+                withdraw=request.withdraw,
+                requested_by=principal.actor_id,
+                requested_at=await tx.now(),
+            )
+            keep_days = _keep_days(known, request.subject)
+            letters = await self._drop_letters(tx, project, request.subject)
+            erasure = erasure.model_copy(update={"counts": ErasureCounts(dead_letters=letters)})
+            revisions = await tx.erasures.add(erasure, request.subject, keep_days=keep_days)
+            tx.audit.append(
+                project,
+                actor=principal.actor_id,
+                action="erasure.ordered",
+                subject=_subject(erasure.erasure_id),
+                body={
+                    "kind": erasure.kind,
+                    "revisions": revisions,
+                    "withdraw": erasure.withdraw,
+                    "keep_days": keep_days,
+                    "dead_letters": letters,
+                },
+                personal={"reason": erasure.reason},
+            )
+            return await _erasure(tx, project, erasure.erasure_id)
+
+    async def apply(self, principal: Principal, project: str, erasure_id: UUID, *, retry: bool = False) -> Erasure:
+        """Erase the next hundred revisions, or all that a person's or an entries' erasure is about.
+
+        Applied again it goes on where it stopped, after a crash too, and changes nothing once nothing waits.
+
+        Args:
+            principal: Who applies it; told in tombstones and audit entries.
+            project: The project.
+            erasure_id: The erasure.
+            retry: Look again at revisions that were held or under way.
+
+        Raises:
+            LegalHoldError: It is about a person or entries, and a legal hold is in force.
+        """
+        async with self._database.transaction() as tx:
+            await _project(tx, principal, project)
+            erasure = await _erasure(tx, project, erasure_id, lock=True)
+            if retry:
+                await tx.erasures.look_again(erasure_id)
+            subject = await tx.erasures.subject(erasure_id)
+            if subject is not None:
+                if erasure.finished_at is None:
+                    await self._apply_at_once(tx, principal, erasure, subject)
+                return await _erasure(tx, project, erasure_id)
+        for _ in range(_A_CALL):
+            async with self._database.transaction() as tx:
+                ref = await tx.erasures.next_waiting(project, erasure_id)
+                if ref is None:
+                    break
+                await _erase(tx, principal, erasure, ref)
+        async with self._database.transaction() as tx:
+            return await self._finish(tx, principal, await _erasure(tx, project, erasure_id, lock=True))
+
+    async def get(self, principal: Principal, project: str, erasure_id: UUID) -> Erasure:
+        """Return an erasure with how far it is."""
+        async with self._database.transaction() as tx:
+            await _project(tx, principal, project)
+            return await _erasure(tx, project, erasure_id)
+
+    async def list(
+        self, principal: Principal, project: str, *, before: tuple[datetime, UUID] | None, limit: int
+    ) -> tuple[Erasure, ...]:
+        """Return erasures, newest first, before the cursor."""
+        async with self._database.transaction() as tx:
+            await _project(tx, principal, project)
+            return await tx.erasures.list(project, before=before, limit=limit)
+
+    async def tombstone(self, principal: Principal, project: str, sample_id: str, revision: int | None) -> Tombstone:
+        """Return what stands in the place of an erased revision's content."""
+        async with self._database.transaction() as tx:
+            ref = await seen_ref(tx, principal, project, sample_id, revision)
+            found = await tx.erasures.tombstone(ref)
+        if found is None:
+            raise NotFoundError(f"Revision {ref.revision} of sample {sample_id!r} was not erased.")
+        return found
+
+    async def place_hold(self, principal: Principal, project: str, new: NewHold) -> LegalHold:
+        """Place a legal hold on a sample, which need not have come yet, or on the whole project."""
+        async with self._database.transaction() as tx:
+            await _project(tx, principal, project)
+            hold = LegalHold(
+                hold_id=uuid4(),
+                project=project,
+                sample_id=new.sample_id,
+                reason=new.reason,
+                placed_by=principal.actor_id,
+                placed_at=await tx.now(),
+            )
+            await tx.erasures.add_hold(hold)
+            _audit_hold(tx, hold, principal, "hold.placed")
+        return hold
+
+    async def release_hold(self, principal: Principal, project: str, hold_id: UUID) -> LegalHold:
+        """Release a legal hold; one that was released before stays as it was."""
+        async with self._database.transaction() as tx:
+            await _project(tx, principal, project)
+            known = await tx.erasures.hold(project, hold_id, lock=True)
+            if known is None:
+                raise NotFoundError(f"There is no legal hold {str(hold_id)!r} in project {project!r}.")
+            if known.released_at is not None:
+                return known
+            hold = known.model_copy(update={"released_by": principal.actor_id, "released_at": await tx.now()})
+            await tx.erasures.release_hold(hold)
+            _audit_hold(tx, hold, principal, "hold.released")
+        return hold
+
+    async def holds(
+        self, principal: Principal, project: str, *, before: tuple[datetime, UUID] | None, limit: int
+    ) -> tuple[LegalHold, ...]:
+        """Return legal holds, newest first, before the cursor."""
+        async with self._database.transaction() as tx:
+            await _project(tx, principal, project)
+            return await tx.erasures.holds(project, before=before, limit=limit)
+
+    @staticmethod
+    async def _drop_letters(tx: Transaction, project: str, subject: ErasureSubject) -> int:
+        """Remove refused events at once: only now the subject is known, and they belong to no revision."""
+        if isinstance(subject, OfSamples):
+            return await tx.erasures.drop_dead_letters(project, tuple(f'"{name}"' for name in subject.sample_ids))
+        if isinstance(subject, OfContext):
+            return await tx.erasures.drop_dead_letters(project, (subject.value,))
+        return 0
+
+    async def _apply_at_once(
+        self, tx: Transaction, principal: Principal, erasure: Erasure, subject: ErasureSubject
+    ) -> None:
+        counts: ErasureCounts | None = None
+        if isinstance(subject, OfPerson):
+            counts = await tx.erasures.erase_person(erasure.project, subject.actor_id, erasure.erasure_id)
+        elif isinstance(subject, OfEntries):
+            texts = await tx.erasures.erase_entries(erasure.project, subject.sequences, erasure.erasure_id)
+            counts = None if texts is None else ErasureCounts(texts=texts)
+        if counts is None:
+            raise LegalHoldError(f"A legal hold is in force in {erasure.project!r}; release it, then apply again.")
+        await self._finish(tx, principal, erasure.model_copy(update={"counts": counts}))
+
+    @staticmethod
+    async def _finish(tx: Transaction, principal: Principal, erasure: Erasure) -> Erasure:
+        """Note the end of an erasure of which nothing waits any more, and take that back after a retry."""
+        done = not erasure.counts.waiting
+        if done == (erasure.finished_at is not None):
+            return erasure
+        beside = erasure.counts.model_copy(update=dict.fromkeys(("waiting", "erased", "held", "live"), 0))
+        await tx.erasures.finish(erasure.erasure_id, beside, await tx.now() if done else None)
+        if done:
+            # Once for all of them: they have no index by sample.
+            await tx.erasures.drop_replies(erasure.project, erasure.erasure_id)
+            tx.audit.append(
+                erasure.project,
+                actor=principal.actor_id,
+                action="erasure.finished",
+                subject=_subject(erasure.erasure_id),
+                body={name: count for name, count in erasure.counts.model_dump().items() if count},
+            )
+        return await _erasure(tx, erasure.project, erasure.erasure_id)
+
+
+async def _erase(tx: Transaction, principal: Principal, erasure: Erasure, ref: RevisionRef) -> None:
+    """Erase one revision, or note why not; told once, by whoever erased it."""
+    # In the order that everybody keeps: the sample, its revision.
+    await tx.samples.lock_sample(ref.project, ref.sample_id)
+    revision = await tx.samples.get(ref, lock=True)
+    live = revision is not None and revision.stage not in FINAL_STAGES
+    if revision is not None and live and erasure.withdraw and not await tx.erasures.is_held(ref):
+        await withdraw_revision(tx, revision, principal.actor_id, _WITHDRAWN_BECAUSE)
+    outcome = await tx.erasures.erase(ref, erasure.erasure_id, actor=principal.actor_id)
+    await tx.erasures.set_outcome(erasure.erasure_id, ref, _OUTCOMES.get(outcome, Outcome.ERASED))
+    tombstone = await tx.erasures.tombstone(ref) if outcome == "done" else None
+    if tombstone is None:
+        return
+    tx.audit.append(
+        ref.project,
+        actor=principal.actor_id,
+        action=ERASED_ACTION,
+        subject=subject_of(ref),
+        body={
+            "erasure_id": str(erasure.erasure_id),
+            "hashes": tombstone.hashes.model_dump(mode="json", exclude_none=True),
+        },
+    )
+
+
+async def _project(tx: Transaction, principal: Principal, project: str) -> Project:
+    ensure_sees(principal, project)
+    known = await tx.projects.get(project)
+    if known is None:
+        raise project_not_found(project)
+    return known
+
+
+async def _erasure(tx: Transaction, project: str, erasure_id: UUID, *, lock: bool = False) -> Erasure:
+    found = await tx.erasures.get(project, erasure_id, lock=lock)
+    if found is None:
+        raise NotFoundError(f"There is no erasure {str(erasure_id)!r} in project {project!r}.")
+    return found
+
+
+def _keep_days(project: Project, subject: ErasureSubject) -> int | None:
+    if not isinstance(subject, OfExpired):
+        return None
+    if project.config.retention is None:
+        raise InvalidInputError(f"Project {project.id!r} keeps everything for ever; set config.retention first.")
+    return project.config.retention.keep_days
+
+
+def _subject(erasure_id: UUID) -> str:
+    return f"erasures/{erasure_id}"
+
+
+def _audit_hold(tx: Transaction, hold: LegalHold, principal: Principal, action: str) -> None:
+    tx.audit.append(
+        hold.project,
+        actor=principal.actor_id,
+        action=action,
+        subject=f"holds/{hold.hold_id}",
+        body={"sample_id": hold.sample_id},
+        personal={"reason": hold.reason},
+    )

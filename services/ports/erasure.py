@@ -1,0 +1,104 @@
+"""The store of erasures, tombstones and legal holds, as the product sees it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, Protocol
+from uuid import UUID
+
+from services.contracts.erasure import (
+    Erasure,
+    ErasureCounts,
+    ErasureSubject,
+    LegalHold,
+    Outcome,
+    Tombstone,
+)
+from services.contracts.lifecycle import RevisionRef
+
+ErasedNow = Literal["done", "erased", "held", "live", "missing"]
+"""What became of a revision: erased now, erased before, refused, or not there."""
+
+
+class ErasureRepository(Protocol):
+    """Erasures. Content goes through the database's own functions, which leave a tombstone and respect holds."""
+
+    async def preview(self, project: str, subject: ErasureSubject, *, keep_days: int | None) -> ErasureCounts:
+        """Count what an erasure would meet; nothing is changed."""
+        ...
+
+    async def add(self, erasure: Erasure, subject: ErasureSubject, *, keep_days: int | None) -> int:
+        """Keep an erasure with the revisions it is about now; return how many. A context's value is not kept."""
+        ...
+
+    async def get(self, project: str, erasure_id: UUID, *, lock: bool = False) -> Erasure | None:
+        """Return an erasure with how far it is."""
+        ...
+
+    async def subject(self, erasure_id: UUID) -> ErasureSubject | None:
+        """Return the person or the entries that an erasure is about; None where it is about revisions."""
+        ...
+
+    async def list(self, project: str, *, before: tuple[datetime, UUID] | None, limit: int) -> tuple[Erasure, ...]:
+        """Return erasures, newest first, by (requested_at, id) before the cursor."""
+        ...
+
+    async def next_waiting(self, project: str, erasure_id: UUID) -> RevisionRef | None:
+        """Return a revision that the erasure has not looked at yet."""
+        ...
+
+    async def look_again(self, erasure_id: UUID) -> None:
+        """Let what was refused wait again."""
+        ...
+
+    async def set_outcome(self, erasure_id: UUID, ref: RevisionRef, outcome: Outcome) -> None:
+        """Note what became of a revision."""
+        ...
+
+    async def finish(self, erasure_id: UUID, counts: ErasureCounts, finished_at: datetime | None) -> None:
+        """Note that nothing waits any more, and what went beside revisions."""
+        ...
+
+    async def is_held(self, ref: RevisionRef) -> bool:
+        """Whether a legal hold is in force for a sample."""
+        ...
+
+    async def erase(self, ref: RevisionRef, erasure_id: UUID, *, actor: str) -> ErasedNow:
+        """Erase the content of a revision that has ended, and leave a tombstone."""
+        ...
+
+    async def erase_person(self, project: str, actor_id: str, erasure_id: UUID) -> ErasureCounts | None:
+        """Erase what a project holds of a person; None if a legal hold is in force."""
+        ...
+
+    async def erase_entries(self, project: str, sequences: tuple[int, ...], erasure_id: UUID) -> int | None:
+        """Erase the personal text of audit entries and return how many; None if a legal hold is in force."""
+        ...
+
+    async def drop_dead_letters(self, project: str, needles: tuple[str, ...]) -> int:
+        """Remove refused events whose bytes hold one of these texts; return how many."""
+        ...
+
+    async def drop_replies(self, project: str, erasure_id: UUID) -> None:
+        """Remove stored replies to unsafe calls that tell of samples that an erasure has erased."""
+        ...
+
+    async def tombstone(self, ref: RevisionRef) -> Tombstone | None:
+        """Return what stands in the place of a revision's content, None if the content is there."""
+        ...
+
+    async def add_hold(self, hold: LegalHold) -> None:
+        """Place a legal hold; erasures under way in the project are waited for."""
+        ...
+
+    async def hold(self, project: str, hold_id: UUID, *, lock: bool = False) -> LegalHold | None:
+        """Return a legal hold."""
+        ...
+
+    async def release_hold(self, hold: LegalHold) -> None:
+        """Note by whom and when a hold was released."""
+        ...
+
+    async def holds(self, project: str, *, before: tuple[datetime, UUID] | None, limit: int) -> tuple[LegalHold, ...]:
+        """Return legal holds, newest first, by (placed_at, id) before the cursor."""
+        ...
