@@ -8,6 +8,7 @@ from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.records import GroundTruth, SampleRevision
 from services.contracts.review import FindingState, StoredFinding
 from services.errors import BlockingFindingError, IntegrityError, NotFoundError, StageConflictError
+from services.ground_truth.origins import origins_of
 from services.ground_truth.record import RevisionFacts, build_record
 from services.lifecycle.journal import record_stage, subject_of
 from services.ports.database import Database, Transaction

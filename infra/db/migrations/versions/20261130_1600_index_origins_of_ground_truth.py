@@ -14,7 +14,7 @@ from services.contracts.records import GroundTruth
 from services.ground_truth.origins import origins_of
 
 revision = "20261130_1600"
-down_revision = "20261129_1310"
+down_revision = "20261130_1505"
 branch_labels = None
 depends_on = None
 
