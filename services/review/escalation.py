@@ -113,13 +113,15 @@ def leading_cause(causes: Iterable[TaskCause | None], rules: RuleSet) -> TaskCau
     """Return the cause of a task about several findings.
 
     Four eyes go before all others, so that what one verdict says of another finding can not open the second look; then
-    the rule that is tried first, then the gravest finding.
+    findings that nobody has judged, whose first word may need a second; then the rule that is tried first, then the
+    gravest finding.
     """
     place = {rule.id: index for index, rule in enumerate(rules.escalation_rules)}
     return min(
         (cause for cause in causes if cause is not None),
         key=lambda cause: (
             not cause.four_eyes,
+            cause.facts.rounds_over,
             place[cause.rule],
             -SEVERITY_ORDER[cause.facts.severity or "info"],
             cause.facts.finding_id or "",

@@ -100,6 +100,23 @@ def test_the_newest_labels_that_are_no_prediction_tell_the_confidence() -> None:
         assert task.kind is kind
 
 
+def test_a_finding_that_nobody_has_judged_leads_a_task_about_others() -> None:
+    rules = with_rules(
+        EscalationRule(id="late", rounds_over=True, to=LEAD),
+        EscalationRule(id="grave", min_severity="critical", to=LEAD),
+    )
+    earlier = a_decision(a_task(TaskKind.ADJUDICATE, finding_ids=("f-1",)), Verdict.FIX, "exa")
+    findings = (a_finding("f-1"), a_finding("f-2", severity="critical"))
+    (task,) = route(findings, rules, a_revision(risk="high"), (), (earlier,), max_review_rounds=3)
+    assert (task.queue, task.finding_ids) == ("words.lead", ("f-1", "f-2"))
+    assert task.caused_by is not None
+    assert task.caused_by.rule == "grave"
+    decision = a_decision(task=a_task(task.kind), verdict=Verdict.APPROVE, caused_by=task.caused_by)
+    second = escalation_by(decision, [item.finding for item in findings], circumstances(risk="high"), rules)
+    assert second is not None
+    assert second.four_eyes
+
+
 def test_queues_of_the_project_are_asked_after_the_rule() -> None:
     judges = ReviewQueue(name="judges", filter=QueueFilter(stages=("adjudicating",)))
     own = ReviewQueue(name="mine", filter=QueueFilter(checks=("clock",)))
