@@ -11,6 +11,7 @@ from infra.cli.connection import KeyOption, UrlOption, with_client
 from infra.cli.console import JsonOption, output, plain, print_json, print_table
 from infra.cli.documents import read_document
 from infra.cli.project_definition import register
+from infra.cli.taxonomy import parse_reference
 from infra.client import ConcordClient
 from services.contracts.findings import RuleReference
 from services.contracts.records import Project, ProjectConfig
@@ -78,17 +79,21 @@ def create_project(
     purpose: Annotated[str, typer.Option(help="What a model shall do with the labels.")] = "",
     domain: Annotated[str, typer.Option(help="Such as automotive.")] = "general",
     rules: Annotated[str, typer.Option(help="ID@VERSION of its rule set.")] = "default@1",
+    taxonomy: Annotated[str | None, typer.Option(help="ID@VERSION of its published taxonomy.")] = None,
+    *,
     json_output: JsonOption = False,
     url: UrlOption = None,
     key: KeyOption = None,
 ) -> None:
     """Create a project."""
+    if taxonomy is not None:
+        parse_reference(taxonomy)
     new = Project(
         id=project,
         name=name or project,
         purpose=purpose,
         domain=domain,
-        config=ProjectConfig(rule_set=parse_rules(rules)),
+        config=ProjectConfig(rule_set=parse_rules(rules), taxonomy=taxonomy),
     )
 
     async def work(client: ConcordClient) -> Project:

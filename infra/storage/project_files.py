@@ -117,7 +117,6 @@ def definition_yaml(definition: ProjectDefinition) -> str:
     stream = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False
     yaml.width = 110
     yaml.dump(whole, stream)
     return stream.getvalue()

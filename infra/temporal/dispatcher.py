@@ -15,6 +15,7 @@ from infra.temporal.rebuild import missing_workflows, rebuild
 from infra.temporal.telling import LifecycleTeller, as_unavailable, means_away, tell_migration
 from services.contracts.access import SYSTEM_ACTOR
 from services.contracts.records import OutboxMessage
+from services.contracts.taxonomies import TaxonomyMigration
 from services.errors import ConcordError, UnavailableError
 
 TOPICS = ("workflow_start", "workflow_signal")
@@ -106,14 +107,14 @@ class WorkflowDispatcher:
                 await tx.outbox.mark_published(tuple(told.published))
             for message_id, reason in told.failed:
                 await tx.outbox.mark_failed(message_id, reason)
+            untold = await tx.taxonomy_migrations.untold()
         if told.away is not None:
             raise as_unavailable(told.away) from told.away
-        return len(messages) + await self._tell_migrations()
+        await self._tell_migrations(untold)
+        return len(messages) + len(untold)
 
-    async def _tell_migrations(self) -> int:
+    async def _tell_migrations(self, untold: tuple[tuple[TaxonomyMigration, int], ...]) -> None:
         """Tell migrations what changed; which waits to be told stands in their own rows."""
-        async with self._database.transaction() as tx:
-            untold = await tx.taxonomy_migrations.untold()
         for migration, change in untold:
             try:
                 await tell_migration(self._client, self._task_queue, migration, f"change-{change}")
@@ -121,7 +122,6 @@ class WorkflowDispatcher:
                 raise as_unavailable(error) from error
             async with self._database.transaction() as tx:
                 await tx.taxonomy_migrations.told(migration.migration_id, change)
-        return len(untold)
 
     async def _tell(self, messages: tuple[OutboxMessage, ...]) -> _Told:
         by_workflow: dict[str, list[OutboxMessage]] = defaultdict(list)

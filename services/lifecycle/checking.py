@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 from services.contracts.access import SYSTEM_ACTOR
 from services.contracts.annotations import Annotations
 from services.contracts.findings import CheckReport
-from services.contracts.label_base import Author
 from services.contracts.lifecycle import FINAL_STAGES, NextStep, RevisionRef, Stage, StepResult
 from services.contracts.records import CheckRun, LabelSet, SampleRevision
 from services.contracts.review import Decision, FindingState, StoredFinding, TaskKind
@@ -124,7 +123,7 @@ async def _carry_over(database: Database, revision: SampleRevision, labels: Labe
             ref,
             carrier.carried(labels.annotations, plan),
             origin="migration",
-            author=Author(kind="tool", id="taxonomy", version=carrier.target.reference),
+            author=labels.author,
         )
         tx.audit.append(
             ref.project,

@@ -9,10 +9,8 @@ way of every other one, and its checks ask about these labels only.
 from __future__ import annotations
 
 from services.contracts.access import SYSTEM_ACTOR
-from services.contracts.annotations import Annotations
-from services.contracts.label_base import Author
-from services.contracts.lifecycle import RevisionRef, Stage, workflow_id_of
-from services.contracts.records import Project, SampleRevision
+from services.contracts.lifecycle import Stage, workflow_id_of
+from services.contracts.records import LabelSet, Project, SampleRevision
 from services.contracts.taxonomies import (
     CarriedOver,
     MigrationInput,
@@ -35,11 +33,6 @@ SAMPLES_A_BATCH = 50
 BATCHES_A_CALL = 10
 MIGRATION_ORIGIN = "migration"
 """Origin of labels that a migration, or a check under a newer version, has carried over."""
-
-
-def carried_by(target: str) -> Author:
-    """Return who has carried labels over to a version."""
-    return Author(kind="tool", id="taxonomy", version=target)
 
 
 async def migrate_samples(
@@ -145,28 +138,21 @@ async def _carry(
     await tx.samples.add_revision(following, before.manifest, manifest_sha256=before.manifest_sha256, event=None)
     await tx.taxonomy_migrations.add_carried(following, carried)
     await record_stage(tx, following, None, Stage.RECEIVED, actor=SYSTEM_ACTOR)
-    annotations = carrier.carried(labels.annotations, plan)
+    # Labels keep their author: who has made them still may not review them.
+    made = await tx.samples.add_label_set(
+        following, carrier.carried(labels.annotations, plan), origin=MIGRATION_ORIGIN, author=labels.author
+    )
     if plan.left_open:
-        await tx.samples.add_label_set(
-            following, annotations, origin=MIGRATION_ORIGIN, author=carried_by(migration.target)
-        )
         start = lifecycle_input(following, project.config).model_dump(mode="json", exclude_none=True)
         await tx.outbox.add("workflow_start", following, {"workflow_id": workflow_id_of(following), "input": start})
         return
-    await _commit(tx, before, following, annotations, carried, workflow_run_id)
+    await _commit(tx, before, made, carried, workflow_run_id)
 
 
 async def _commit(
-    tx: Transaction,
-    before: SampleRevision,
-    ref: RevisionRef,
-    annotations: Annotations,
-    carried: CarriedOver,
-    workflow_run_id: str,
+    tx: Transaction, before: SampleRevision, labels: LabelSet, carried: CarriedOver, workflow_run_id: str
 ) -> None:
-    labels = await tx.samples.add_label_set(
-        ref, annotations, origin=MIGRATION_ORIGIN, author=carried_by(carried.target)
-    )
+    ref = labels.ref
     assets = await tx.samples.assets(before.ref)
     await tx.samples.put_assets(ref, assets)
     revision = before.model_copy(
@@ -188,6 +174,5 @@ async def _commit(
         decisions=(),
         carried=carried,
     )
-    await keep_record(
-        tx, build_record(facts, workflow_run_id=workflow_run_id, committed_at=await tx.now()), Stage.RECEIVED
-    )
+    record = build_record(facts, workflow_run_id=workflow_run_id, committed_at=await tx.now())
+    await keep_record(tx, record, Stage.RECEIVED)

@@ -117,7 +117,7 @@ async def test_only_what_a_split_leaves_open_is_opened_again_with_the_rest_carri
     assert revision is not None
     assert revision.stage is Stage.RECEIVED
     assert labels is not None
-    assert labels.origin == "migration"
+    assert (labels.origin, labels.author.id) == ("migration", "source:bench"), "labels keep their author"
     assert [(item.label, item.taxonomy_version) for item in labels.annotations] == [
         ("rider", NEW),
         ("person", OLD),

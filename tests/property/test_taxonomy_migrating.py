@@ -12,7 +12,7 @@ from services.contracts.labels_language import Intent, SpeakerTurn
 from services.contracts.lifecycle import Stage
 from services.contracts.manifest import SampleManifest
 from services.contracts.taxonomies import APPLIED, LEFT_TO_PEOPLE
-from services.taxonomy.changes import ClassChange, SplitCase, VersionCrosswalk
+from services.taxonomy.changes import ChangeKind, ClassChange, SplitCase, VersionCrosswalk
 from services.taxonomy.crosswalk import Crosswalks, inverse
 from services.taxonomy.migrating import Carrier, Tally, uses_of
 from services.taxonomy.taxonomy import Taxonomy, TaxonomyClass
@@ -32,10 +32,12 @@ MANIFEST = SampleManifest.model_validate(
 @st.composite
 def steps(draw: st.DrawFn) -> VersionCrosswalk:
     """A step that renames, merges, splits and drops some of eight classes."""
+    kinds: list[ChangeKind] = ["rename", "merge", "split", "deprecate"]
     left = list(draw(st.permutations(CLASSES)))
-    changes = []
-    while left and draw(st.booleans()):
-        kind = draw(st.sampled_from(("rename", "merge", "split", "deprecate")))
+    changes: list[ClassChange] = []
+    for kind in draw(st.lists(st.sampled_from(kinds), max_size=len(CLASSES))):
+        if not left:
+            break
         number = len(changes)
         if kind == "merge" and len(left) >= 2:
             changes.append(ClassChange(kind=kind, sources=(left.pop(), left.pop()), targets=(f"m{number}",)))
