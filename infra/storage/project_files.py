@@ -115,7 +115,7 @@ def definition_yaml(definition: ProjectDefinition) -> str:
     if definition.rules is not None:
         whole["rules"] = rules_document(definition.rules)
     stream = io.StringIO()
-    yaml = YAML(typ="safe", pure=True)
+    yaml = YAML(pure=True)
     yaml.default_flow_style = False
     yaml.width = 110
     yaml.dump(whole, stream)

@@ -143,7 +143,7 @@ async def test_decision_goes_by_the_rule_set_that_the_project_has_now(
     changed = DEFAULT_RULE_SET.model_copy(update={"id": "mine", "accept_reason_codes": ("occluded_twice",)})
     old, new = DEFAULT_RULE_SET.accept_reason_codes[0], "occluded_twice"
     tasks = [await open_task(database, ref, finding_ids=(f"f-{number}",)) for number in range(2)]
-    for task, code, other in ((tasks[0], old, new), (tasks[1], new, old)):
+    for task, (code, other) in zip(tasks, ((old, new), (new, old)), strict=True):
         claimed = await desk.claim(REVIEWER, task.task_id)
         given = {"verdict": "accept_conflict", "fence": claimed.fence}
         with pytest.raises(DecisionInvalidError, match="reason_code"):
