@@ -6,12 +6,14 @@ import asyncio
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import TypeVar
 from uuid import UUID
 
+from pydantic import Field
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -21,7 +23,7 @@ from infra.db.engine import PostgresDatabase
 from services.contracts.access import Principal, Role
 from services.contracts.base import Contract
 from services.contracts.review import DecisionInput, TakenTask, Verdict
-from services.errors import NoTaskAvailableError, StaleFenceError, TaskFinishedError
+from services.errors import NoTaskAvailableError, StaleFenceError, TaskFinishedError, UnavailableError
 from services.review.desk import ReviewDesk
 from services.review.leases import ClaimWish
 
@@ -29,6 +31,7 @@ _LAID_ASIDE = 0.15
 """The share of claims that a person lays aside, and answers later if the lease allows."""
 
 _PAUSE_S = 0.05
+_Answer = TypeVar("_Answer")
 _FACTS = text("""
     SELECT (SELECT count(*) FROM review_tasks WHERE state IN ('open', 'claimed')) AS undecided,
            (SELECT count(*) FROM decisions) AS decisions,
@@ -55,6 +58,7 @@ class CrowdReport(Contract):
     decisions: int
     laid_aside: int
     late_refused: int
+    sent_again: int = Field(description="After the store had said that it could not answer now.")
     claim_p50_ms: float
     claim_p99_ms: float
     double_holds: int
@@ -99,6 +103,7 @@ class _Crowd:
     claim_s: list[float] = field(default_factory=list)
     laid_aside: int = 0
     late_refused: int = 0
+    sent_again: int = 0
 
     async def work(self, person: Principal, chance: random.Random, left: Callable[[], int]) -> None:
         """Claim and answer until everything is answered."""
@@ -106,7 +111,7 @@ class _Crowd:
         while left() > 0:
             started = time.perf_counter()
             try:
-                task = await self.desk.claim_next(person, ClaimWish(project=PROJECT))
+                task = await self._insist(lambda: self.desk.claim_next(person, ClaimWish(project=PROJECT)))
             except NoTaskAvailableError:
                 # What is left is in other hands, or is not for this person.
                 for late in aside:
@@ -129,12 +134,20 @@ class _Crowd:
     async def _answer(self, person: Principal, task: TakenTask) -> None:
         try:
             given = DecisionInput(verdict=Verdict.APPROVE, fence=task.fence)
-            decision = await self.desk.decide(person, task.task_id, given)
+            decision = await self._insist(lambda: self.desk.decide(person, task.task_id, given))
         except (StaleFenceError, TaskFinishedError):
             self.late_refused += 1
             return
         self.decided_at[task.task_id] = decision.decided_at
         self.decisions_of[person.actor_id] += 1
+
+    async def _insist(self, ask: Callable[[], Awaitable[_Answer]]) -> _Answer:
+        while True:
+            try:
+                return await ask()
+            except UnavailableError:
+                self.sent_again += 1
+                await asyncio.sleep(_PAUSE_S)
 
     def double_holds(self) -> int:
         """How many claims began before the one before was over, by the database's clock."""
@@ -197,6 +210,7 @@ async def run_crowd(
         decisions=facts.decisions,
         laid_aside=crowd.laid_aside,
         late_refused=crowd.late_refused,
+        sent_again=crowd.sent_again,
         claim_p50_ms=round(1e3 * quantile(crowd.claim_s, 0.5), 1),
         claim_p99_ms=round(1e3 * quantile(crowd.claim_s, 0.99), 1),
         double_holds=crowd.double_holds(),
