@@ -41,6 +41,7 @@ TAGS = (
     ("incidents", "One cause behind findings of many samples, and its fix."),
     ("quality", "Known answers, and how often people are right."),
     ("audit", "The append-only trail and its proof."),
+    ("erasure", "Retention, legal holds, and erasure that leaves tombstones."),
     ("notes", "What people say about samples, pinned to a place, and whom they mention."),
     ("search", "By words and filters, over samples, findings, notes, tasks and people."),
     ("webhooks", "Who is told of events over HTTP, and how each delivery went."),

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 from services.access.policy import Permission, may
 from services.contracts.access import Principal
+from services.contracts.canonical import content_sha256
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.manifest import SampleManifest
 from services.contracts.notes import (
@@ -233,7 +234,8 @@ def _audit(tx: Transaction, note: Note, actor: str, action: str) -> None:
         action=action,
         subject=subject_of(note.ref),
         body=body,
-        personal={"text": note.body},
+        # The text itself stays in the note: its bare hash could be found by trying, and goes with an erasure too.
+        personal={"text_sha256": content_sha256(note.body)},
     )
 
 

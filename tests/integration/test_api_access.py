@@ -79,6 +79,8 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
             ("POST", "/task-operations/preview"), ("GET", "/reviewers"),
             ("GET", "/operations"), ("GET", "/operations/samples"), ("GET", "/operations/tasks"),
             ("GET", "/operations/decisions"), ("GET", "/incidents"), ("GET", "/quality"), ("GET", "/gold"),
+            ("GET", "/audit/head"), ("GET", "/erasures"), ("POST", "/erasures"), ("POST", "/erasures/preview"),
+            ("GET", "/legal-holds"), ("POST", "/legal-holds"),
         )
     ]  # fmt: skip
     of_queue = [
@@ -99,6 +101,16 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
     ]
     of_project += [
         (method, f"{base}/gold/{sample}", "/v1/projects/{project}/gold/{sample_id}") for method in ("PUT", "DELETE")
+    ]
+    of_project += [
+        ("GET", f"{base}/dependents{part}?kind=person&key=rex", f"/v1/projects/{{project}}/dependents{part}")
+        for part in ("", "/summary")
+    ]
+    of_erasure = [
+        ("GET", f"{base}/erasures/{_NO_INCIDENT}", "/v1/projects/{project}/erasures/{erasure_id}"),
+        ("POST", f"{base}/erasures/{_NO_INCIDENT}/apply", "/v1/projects/{project}/erasures/{erasure_id}/apply"),
+        ("POST", f"{base}/legal-holds/{_NO_INCIDENT}/release", "/v1/projects/{project}/legal-holds/{hold_id}/release"),
+        ("GET", f"{base}/samples/{sample}/tombstone", "/v1/projects/{project}/samples/{sample_id}/tombstone"),
     ]
     # A stream, which is to end at once.
     live = ("GET", f"{base}/operations/live?for_s=0", "/v1/projects/{project}/operations/live")
@@ -179,7 +191,7 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
         )
     ]
     whole = [*of_sample, *of_project, live, *of_queue, *of_operation, *of_person, *of_incident, *of_migration, *of_task]
-    return [*whole, *of_notes, *of_webhooks, *of_datasets]
+    return [*whole, *of_erasure, *of_notes, *of_webhooks, *of_datasets]
 
 
 def _body(method: str, template: str, project: str) -> dict[str, object] | None:
@@ -192,7 +204,12 @@ def _body(method: str, template: str, project: str) -> dict[str, object] | None:
     change: dict[str, object] = {"filter": {}, "change": {"action": "hold", "reason": "why"}}
     if method == "PUT" and template.endswith("/gold/{sample_id}"):
         return {"sample_id": "s1", "verdict": "approve"}
+    subject: dict[str, object] = {"kind": "samples", "sample_ids": ["s-none"]}
+    if method == "POST" and template.endswith("/erasures/preview"):
+        return {"subject": subject}
     bodies: dict[str, dict[str, object]] = {
+        "/erasures": {"subject": subject, "reason": "why"},
+        "/legal-holds": {"reason": "why"},
         "/routing-preview": {"queues": []},
         "/task-operations": change,
         "/preview": change,

@@ -12,6 +12,7 @@ import pytest
 from infra.db.engine import PostgresDatabase
 from services.audit.verify import verify_project
 from services.contracts.access import Principal, Role
+from services.contracts.canonical import content_sha256
 from services.contracts.erasure import (
     Erasure,
     ErasureCounts,
@@ -290,8 +291,8 @@ async def test_the_text_of_an_audit_entry_is_redacted_and_its_commitment_stays(d
     async with database.transaction() as tx:
         entries = await tx.audit.list(PROJECT, after=0, limit=1_000)
     entry = next(entry for entry in entries if entry.personal)
-    assert [text.value for text in entry.personal] == [SECRET]
-    assert SECRET not in str(entry.body)
+    assert [(text.name, text.value) for text in entry.personal] == [("text_sha256", content_sha256(SECRET))]
+    assert content_sha256(SECRET) not in str(entry.body)
     assert (await erase(database, OfEntries(sequences=(entry.sequence, 1)))).counts.texts == 1
     async with database.transaction() as tx:
         [redacted] = [
@@ -299,7 +300,7 @@ async def test_the_text_of_an_audit_entry_is_redacted_and_its_commitment_stays(d
         ]
     assert redacted.sha256 == entry.sha256
     assert redacted.body == entry.body
-    assert [(text.name, text.salt, text.value) for text in redacted.personal] == [("text", None, None)]
+    assert [(text.name, text.salt, text.value) for text in redacted.personal] == [("text_sha256", None, None)]
     assert (await verified(database)).redacted == 1
 
 
