@@ -9,6 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from infra.db.repositories.access import PostgresAccess
 from infra.db.repositories.audit import PostgresAudit
+from infra.db.repositories.calibration import PostgresCalibration
 from infra.db.repositories.ground_truth import PostgresGroundTruth
 from infra.db.repositories.idempotency import PostgresIdempotency
 from infra.db.repositories.inbox import PostgresInbox
@@ -17,6 +18,7 @@ from infra.db.repositories.notes import PostgresNotes
 from infra.db.repositories.operations import PostgresOperations
 from infra.db.repositories.outbox import PostgresOutbox
 from infra.db.repositories.people import PostgresPeople
+from infra.db.repositories.probes import PostgresProbes
 from infra.db.repositories.projects import PostgresProjects
 from infra.db.repositories.quality import PostgresQuality
 from infra.db.repositories.queues import PostgresQueues
@@ -25,6 +27,7 @@ from infra.db.repositories.samples import PostgresSamples
 from infra.db.repositories.search import PostgresSearch
 from infra.db.repositories.task_operations import PostgresTaskOperations
 from infra.db.repositories.webhooks import PostgresWebhooks
+from services.ports.calibration import CalibrationRepository
 from services.ports.database import (
     AccessRepository,
     IdempotencyRepository,
@@ -36,6 +39,7 @@ from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.incidents import IncidentRepository
 from services.ports.notes import NoteRepository
 from services.ports.operations import OperationsRepository
+from services.ports.probes import ProbeRepository
 from services.ports.quality import QualityRepository
 from services.ports.queues import PeopleRepository, QueueRepository
 from services.ports.review import ReviewRepository
@@ -60,6 +64,8 @@ class PostgresTransaction:
     task_operations: TaskOperationRepository
     incidents: IncidentRepository
     quality: QualityRepository
+    calibration: CalibrationRepository
+    probes: ProbeRepository
     ground_truth: GroundTruthRepository
     audit: AuditRepository
     outbox: OutboxRepository
@@ -81,6 +87,8 @@ class PostgresTransaction:
         self.task_operations = PostgresTaskOperations(session)
         self.incidents = PostgresIncidents(session)
         self.quality = PostgresQuality(session)
+        self.calibration = PostgresCalibration(session)
+        self.probes = PostgresProbes(session)
         self.ground_truth = PostgresGroundTruth(session)
         self.idempotency = PostgresIdempotency(session)
         self.operations = PostgresOperations(session)

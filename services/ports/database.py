@@ -22,10 +22,12 @@ from services.contracts.records import (
     Project,
     StoredEvent,
 )
+from services.ports.calibration import CalibrationRepository
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.incidents import IncidentRepository
 from services.ports.notes import NoteRepository
 from services.ports.operations import OperationsRepository
+from services.ports.probes import ProbeRepository
 from services.ports.quality import QualityRepository
 from services.ports.queues import PeopleRepository, QueueRepository
 from services.ports.review import ReviewRepository
@@ -196,6 +198,8 @@ class Transaction(Protocol):
     task_operations: TaskOperationRepository
     incidents: IncidentRepository
     quality: QualityRepository
+    calibration: CalibrationRepository
+    probes: ProbeRepository
     ground_truth: GroundTruthRepository
     audit: AuditRepository
     outbox: OutboxRepository

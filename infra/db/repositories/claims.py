@@ -77,10 +77,15 @@ _TAKE = """
     FROM (SELECT * FROM mine UNION ALL SELECT * FROM best) AS chosen WHERE task.task_id = chosen.task_id
     RETURNING task.*, clock_timestamp() AS now
 """
+_LOOK = """
+    SELECT task.*, clock_timestamp() AS now
+    FROM (SELECT * FROM mine UNION ALL SELECT * FROM best) AS chosen
+    JOIN review_tasks AS task ON task.task_id = chosen.task_id
+"""
 
 
 @cache
-def claim_next_sql(*, one_lane: bool) -> str:
+def claim_next_sql(*, one_lane: bool, look: bool = False) -> str:
     """Return the statement that claims the best task of lanes.
 
     Its parameters are ``actor_id`` and, one a lane, ``lanes``, ``ageing`` (points an hour), ``fits`` (how many of the
@@ -88,15 +93,17 @@ def claim_next_sql(*, one_lane: bool) -> str:
 
     Args:
         one_lane: Whether there is one lane only, which needs no comparison with others.
+        look: Whether the task is only locked, so that the same statement without this takes the same one.
     """
     parts = [_LANES, _MINE] if one_lane else [_LANES, _MINE, _HEADS]
-    return f"WITH {', '.join([*parts, _BEST])} {_TAKE}".replace("<heads>", "lane" if one_lane else "head")
+    last = _LOOK if look else _TAKE
+    return f"WITH {', '.join([*parts, _BEST])} {last}".replace("<heads>", "lane" if one_lane else "head")
 
 
 @cache
-def claim_next(*, one_lane: bool) -> TextClause:
+def claim_next(*, one_lane: bool, look: bool = False) -> TextClause:
     """Return :func:`claim_next_sql` to run."""
-    return text(claim_next_sql(one_lane=one_lane))
+    return text(claim_next_sql(one_lane=one_lane, look=look))
 
 
 CLAIM = text("""

@@ -54,6 +54,12 @@ _IN_STATE = {
     TaskState.COMPLETED: "state = 'completed'",
     TaskState.CANCELLED: "state = 'cancelled'",
 }
+_OWN = text(f"""
+    SELECT *, clock_timestamp() AS now FROM review_tasks
+    WHERE project = ANY (CAST(:projects AS text[]))
+      AND (held_by = :actor_id AND {_IN_STATE[TaskState.CLAIMED]}
+           OR assignee = :actor_id AND state IN ('open', 'claimed'))
+""")  # noqa: S608
 _CLOSE = text("""
     UPDATE review_tasks
     SET state = :state, held_by = NULL, lease_expires_at = NULL, completed_at = clock_timestamp()
@@ -199,6 +205,10 @@ class PostgresReview(PostgresVerdicts):
         )
         return tuple(task_of(row) for row in await self._run(statement, **parameters))
 
+    async def own_tasks(self, actor_id: str, projects: Sequence[str]) -> tuple[ReviewTask, ...]:
+        """Return what the person holds now, and unfinished tasks that name them."""
+        return tuple(task_of(row) for row in await self._run(_OWN, actor_id=actor_id, projects=[*projects]))
+
     async def claim_next(self, actor_id: str, lanes: Sequence[Lane], fits: Sequence[int]) -> ReviewTask | None:
         """Claim the best task of these lanes that the person may have, in one statement.
 
@@ -210,10 +220,19 @@ class PostgresReview(PostgresVerdicts):
             lanes: From which they may take.
             fits: How many of their skills each lane asks for; decides between tasks of equal priority.
         """
+        return await self._next(actor_id, lanes, fits, look=False)
+
+    async def look_next(self, actor_id: str, lanes: Sequence[Lane], fits: Sequence[int]) -> ReviewTask | None:
+        """Return the task that :meth:`claim_next` would claim, and keep it for this transaction."""
+        return await self._next(actor_id, lanes, fits, look=True)
+
+    async def _next(
+        self, actor_id: str, lanes: Sequence[Lane], fits: Sequence[int], *, look: bool
+    ) -> ReviewTask | None:
         if not lanes:
             return None
         row = await self._first(
-            claims.claim_next(one_lane=len(lanes) == 1),
+            claims.claim_next(one_lane=len(lanes) == 1, look=look),
             actor_id=actor_id,
             lanes=[lane.lane_id for lane in lanes],
             ageing=[lane.ageing_per_hour for lane in lanes],

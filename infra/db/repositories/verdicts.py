@@ -86,7 +86,8 @@ def decision_of(row: Any) -> Decision:
     )
 
 
-def _draft_of(row: Any) -> Draft:
+def draft_of(row: Any) -> Draft:
+    """Return a stored draft."""
     return Draft(task_id=row.task_id, actor_id=row.actor_id, body=body_of(row.body), saved_at=row.saved_at)
 
 
@@ -120,12 +121,12 @@ class PostgresVerdicts(Repository):
     async def save_draft(self, task_id: UUID, actor_id: str, body: dict[str, Any]) -> Draft:
         """Keep the person's draft for a task, one per person and task, whatever the lease."""
         row = await self._first(_SAVE_DRAFT, task_id=task_id, actor_id=actor_id, body=body_text(body))
-        return _draft_of(row)
+        return draft_of(row)
 
     async def draft(self, task_id: UUID, actor_id: str) -> Draft | None:
         """Return the person's draft."""
         row = await self._first(_DRAFT, task_id=task_id, actor_id=actor_id)
-        return None if row is None else _draft_of(row)
+        return None if row is None else draft_of(row)
 
     async def add_decision(self, decision: Decision, body: dict[str, Any]) -> None:
         """Keep a decision with its whole input.
