@@ -16,6 +16,7 @@ from services.contracts.calibration import (
     ProbeAnswer,
     ProbePurpose,
 )
+from services.contracts.lifecycle import RevisionRef
 from services.contracts.review import Decision, Draft, Lease, ReviewTask, TaskKind, TaskState
 
 
@@ -104,6 +105,10 @@ class ProbeRepository(Protocol):
 
     async def close(self, task_id: UUID, state: TaskState) -> None:
         """Complete or cancel a probe and drop its lease."""
+        ...
+
+    async def cancel_of(self, ref: RevisionRef) -> None:
+        """Cancel all probes of a revision that nobody has answered."""
         ...
 
     async def release_all(self, project: str, actor_id: str, queue: str, kind: TaskKind) -> int:

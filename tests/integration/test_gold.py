@@ -12,14 +12,18 @@ from sqlalchemy import text
 from infra.db.engine import PostgresDatabase
 from services.contracts.access import Role
 from services.contracts.calibration import GoldPolicy, ResumePerson
+from services.contracts.people import ReviewerProfile
 from services.contracts.quality import GoldAnswer
 from services.contracts.review import Verdict
 from services.errors import (
-    CapReachedError,
+    ForbiddenError,
     NoTaskAvailableError,
     PersonPausedError,
     StaleFenceError,
+    TaskFinishedError,
 )
+from services.lifecycle.revisions import withdraw_revision
+from services.lifecycle.steps import lock_revision
 from services.quality.desk import QualityDesk
 from services.quality.mixing import is_gold_turn
 from services.review.desk import ReviewDesk
@@ -50,6 +54,11 @@ async def next_probe(database: PostgresDatabase, verdict: Verdict = Verdict.APPR
             return task
         await decide(database, task, verdict)
     raise AssertionError("no known answer came")
+
+
+async def _work(database: PostgresDatabase, tasks: int) -> None:
+    for _ in range(tasks):
+        await decide(database, await claim(database))
 
 
 async def test_known_answers_come_at_the_turns_that_a_secret_draws(database: PostgresDatabase) -> None:
@@ -133,8 +142,6 @@ async def test_who_gives_tasks_back_draws_no_lots(database: PostgresDatabase) ->
 
 
 async def test_a_cap_counts_known_answers_like_all_tasks(database: PostgresDatabase) -> None:
-    from services.contracts.people import ReviewerProfile
-
     await open_project(database, ALWAYS)
     await add_gold(database, 30)
     await add_waiting(database, 30)
@@ -142,7 +149,6 @@ async def test_a_cap_counts_known_answers_like_all_tasks(database: PostgresDatab
     await next_probe(database)
     with pytest.raises(NoTaskAvailableError, match="You hold 1 of at most 1 tasks"):
         await claim(database)
-    assert CapReachedError.code == "cap-reached"
 
 
 async def test_who_misses_known_answers_is_paused_until_they_are_resumed(database: PostgresDatabase) -> None:
@@ -154,12 +160,8 @@ async def test_who_misses_known_answers_is_paused_until_they_are_resumed(databas
     while await is_probe(database, held.task_id):
         await decide(database, held)
         held = await claim(database)
-    answered = 0
     with pytest.raises(PersonPausedError) as refused:
-        while answered < 10:
-            task = await claim(database)
-            answered += await is_probe(database, task.task_id)
-            await decide(database, task)
+        await _work(database, 40)
     assert refused.value.detail == (
         "You are given no review tasks of queue 'spatial' for now; ask whoever runs the project."
     )
@@ -200,3 +202,17 @@ async def test_another_known_answer_scores_those_given_before_again(database: Po
     async with database._engine.connect() as connection:
         query = text('SELECT "right" FROM scored_answers WHERE task_id = :task_id')
         assert (await connection.execute(query, {"task_id": task.task_id})).scalars().all() == [True]
+
+
+async def test_a_withdrawn_sample_is_taken_out_of_peoples_hands(database: PostgresDatabase) -> None:
+    await open_project(database, ALWAYS)
+    await add_gold(database, 20)
+    await add_waiting(database, 30)
+    task = await next_probe(database)
+    async with database.transaction() as tx:
+        revision = await lock_revision(tx, task.ref)
+        await withdraw_revision(tx, revision, "source:upstream", "The driver asked for it.")
+    with pytest.raises(TaskFinishedError, match="This task is cancelled"):
+        await ReviewDesk(database).heartbeat(REX, task.task_id, task.fence)
+    with pytest.raises(ForbiddenError, match="cancelled"):
+        await ReviewDesk(database).evidence(REX, task.task_id)

@@ -11,13 +11,14 @@ from sqlalchemy import TextClause, text
 
 from infra.db.documents import annotations_of, annotations_text, body_text, model_text
 from infra.db.repositories import claims
-from infra.db.repositories.base import Repository
+from infra.db.repositories.base import OF_REVISION, Repository
 from infra.db.repositories.probe_choice import OPEN
 from infra.db.repositories.review import task_of
 from infra.db.repositories.samples import ref_of
 from infra.db.repositories.verdicts import draft_of
 from services.contracts.annotations import Annotations
 from services.contracts.calibration import Disagreement, MixedIn, Probe, ProbeAnswer
+from services.contracts.lifecycle import RevisionRef
 from services.contracts.review import Decision, Draft, Lease, ReviewTask, TaskKind, TaskState
 from services.errors import IntegrityError, TaskFinishedError
 from services.ports.probes import Choice
@@ -69,6 +70,11 @@ _CLOSE = text("""
     SET state = :state, held_by = NULL, lease_expires_at = NULL, completed_at = clock_timestamp()
     WHERE task_id = :task_id AND state IN ('open', 'claimed')
 """)
+_CANCEL_OF = text(f"""
+    UPDATE probe_tasks
+    SET state = 'cancelled', held_by = NULL, lease_expires_at = NULL, completed_at = clock_timestamp()
+    WHERE {OF_REVISION} AND state IN ('open', 'claimed')
+""")  # noqa: S608 - a constant
 # What the person is just deciding in another transaction is finished there.
 _RELEASE_ALL = """
     UPDATE {table} SET state = 'open', held_by = NULL, lease_expires_at = NULL
@@ -233,6 +239,10 @@ class PostgresProbes(Repository):
         """
         if not await self._count(_CLOSE, task_id=task_id, state=state.value):
             raise TaskFinishedError(f"task {task_id} has ended")
+
+    async def cancel_of(self, ref: RevisionRef) -> None:
+        """Cancel all probes of a revision that nobody has answered."""
+        await self._count(_CANCEL_OF, **ref.model_dump())
 
     async def release_all(self, project: str, actor_id: str, queue: str, kind: TaskKind) -> int:
         """Take all tasks and probes of a queue and kind out of a person's hands; return how many. Drafts stay."""
