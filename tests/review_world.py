@@ -178,7 +178,11 @@ class ApiWorld:
 
 
 def open_client(
-    database: PostgresDatabase, *, body_max_bytes: int = 1_000_000, webhook_hosts: tuple[str, ...] = ()
+    database: PostgresDatabase,
+    *,
+    body_max_bytes: int = 1_000_000,
+    webhook_hosts: tuple[str, ...] = (),
+    pace_s: float = 0.0,
 ) -> httpx.AsyncClient:
     """A client that talks straight into an application over ``database``."""
     services = ApiServices(
@@ -186,6 +190,7 @@ def open_client(
         inbox=Inbox(database, NoAssets()),
         body_max_bytes=body_max_bytes,
         webhook_targets=WebhookHttp(webhook_hosts, 20),
+        pace_s=pace_s,
     )
     transport = httpx.ASGITransport(app=create_app(services), raise_app_exceptions=True)
     return httpx.AsyncClient(transport=transport, base_url="http://concord.test")

@@ -6,10 +6,12 @@ import json
 import re
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any
 
 import pytest
 
+from api.pace import wait_s
 from api.policies import policies_of
 from infra.db.engine import PostgresDatabase
 from services.access.policy import ROLE_PERMISSIONS
@@ -285,3 +287,22 @@ async def test_no_known_answer_is_exported_or_counted(world: ApiWorld) -> None:
     assert digits[0] == digits[1]
     assert before
     assert (await world.call("olga", "GET", f"/v1/projects/{OWN}/ground-truth")).json()["items"] == []
+
+
+async def test_answers_about_tasks_come_at_an_even_pace_where_known_answers_are_mixed_in(
+    database: PostgresDatabase,
+) -> None:
+    await open_project(database, GoldPolicy(rate=0.5))
+    async with open_client(database, pace_s=0.4) as http:
+        world = ApiWorld(database, http)
+        await world.key("rex", Role.REVIEWER, OWN)
+        began = monotonic()
+        assert (await world.call("rex", "POST", "/v1/tasks/claim")).status_code == 404
+        assert monotonic() - began >= 0.4, "errors too"
+
+
+def test_a_wait_ends_at_a_multiple_of_the_pace() -> None:
+    for taken in (0.0, 0.01, 0.149, 0.15, 0.31):
+        whole = (taken + wait_s(taken, 0.15)) / 0.15
+        assert abs(whole - round(whole)) < 1e-9
+    assert wait_s(0.2, 0.0) == 0.0
