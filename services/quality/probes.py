@@ -72,6 +72,11 @@ async def past_of(tx: Transaction, probe: Probe) -> PastSample:
     if revision is None or source is None or first is None:
         raise IntegrityError(f"probe {probe.task_id} gives again what is not stored")
     later = timedelta(seconds=probe.shift_s)
+    decisions = tuple(
+        decision.model_copy(update={"decided_at": decision.decided_at + later})
+        for decision in await tx.review.decisions(probe.ref)
+        if decision.decided_at < first.decided_at
+    )
     label_sets = tuple(
         labels
         for labels in await tx.samples.label_sets(probe.ref)
@@ -82,35 +87,36 @@ async def past_of(tx: Transaction, probe: Probe) -> PastSample:
     return PastSample(
         revision=revision.model_copy(update={"stage": _STAGE_OF[probe.kind], "label_version": probe.label_version}),
         label_sets=label_sets,
-        findings=await _findings(tx, source, label_sets, run, later),
-        run=run,
-        decisions=tuple(
-            decision.model_copy(update={"decided_at": decision.decided_at + later})
-            for decision in await tx.review.decisions(probe.ref)
-            if decision.decided_at < first.decided_at
+        findings=tuple(
+            _as_it_was(item, label_sets, run, decisions, later)
+            for item in await tx.review.findings(probe.ref)
+            if item.finding.finding_id in source.finding_ids
         ),
+        run=run,
+        decisions=decisions,
     )
 
 
-async def _findings(
-    tx: Transaction, source: ReviewTask, label_sets: tuple[LabelSet, ...], run: CheckRun | None, later: timedelta
-) -> tuple[StoredFinding, ...]:
-    found = {} if run is None else {finding.finding_id: finding for finding in run.report.findings}
-    annotations = label_sets[-1].annotations if label_sets else ()
-    stored = [item for item in await tx.review.findings(source.ref) if item.finding.finding_id in source.finding_ids]
-    version = label_sets[-1].version if label_sets else 0
-    return tuple(
-        StoredFinding(
-            ref=source.ref,
-            finding=(finding := found.get(item.finding.finding_id, item.finding)),
-            state=FindingState.OPEN,
-            blocking=True,
-            labels_sha256=concerned_sha256(finding, annotations),
-            label_version=version,
-            found_at=item.found_at + later,
-            updated_at=item.found_at + later,
-        )
-        for item in stored
+def _as_it_was(
+    item: StoredFinding,
+    label_sets: tuple[LabelSet, ...],
+    run: CheckRun | None,
+    decisions: tuple[Decision, ...],
+    later: timedelta,
+) -> StoredFinding:
+    name, found_at = item.finding.finding_id, item.found_at + later
+    found = () if run is None else run.report.findings
+    finding = next((other for other in found if other.finding_id == name), item.finding)
+    handed_on = [decision.decided_at for decision in decisions if name in decision.finding_ids]
+    return StoredFinding(
+        ref=item.ref,
+        finding=finding,
+        state=FindingState.OPEN,
+        blocking=True,
+        labels_sha256=concerned_sha256(finding, label_sets[-1].annotations if label_sets else ()),
+        label_version=label_sets[-1].version if label_sets else 0,
+        found_at=found_at,
+        updated_at=max((found_at, *handed_on)),
     )
 
 

@@ -106,11 +106,11 @@ class PeopleRegistry:
         """Let a paused person have tasks again; known answers that were missed before count no more.
 
         Raises:
-            NotFoundError: The project knows no such person, or the person is not paused there.
+            NotFoundError: There is no such project that the key sees, or the person is not paused there.
         """
         ensure_sees(principal, project)
         async with self._database.transaction() as tx:
-            await _known(tx, project, actor_id)
+            await _ensure_project(tx, project)
             if not await tx.calibration.end_pause(project, actor_id, pause.queue, pause.kind):
                 raise NotFoundError(f"{actor_id!r} is not paused for {pause.kind} tasks of queue {pause.queue!r}.")
             tx.audit.append(
@@ -120,6 +120,8 @@ class PeopleRegistry:
                 subject=f"reviewers/{actor_id}",
                 body={"queue": pause.queue, "kind": pause.kind.value},
             )
+            # The profile may have been deleted meanwhile.
+            await tx.people.ensure(project, actor_id)
             return await _known(tx, project, actor_id)
 
 

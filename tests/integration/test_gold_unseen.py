@@ -238,6 +238,8 @@ async def test_what_is_given_is_in_the_order_and_of_the_age_of_real_tasks(world:
     moments = [datetime.fromisoformat(task["created_at"]) for _, task, _ in given]
     assert moments == sorted(moments), "the oldest first, whatever it is"
     assert {task["priority"] for _, task, _ in given} == {100}
+    left = {datetime.fromisoformat(task["due_at"]) - datetime.fromisoformat(task["created_at"]) for _, task, _ in given}
+    assert len(left) == len(given), "no two tasks with one limit to the microsecond, as if one were made of the other"
     for probe, task, evidence in given:
         created = datetime.fromisoformat(task["created_at"])
         due, start = (datetime.fromisoformat(task[name]) for name in ("due_at", "start_by_at"))

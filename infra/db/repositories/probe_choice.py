@@ -60,6 +60,15 @@ _SECOND = f"""
       AND {_UNKNOWN}
     ORDER BY task.completed_at, task.task_id LIMIT 1
 """  # noqa: S608 - constants
+# A limit is whole seconds after the moment at which a task began to be opened; it is stored a little later. That little
+# is different for every task, but a limit that falls on the begin of somebody's working day is the same for many.
+_LIMIT = """
+    CASE WHEN line.{limit} = date_trunc('second', line.{limit}) THEN line.{limit} ELSE
+        line.opened_at + make_interval(secs => (
+            SELECT round(lasts) - (round(lasts) - lasts) * (0.5 + CAST(:place AS float8))
+            FROM (SELECT extract(epoch FROM line.{limit} - line.created_at)::float8 AS lasts) AS head))
+    END
+"""
 # The head's place in line: its priority, and an age between it and the task that was opened before it.
 _OPEN = """
     WITH source AS MATERIALIZED ({source}),
@@ -83,14 +92,21 @@ _OPEN = """
                SELECT seen.actor_id FROM probe_seen AS seen
                WHERE seen.project = source.project AND seen.sample_id = source.sample_id)) AS name ORDER BY name),
            source.origin_decision_id, source.reason, 0, line.opened_at,
-           line.start_by_at - (line.created_at - line.opened_at), line.due_at - (line.created_at - line.opened_at),
+           {start_by_at}, {due_at},
            source."check", source.finding_kind, source.severity, source.domain, source.language, source.region
     FROM source CROSS JOIN line
     ON CONFLICT DO NOTHING
     RETURNING task_id
 """
+
+
+def _open(source: str, purpose: ProbePurpose) -> TextClause:
+    limits = {name: _LIMIT.format(limit=name) for name in ("start_by_at", "due_at")}
+    return text(_OPEN.format(source=source, purpose=purpose, **limits))
+
+
 OPEN: dict[ProbePurpose, TextClause] = {
-    "gold": text(_OPEN.format(source=_GOLD, purpose="gold")),
-    "second_opinion": text(_OPEN.format(source=_SECOND, purpose="second_opinion")),
+    "gold": _open(_GOLD, "gold"),
+    "second_opinion": _open(_SECOND, "second_opinion"),
 }
 """The statement of each purpose; parameters are the fields of a Choice, and ``task_id`` of the new probe."""
