@@ -69,15 +69,22 @@ _LIMIT = """
             FROM (SELECT extract(epoch FROM line.{limit} - line.created_at)::float8 AS lasts) AS head))
     END
 """
-# The head's place in line: its priority, and an age between it and the task that was opened before it.
+# The head's place in line: its priority, and an age between it and the task opened before it, or the probe that the
+# person was given before it.
 _OPEN = """
     WITH source AS MATERIALIZED ({source}),
     line AS MATERIALIZED (
-        SELECT head.*, head.created_at - CAST(:place AS float8) * (head.created_at - coalesce((
+        SELECT head.*, head.created_at - CAST(:place AS float8) * (head.created_at - coalesce(greatest((
             SELECT before.created_at FROM review_tasks AS before
             WHERE before.project = head.project AND before.lane_id = head.lane_id
               AND before.created_at < head.created_at
-            ORDER BY before.created_at DESC LIMIT 1), head.created_at - interval '1 hour')) AS opened_at
+            ORDER BY before.created_at DESC LIMIT 1
+        ), (
+            SELECT max(before.created_at) FROM probe_seen AS seen
+            JOIN probe_tasks AS before ON before.task_id = seen.task_id
+            WHERE seen.project = head.project AND seen.actor_id = :actor_id
+              AND before.queue = head.queue AND before.kind = head.kind AND before.created_at < head.created_at
+        )), head.created_at - interval '1 hour')) AS opened_at
         FROM review_tasks AS head WHERE head.task_id = :head
     )
     INSERT INTO probe_tasks (task_id, purpose, source_task_id, label_version, shift_s, project, sample_id, revision,
