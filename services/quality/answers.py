@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from datetime import timedelta
 
 from services.contracts.access import SYSTEM_ACTOR
@@ -20,7 +19,6 @@ from services.contracts.calibration import (
 )
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.quality import GoldAnswer
-from services.contracts.records import ProjectConfig
 from services.contracts.review import JUDGING_KINDS, Decision
 from services.ports.database import Transaction
 from services.quality.probes import past_of
@@ -31,8 +29,9 @@ from services.quality.standing import earned_level, figures_of, is_below_bar
 async def note_answer(tx: Transaction, decision: Decision) -> None:
     """Score a decision that was just taken, and what it says of earlier ones; pause people and grant skills by it.
 
-    A project that neither mixes in known answers nor has skills earned pays one look at its settings. The same
-    decision again changes nothing.
+    What follows from a person's own known answers comes with their next decision on something else: right after one, it
+    would tell them which it was. The same decision again changes nothing. A project that neither mixes in known
+    answers nor has skills earned pays one look at its settings.
     """
     project = await tx.projects.get(decision.ref.project)
     answer = await tx.probes.answer_of(decision.task_id)
@@ -44,10 +43,18 @@ async def note_answer(tx: Transaction, decision: Decision) -> None:
     known = await tx.quality.gold(project.id, (decision.ref.sample_id,))
     gold = known[decision.ref.sample_id].answer if known else None
     if answer is not None:
-        scores = await _score_probe(tx, answer, gold)
-    else:
-        scores = await _score_revision(tx, decision.ref, gold)
-    await _apply(tx, project.config, scores, decision)
+        await _score_probe(tx, answer, gold)
+        return
+    scores = await _score_revision(tx, decision.ref, gold)
+    concerned = {score.actor_id for score in scores} | {decision.actor_id}
+    if gold is not None:
+        concerned.remove(decision.actor_id)
+    # In one order, so that nobody waits for somebody who waits for them.
+    for actor_id in sorted(concerned):
+        await tx.calibration.lock_person(project.id, actor_id)
+        await _earn(tx, project.id, actor_id, project.config.earned_skills)
+    if gold is None and project.config.gold is not None and decision.task_kind in JUDGING_KINDS:
+        await _pause_below_bar(tx, project.config.gold, decision)
 
 
 async def score_again(tx: Transaction, project: str, sample_id: str) -> None:
@@ -126,19 +133,12 @@ def _score(one: Scored, queue: str) -> ScoredAnswer:
     )
 
 
-async def _apply(tx: Transaction, config: ProjectConfig, scores: Iterable[ScoredAnswer], decision: Decision) -> None:
-    scores = tuple(scores)
-    # In one order, so that nobody waits for somebody who waits for them.
-    for actor_id in sorted({score.actor_id for score in scores}):
-        await tx.calibration.lock_person(decision.ref.project, actor_id)
-        own = [score for score in scores if score.actor_id == actor_id and score.decision_id == decision.decision_id]
-        if config.gold is not None and any(score.reference == "gold" for score in own):
-            await _pause_below_bar(tx, config.gold, own[0], decision)
-        await _earn(tx, decision.ref.project, actor_id, config.earned_skills)
-
-
-async def _pause_below_bar(tx: Transaction, policy: GoldPolicy, score: ScoredAnswer, decision: Decision) -> None:
-    place = (score.project, score.actor_id, score.queue, score.kind)
+async def _pause_below_bar(tx: Transaction, policy: GoldPolicy, decision: Decision) -> None:
+    task = await tx.review.task(decision.task_id)
+    if task is None:
+        return
+    project, actor_id = decision.ref.project, decision.actor_id
+    place = (project, actor_id, task.queue, task.kind)
     paused, counted_from = await tx.calibration.pause_state(*place)
     if paused:
         return
@@ -150,25 +150,25 @@ async def _pause_below_bar(tx: Transaction, policy: GoldPolicy, score: ScoredAns
     if not is_below_bar(figures, policy):
         return
     pause = PersonPause(
-        project=score.project,
-        actor_id=score.actor_id,
-        queue=score.queue,
-        kind=score.kind,
+        project=project,
+        actor_id=actor_id,
+        queue=task.queue,
+        kind=task.kind,
         figures=figures,
         bar=policy.bar,
         paused_at=now,
     )
-    await tx.people.ensure(score.project, score.actor_id)
+    await tx.people.ensure(project, actor_id)
     await tx.calibration.put_pause(pause)
     released = await tx.probes.release_all(*place)
     tx.audit.append(
-        score.project,
+        project,
         actor=SYSTEM_ACTOR,
         action="reviewer.paused",
-        subject=f"reviewers/{score.actor_id}",
+        subject=f"reviewers/{actor_id}",
         body={
-            "queue": score.queue,
-            "kind": score.kind.value,
+            "queue": task.queue,
+            "kind": task.kind.value,
             "figures": figures.model_dump(mode="json"),
             "bar": policy.bar,
             "released": released,

@@ -49,6 +49,8 @@ async def test_a_skill_is_earned_by_right_answers_and_lost_by_wrong_ones(databas
         await answer(database, number, Verdict.APPROVE)
     assert await people.list(OLGA, OWN) == ()
     await answer(database, 4, Verdict.APPROVE)
+    assert await people.list(OLGA, OWN) == (), "right after a known answer, it would tell which it was"
+    await finish(database, "another-1")
     (first,) = await people.list(OLGA, OWN)
     (grant,) = first.skills
     assert (grant.name, grant.level, grant.source, grant.set_by) == ("overlap", 3, "measured", "concord")
@@ -60,6 +62,7 @@ async def test_a_skill_is_earned_by_right_answers_and_lost_by_wrong_ones(databas
     assert {one.source for one in known.skills} == {"granted", "measured"}
     for number in range(5, 25):
         await answer(database, number, Verdict.REJECT)
+    await finish(database, "another-2")
     (first,) = await people.list(OLGA, OWN)
     assert [(one.source, one.level) for one in first.skills] == [("granted", 1)], "what was given by hand stays"
     told = await actions(database)
@@ -72,6 +75,7 @@ async def test_a_skill_is_earned_only_by_answers_that_its_rule_is_about(database
     await open_project(database, earned_skills=(other,))
     for number in range(6):
         await answer(database, number, Verdict.APPROVE)
+    await finish(database, "another")
     assert await PeopleRegistry(database).list(OLGA, OWN) == ()
 
 

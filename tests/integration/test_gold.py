@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -56,9 +57,11 @@ async def next_probe(database: PostgresDatabase, verdict: Verdict = Verdict.APPR
     raise AssertionError("no known answer came")
 
 
-async def _work(database: PostgresDatabase, tasks: int) -> None:
-    for _ in range(tasks):
-        await decide(database, await claim(database))
+async def _work(database: PostgresDatabase, done: list[UUID]) -> None:
+    for _ in range(40):
+        task = await claim(database)
+        await decide(database, task)
+        done.append(task.task_id)
 
 
 async def test_known_answers_come_at_the_turns_that_a_secret_draws(database: PostgresDatabase) -> None:
@@ -160,8 +163,10 @@ async def test_who_misses_known_answers_is_paused_until_they_are_resumed(databas
     while await is_probe(database, held.task_id):
         await decide(database, held)
         held = await claim(database)
+    done: list[UUID] = []
     with pytest.raises(PersonPausedError) as refused:
-        await _work(database, 40)
+        await _work(database, done)
+    assert not await is_probe(database, done[-1]), "right after a known answer, it would tell which it was"
     assert refused.value.detail == (
         "You are given no review tasks of queue 'spatial' for now; ask whoever runs the project."
     )
