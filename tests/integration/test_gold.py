@@ -174,18 +174,19 @@ async def test_who_misses_known_answers_is_paused_until_they_are_resumed(databas
         await desk.heartbeat(REX, held.task_id, held.fence)
     with pytest.raises(PersonPausedError):
         await desk.claim(REX, held.task_id)
-    (rex,) = await people.list(OLGA, OWN)
-    (pause,) = rex.paused
+    (pause,) = (await people.get(OLGA, OWN, "rex")).paused
     assert (pause.queue, pause.figures.right, pause.figures.judged >= 5, pause.figures.high < 0.9) == (
         "spatial", 0, True, True,
     )  # fmt: skip
     report = await QualityDesk(database).report(OLGA, OWN, max_samples=100, max_listed=0, bar=0.8)
-    assert report.paused == (pause,)
+    assert pause in report.paused
     async with database._engine.connect() as connection:
         told = (
-            await connection.execute(text("SELECT body::text FROM outbox WHERE body::text LIKE '%paused_at%'"))
+            await connection.execute(text("SELECT body::text FROM outbox WHERE body::text LIKE '%rex%paused_at%'"))
         ).all()
-        audit = await connection.scalar(text("SELECT count(*) FROM audit_entries WHERE action = 'reviewer.paused'"))
+        audit = await connection.scalar(
+            text("SELECT count(*) FROM audit_entries WHERE action = 'reviewer.paused' AND subject = 'reviewers/rex'")
+        )
     assert (len(told), audit) == (1, 1)
     assert "known-" not in told[0][0]
 
