@@ -1,7 +1,8 @@
 """Numbers for Prometheus: requests as they pass, the state of the work as the database has it at the scrape.
 
 ``/metrics`` is open on purpose: the API listens on the loopback interface or behind a proxy that keeps the path to
-itself, and a scraper has no key. It therefore names no project, no sample and no person.
+itself, and a scraper has no key. It therefore names no project, no sample and no person, and leaves out the tasks
+and stages of projects in which people at work see their own tasks only.
 """
 
 from __future__ import annotations
@@ -65,9 +66,12 @@ async def work_exposition(database: Database) -> bytes:
     try:
         async with database.transaction() as tx:
             stages: Counter[Stage] = Counter()
-            for project in await tx.projects.list():
-                stages.update(await tx.samples.count_by_stage(project.id))
-            state = _WorkState(await tx.review.queues(None), await tx.outbox.backlog(), stages, await tx.now())
+            # What anybody can read must not tell people at work what is hidden from them elsewhere.
+            told = [project.id for project in await tx.projects.list() if project.config.people_see is None]
+            for project in told:
+                stages.update(await tx.samples.count_by_stage(project))
+            queues = await tx.review.queues(tuple(told))
+            state = _WorkState(queues, await tx.outbox.backlog(), stages, await tx.now())
     except UnavailableError:
         state = None
     registry = CollectorRegistry()

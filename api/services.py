@@ -23,6 +23,8 @@ class ApiServices:
         webhook_targets: Where webhooks may go; nowhere unless somebody says so.
         body_max_bytes: A larger request body is refused while it is read.
         runner: Runs the checks for previews; None where this server runs none.
+        pace_s: Where known answers are mixed in, answers about tasks come at a multiple of this after their request:
+            several times what one takes on a quiet machine. 0 for no pace.
     """
 
     database: Database
@@ -30,3 +32,4 @@ class ApiServices:
     body_max_bytes: int = DEFAULT_MAX_BYTES
     webhook_targets: WebhookTargets = field(default_factory=NoTargets)
     runner: CheckRunner | None = None
+    pace_s: float = 0.15

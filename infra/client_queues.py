@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from infra.api_pages import Page, PagedCaller, path_part
+from services.contracts.calibration import ResumePerson
 from services.contracts.people import Reviewer, ReviewerProfile
 from services.contracts.queues import ListedQueue, ReviewQueue
+from services.contracts.review import TaskKind
 from services.contracts.task_operations import (
     OperationItem,
     OperationPreview,
@@ -103,6 +105,13 @@ class QueueCalls(PagedCaller):
         """Set what a project knows of a person."""
         path = f"{_base(project)}/reviewers/{path_part(profile.actor_id)}"
         return Reviewer.model_validate(await self.call("PUT", path, profile))
+
+    async def resume_reviewer(
+        self, project: str, actor_id: str, queue: str, kind: TaskKind = TaskKind.REVIEW
+    ) -> Reviewer:
+        """Let a paused person have tasks of a queue again."""
+        path = f"{_base(project)}/reviewers/{path_part(actor_id)}/resume"
+        return Reviewer.model_validate(await self.call("POST", path, ResumePerson(queue=queue, kind=kind)))
 
     async def delete_reviewer(self, project: str, actor_id: str) -> None:
         """Forget what a project knows of a person."""

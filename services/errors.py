@@ -214,6 +214,14 @@ class TaskFinishedError(ConcordError):
     category = Category.CONFLICT
 
 
+class PersonPausedError(ConcordError):
+    """The person is given no tasks of this queue and kind until operations resume them."""
+
+    code = "person-paused"
+    title = "You are given no tasks here for now"
+    category = Category.FORBIDDEN
+
+
 class StaleFenceError(ConcordError):
     """The lease behind this fencing token is over; the draft is kept."""
 

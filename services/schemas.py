@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from services.contracts.agreement import AgreementReport
+from services.contracts.calibration import PAUSED, PersonPaused
 from services.contracts.consensus import Consensus
 from services.contracts.dataset_report import DatasetReport
 from services.contracts.datasets import DatasetVersion, NewDataset
@@ -61,6 +62,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "stage-changed": StageChanged,
     "task-deadline": TaskDeadline,
     "note-mentioned": NoteMentioned,
+    "person-paused": PersonPaused,
 }
 SCHEMAS = frozenset({*_MODELS, ASYNCAPI})
 """Names of all published documents."""
@@ -87,6 +89,7 @@ def asyncapi_document() -> dict[str, Any]:
         TASK_REMINDED: TaskDeadline,
         TASK_OVERDUE: TaskDeadline,
         NOTE_MENTIONED: NoteMentioned,
+        PAUSED: PersonPaused,
     }
     incoming: dict[str, type[BaseModel]] = {kind.value: model for kind, model in DATA_MODELS.items()}
     models = {*incoming.values(), *outgoing.values()}

@@ -178,7 +178,11 @@ class ApiWorld:
 
 
 def open_transport(
-    database: PostgresDatabase, *, body_max_bytes: int = 1_000_000, webhook_hosts: tuple[str, ...] = ()
+    database: PostgresDatabase,
+    *,
+    body_max_bytes: int = 1_000_000,
+    webhook_hosts: tuple[str, ...] = (),
+    pace_s: float = 0.0,
 ) -> httpx.ASGITransport:
     """A way straight into an application over ``database``."""
     services = ApiServices(
@@ -186,15 +190,20 @@ def open_transport(
         inbox=Inbox(database, NoAssets()),
         body_max_bytes=body_max_bytes,
         webhook_targets=WebhookHttp(webhook_hosts, 20),
+        pace_s=pace_s,
     )
     return httpx.ASGITransport(app=create_app(services), raise_app_exceptions=True)
 
 
 def open_client(
-    database: PostgresDatabase, *, body_max_bytes: int = 1_000_000, webhook_hosts: tuple[str, ...] = ()
+    database: PostgresDatabase,
+    *,
+    body_max_bytes: int = 1_000_000,
+    webhook_hosts: tuple[str, ...] = (),
+    pace_s: float = 0.0,
 ) -> httpx.AsyncClient:
     """A client that talks straight into an application over ``database``."""
-    transport = open_transport(database, body_max_bytes=body_max_bytes, webhook_hosts=webhook_hosts)
+    transport = open_transport(database, body_max_bytes=body_max_bytes, webhook_hosts=webhook_hosts, pace_s=pace_s)
     return httpx.AsyncClient(transport=transport, base_url="http://concord.test")
 
 

@@ -17,6 +17,7 @@ from api.schemas import Page, ProjectPath
 from services.access.policy import Permission
 from services.contracts.access import Principal
 from services.contracts.base import Identifier
+from services.contracts.calibration import ResumePerson
 from services.contracts.people import Reviewer, ReviewerProfile
 from services.errors import InvalidInputError
 from services.ports.database import Database
@@ -35,6 +36,8 @@ _PROFILE = {
     "max_claims": 3,
     "max_claims_of_queue": {"spatial": 1},
 }
+
+_PAUSE = {"queue": "spatial", "kind": "review"}
 
 PersonPath = Annotated[Identifier, Path(description="The person's actor id.", examples=["rita"])]
 MayManage = Annotated[Principal, Depends(requires(Permission.PEOPLE_MANAGE))]
@@ -93,6 +96,22 @@ async def delete_reviewer(
         expected = expected_version(if_match, "reviewer")
         await PeopleRegistry(database).delete(principal, project, actor_id, expected=expected)
         return Response(status_code=204)
+
+    return await once.run(principal, call)
+
+
+@router.post("/{actor_id}/resume", response_model=Reviewer)
+async def resume_reviewer(
+    principal: MayManage,
+    project: ProjectPath,
+    actor_id: PersonPath,
+    pause: Annotated[ResumePerson, Depends(json_body(ResumePerson, what="pause", example=_PAUSE))],
+    once: Idempotent,
+) -> Response:
+    """Let a paused person have tasks of a queue again; what they answered before counts no more for a pause."""
+
+    async def call(database: Database) -> Response:
+        return _said(await PeopleRegistry(database).resume(principal, project, actor_id, pause))
 
     return await once.run(principal, call)
 

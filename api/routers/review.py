@@ -11,6 +11,7 @@ from starlette.responses import Response
 from api.auth import Services
 from api.bodies import json_body, page_reply, reply
 from api.idempotency import Idempotent
+from api.pace import steady
 from api.paging import DEFAULT_LIMIT, Cursor, Limit, QueueKey, TimeKey, decode_cursor, encode_cursor, slice_page
 from api.policies import requires
 from api.schemas import ClaimedTask, DraftRequest, EscalateRequest, HeldRequest, Page
@@ -34,7 +35,7 @@ from services.ports.database import Database
 from services.review.desk import ReviewDesk
 from services.review.leases import ClaimWish
 
-router = APIRouter(prefix="/v1", tags=["review"])
+router = APIRouter(prefix="/v1", tags=["review"], dependencies=[Depends(steady, scope="function")])
 
 _WISH = {"queue": "spatial"}
 _DECISION = {

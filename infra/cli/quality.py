@@ -54,6 +54,7 @@ def show_quality(
     )
     if report.unlisted:
         output().print(plain(f"and {report.unlisted} more"))
+    _print_calibration(report)
 
 
 @app.command("annotators")
@@ -127,6 +128,46 @@ def give_gold(
             for one in found
         ],
     )
+
+
+def _print_calibration(report: QualityReport) -> None:
+    if report.mixed_in:
+        print_table(
+            ("person", "reviews given", "known", "share", "none left"),
+            [
+                (one.actor_id, one.turns, one.given, f"{one.given / one.turns:.1%}", one.missing)
+                for one in report.mixed_in
+                if one.turns
+            ],
+            title="\nknown answers mixed in",
+        )
+    if report.paused:
+        print_table(
+            ("person", "queue", "kind", "right", "at most", "bar", "since"),
+            [
+                (
+                    one.actor_id,
+                    one.queue,
+                    one.kind,
+                    f"{one.figures.right} of {one.figures.judged}",
+                    f"{one.figures.high:.0%}",
+                    f"{one.bar:.0%}",
+                    one.paused_at.isoformat(),
+                )
+                for one in report.paused
+            ],
+            title="\npaused",
+        )
+    if report.experts is not None:
+        print_table(
+            ("sample", "first", "said", "second", "said"),
+            [
+                (one.sample_id, one.first_actor, one.first_verdict, one.second_actor, one.second_verdict)
+                for one in report.disagreements
+            ],
+            title=f"\n{report.experts.agreed} of {report.experts.compared} second opinions of experts are the first's "
+            f"({report.experts.low:.0%} to {report.experts.high:.0%}); otherwise:",
+        )
 
 
 def _row(one: Accuracy, of: str) -> tuple[object, ...]:

@@ -11,7 +11,8 @@ from infra.cli.connection import KeyOption, UrlOption, with_client
 from infra.cli.console import JsonOption, output, plain, print_json, print_table
 from infra.cli.documents import read_document
 from infra.client import ConcordClient
-from services.contracts.people import Reviewer, ReviewerProfile
+from services.contracts.people import Reviewer, ReviewerProfile, SkillGrant
+from services.contracts.review import TaskKind
 from services.review.hours import told_hours
 
 app = typer.Typer(
@@ -35,14 +36,15 @@ def list_reviewers(
         print_json({"items": found})
         return
     print_table(
-        ("person", "skills", "teams", "hours", "holds at most"),
+        ("person", "skills", "teams", "hours", "holds at most", "paused"),
         [
             (
                 one.profile.actor_id,
-                ", ".join(f"{name} {level}" for name, level in sorted(one.levels.items())),
+                ", ".join(map(_skill, one.skills)),
                 ", ".join(one.profile.teams),
                 told_hours(one.profile),
                 "" if one.profile.max_claims is None else str(one.profile.max_claims),
+                ", ".join(f"{pause.queue} ({pause.kind})" for pause in one.paused),
             )
             for one in found
         ],
@@ -89,3 +91,27 @@ def delete_reviewer(project: Project, person: Person, url: UrlOption = None, key
 
     with_client(url, key, work)
     output().print(plain(f"deleted reviewer {person}"))
+
+
+@app.command("resume")
+def resume_reviewer(
+    project: Project,
+    person: Person,
+    queue: Annotated[str, typer.Option(help="The queue that the person is paused for.")],
+    kind: Annotated[TaskKind, typer.Option(help="The kind of task.")] = TaskKind.REVIEW,
+    url: UrlOption = None,
+    key: KeyOption = None,
+) -> None:
+    """Let a paused person have tasks again; what they answered before counts no more for a pause."""
+
+    async def work(client: ConcordClient) -> Reviewer:
+        return await client.resume_reviewer(project, person, queue, kind)
+
+    with_client(url, key, work)
+    output().print(plain(f"resumed reviewer {person} for {kind} tasks of {queue}"))
+
+
+def _skill(grant: SkillGrant) -> str:
+    if grant.figures is None:
+        return f"{grant.name} {grant.level}"
+    return f"{grant.name} {grant.level} (earned: {grant.figures.right} of {grant.figures.judged} right)"

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from infra.db.repositories.access import PostgresAccess
 from infra.db.repositories.answers import PostgresAnswers
 from infra.db.repositories.audit import PostgresAudit
+from infra.db.repositories.calibration import PostgresCalibration
 from infra.db.repositories.datasets import PostgresDatasets
 from infra.db.repositories.erasure import PostgresErasures
 from infra.db.repositories.ground_truth import PostgresGroundTruth
@@ -20,6 +21,7 @@ from infra.db.repositories.notes import PostgresNotes
 from infra.db.repositories.operations import PostgresOperations
 from infra.db.repositories.outbox import PostgresOutbox
 from infra.db.repositories.people import PostgresPeople
+from infra.db.repositories.probes import PostgresProbes
 from infra.db.repositories.projects import PostgresProjects
 from infra.db.repositories.quality import PostgresQuality
 from infra.db.repositories.queues import PostgresQueues
@@ -31,6 +33,7 @@ from infra.db.repositories.taxonomies import PostgresTaxonomies
 from infra.db.repositories.taxonomy_migrations import PostgresTaxonomyMigrations
 from infra.db.repositories.webhooks import PostgresWebhooks
 from services.ports.answers import AnswerRepository
+from services.ports.calibration import CalibrationRepository
 from services.ports.database import (
     AccessRepository,
     IdempotencyRepository,
@@ -44,6 +47,7 @@ from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.incidents import IncidentRepository
 from services.ports.notes import NoteRepository
 from services.ports.operations import OperationsRepository
+from services.ports.probes import ProbeRepository
 from services.ports.quality import QualityRepository
 from services.ports.queues import PeopleRepository, QueueRepository
 from services.ports.review import ReviewRepository
@@ -72,6 +76,8 @@ class PostgresTransaction:
     task_operations: TaskOperationRepository
     incidents: IncidentRepository
     quality: QualityRepository
+    calibration: CalibrationRepository
+    probes: ProbeRepository
     ground_truth: GroundTruthRepository
     erasures: ErasureRepository
     audit: AuditRepository
@@ -98,6 +104,8 @@ class PostgresTransaction:
         self.task_operations = PostgresTaskOperations(connection)
         self.incidents = PostgresIncidents(connection)
         self.quality = PostgresQuality(connection)
+        self.calibration = PostgresCalibration(connection)
+        self.probes = PostgresProbes(connection)
         self.ground_truth = PostgresGroundTruth(connection)
         self.erasures = PostgresErasures(connection)
         self.idempotency = PostgresIdempotency(connection)

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from services.contracts.annotations import Annotations
 from services.contracts.base import Contract, Identifier, Name, ProjectId, Sha256, Text, UtcDatetime, Version
+from services.contracts.calibration import PAUSED
 from services.contracts.label_base import Author
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.notes import NOTE_MENTIONED
@@ -134,5 +135,11 @@ def stage_event_id(change: StageChanged) -> str:
     return f"{change.project}/{change.sample_id}/{change.sequence}"
 
 
-OUTGOING_EVENT_TYPES = (*(stage_event_type(stage) for stage in Stage), TASK_REMINDED, TASK_OVERDUE, NOTE_MENTIONED)
+OUTGOING_EVENT_TYPES = (
+    *(stage_event_type(stage) for stage in Stage),
+    TASK_REMINDED,
+    TASK_OVERDUE,
+    NOTE_MENTIONED,
+    PAUSED,
+)
 """Every type of event that the product sends."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from services.contracts.base import Contract, Identifier, Name, UtcDatetime
+from services.contracts.calibration import Figures, PersonPause
 from services.contracts.deadlines import WorkingCalendar
 from services.contracts.queues import RequiredSkill, SkillLevel
 
@@ -48,6 +49,7 @@ class SkillGrant(Contract):
     )
     set_by: Identifier
     set_at: UtcDatetime
+    figures: Figures | None = Field(default=None, description="Of a measured skill, what it was measured by.")
 
 
 class Reviewer(Contract):
@@ -55,6 +57,9 @@ class Reviewer(Contract):
 
     profile: ReviewerProfile
     skills: tuple[SkillGrant, ...] = Field(default=(), description="All skills; the highest level of a name counts.")
+    paused: tuple[PersonPause, ...] = Field(
+        default=(), description="What the person is given none of, because known answers were missed too often."
+    )
 
     @property
     def levels(self) -> dict[str, int]:

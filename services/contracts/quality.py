@@ -9,6 +9,7 @@ from pydantic import Field
 
 from services.contracts.annotations import Annotations
 from services.contracts.base import Contract, Fraction, Identifier, Name, ProjectId, Text, UtcDatetime
+from services.contracts.calibration import Disagreement, ExpertAgreement, MixedIn, PersonPause
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.review import Verdict
 
@@ -81,6 +82,14 @@ class QualityReport(Contract):
     by_label: tuple[Accuracy, ...] = ()
     wrong: tuple[WrongVerdict, ...] = Field(default=(), description="The newest first.")
     unlisted: Count = Field(default=0, description="Wrong verdicts beyond those asked for.")
+    mixed_in: tuple[MixedIn, ...] = Field(default=(), description="Known answers given unannounced, by person.")
+    paused: tuple[PersonPause, ...] = Field(default=(), description="Who is given no more tasks, and of what.")
+    experts: ExpertAgreement | None = Field(
+        default=None, description="Adjudications that a second expert decided too; none where there are none."
+    )
+    disagreements: tuple[Disagreement, ...] = Field(
+        default=(), description="Where the second expert said otherwise, the newest first."
+    )
 
 
 class AnnotatorSkill(Contract):

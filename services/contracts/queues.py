@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from services.contracts.base import Contract, Identifier, Name
+from services.contracts.calibration import GoldPolicy, SecondOpinions
 from services.contracts.findings import Severity
 from services.contracts.manifest import Risk
 from services.contracts.review import TaskKind
@@ -111,6 +112,10 @@ class Lane:
         mine: How many of them in the hands of the person asked for.
         mine_in_project: How many of the project's tasks in the hands of that person.
         lease_s: Length of a lease in the project, seconds.
+        own_tasks: Whether people at work see no tasks of the project but their own.
+        gold: How known answers are mixed in; None for not at all.
+        second_opinions: Which adjudications are decided twice; None for none.
+        person_paused: Whether the person asked for is given none of these tasks.
     """
 
     lane_id: int
@@ -127,3 +132,7 @@ class Lane:
     mine: int
     mine_in_project: int
     lease_s: int
+    own_tasks: bool = False
+    gold: GoldPolicy | None = None
+    second_opinions: SecondOpinions | None = None
+    person_paused: bool = False

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from services.contracts.annotations import Annotations
 from services.contracts.base import Contract, Identifier, LongText, Name, ProjectId, Sha256, Text, UtcDatetime
+from services.contracts.calibration import EarnedSkill, GoldPolicy, SecondOpinions
 from services.contracts.deadlines import DeadlinePolicy
 from services.contracts.erasure import Retention
 from services.contracts.events import IncomingEvent
@@ -52,6 +53,30 @@ class ProjectSettings(Contract):
     max_review_rounds: Annotated[int, Field(ge=1, le=20)] = Field(
         default=3, description="After so many reviews of one finding an expert decides."
     )
+    people_see: Literal["own_tasks"] | None = Field(
+        default=None,
+        description="own_tasks: people at work see tasks they hold and the evidence of these, no lists of samples, "
+        "tasks or ground truth and no counts of queues; none: all of these.",
+    )
+    gold: GoldPolicy | None = Field(
+        default=None, description="Mixes known answers into reviews; told to managers only. Needs people_see own_tasks."
+    )
+    second_opinions: SecondOpinions | None = Field(
+        default=None, description="Has adjudications decided twice; told to managers only. Needs people_see own_tasks."
+    )
+    earned_skills: Annotated[tuple[EarnedSkill, ...], Field(max_length=100)] = Field(
+        default=(), description="Skills that people have by how often they are right."
+    )
+
+    @model_validator(mode="after")
+    def _unseen(self) -> Self:
+        hidden = self.gold is not None or self.second_opinions is not None
+        if hidden and self.people_see != "own_tasks":
+            raise ValueError(
+                "people_see must be own_tasks where gold or second_opinions is set: next to a list of everything, "
+                "what is given would tell what it is"
+            )
+        return self
 
 
 class ProjectConfig(ProjectSettings):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from services.contracts.calibration import PAUSED, PersonPaused, paused_event_id
 from services.contracts.events import (
     OUTGOING_SOURCE,
     OUTGOING_SUBJECT_PREFIX,
@@ -47,8 +48,24 @@ def outgoing(message: OutboxMessage) -> OutgoingEvent:
     if "note_id" in message.body:
         mentioned = NoteMentioned.model_validate(message.body)
         return _event(mention_event_id(mentioned), NOTE_MENTIONED, mentioned, {})
+    if "paused_at" in message.body:
+        return _of_person(PersonPaused.model_validate(message.body))
     change = StageChanged.model_validate(message.body)
     return _event(stage_event_id(change), stage_event_type(change.stage), change, {"sequence": str(change.sequence)})
+
+
+def _of_person(told: PersonPaused) -> OutgoingEvent:
+    # It names no sample: which one the last answer was about is not for whoever listens.
+    body = structured_event(
+        event_id=paused_event_id(told),
+        source=OUTGOING_SOURCE,
+        event_type=PAUSED,
+        subject=f"reviewers/{told.actor_id}",
+        time=told.paused_at,
+        data=told,
+        extensions={"partitionkey": f"{told.project}/reviewers/{told.actor_id}"},
+    )
+    return OutgoingEvent(paused_event_id(told), PAUSED, f"{OUTGOING_SUBJECT_PREFIX}.{told.project}.{PAUSED}", body)
 
 
 def _event(

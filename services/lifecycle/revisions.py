@@ -98,6 +98,7 @@ async def withdraw_revision(tx: Transaction, revision: SampleRevision, actor: st
     for task in await tx.review.tasks_of(revision.ref):
         if is_live(task):
             await cancel_task(tx, task, reason)
+    await tx.probes.cancel_of(revision.ref)
     await leave_incidents(tx, revision.ref, reason)
     await record_stage(tx, revision.ref, revision.stage, Stage.WITHDRAWN, actor=actor, reason=reason)
 
@@ -134,6 +135,7 @@ async def submit_labels(tx: Transaction, data: LabelsSubmitted, *, config: Proje
 async def _close_revision(tx: Transaction, successor: RevisionRef, *, actor: str) -> None:
     before = await _locked_revision(tx, successor.project, successor.sample_id, successor.revision - 1)
     reason = f"replaced by revision {successor.revision}"
+    await tx.probes.cancel_of(before.ref)
     if before.stage in _REOPENED_FROM:
         await record_stage(tx, before.ref, before.stage, Stage.REOPENED, actor=actor, reason=reason)
     elif before.stage is not Stage.WITHDRAWN:

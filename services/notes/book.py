@@ -30,6 +30,7 @@ from services.errors import ChangedMeanwhileError, ForbiddenError, InvalidInputE
 from services.lifecycle.journal import subject_of
 from services.notes.mentions import mentions_of
 from services.ports.database import Database, Transaction
+from services.review.sight import sees_own_tasks_only
 from services.samples.reader import seen_ref
 
 
@@ -62,7 +63,7 @@ class NoteBook:
                 raise NotFoundError(f"There is no revision {ref.revision} of sample {sample_id!r}.")
             pin = began.pin if began is not None else new.pin or SamplePin()
             if began is None:
-                await _ensure_there(tx, ref, revision.manifest, pin)
+                await _ensure_there(tx, principal, ref, revision.manifest, pin)
             note_id = uuid4()
             note = Note(
                 note_id=note_id,
@@ -207,14 +208,21 @@ def _reader(principal: Principal) -> str | None:
     return None if may(principal.role, Permission.HISTORY_READ) else principal.actor_id
 
 
-async def _ensure_there(tx: Transaction, ref: RevisionRef, manifest: SampleManifest, pin: Pin) -> None:
+async def _ensure_there(
+    tx: Transaction, principal: Principal, ref: RevisionRef, manifest: SampleManifest, pin: Pin
+) -> None:
     stream = getattr(pin, "stream", None)
     known = [item.id for item in manifest.streams]
     if stream is not None and stream not in known:
         raise _invalid("/pin/stream", f"is no stream of the sample; streams are {', '.join(known)[:500]}")
     if isinstance(pin, AnnotationPin):
-        labels = await tx.samples.label_set(ref)
-        if labels is None or all(label.id != pin.annotation_id for label in labels.annotations):
+        if await sees_own_tasks_only(tx, principal, ref.project):
+            # Which labels are the newest is not for who sees a sample by way of a task: theirs may be older.
+            versions = await tx.samples.label_sets(ref)
+        else:
+            newest = await tx.samples.label_set(ref)
+            versions = () if newest is None else (newest,)
+        if all(label.id != pin.annotation_id for labels in versions for label in labels.annotations):
             raise _invalid("/pin/annotation_id", "is no label of this revision's newest labels")
 
 

@@ -24,12 +24,14 @@ from services.contracts.records import (
     StoredEvent,
 )
 from services.ports.answers import AnswerRepository
+from services.ports.calibration import CalibrationRepository
 from services.ports.datasets import DatasetRepository
 from services.ports.erasure import ErasureRepository
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.incidents import IncidentRepository
 from services.ports.notes import NoteRepository
 from services.ports.operations import OperationsRepository
+from services.ports.probes import ProbeRepository
 from services.ports.quality import QualityRepository
 from services.ports.queues import PeopleRepository, QueueRepository
 from services.ports.review import ReviewRepository
@@ -222,6 +224,8 @@ class Transaction(Protocol):
     task_operations: TaskOperationRepository
     incidents: IncidentRepository
     quality: QualityRepository
+    calibration: CalibrationRepository
+    probes: ProbeRepository
     ground_truth: GroundTruthRepository
     erasures: ErasureRepository
     audit: AuditRepository

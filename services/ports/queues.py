@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from services.contracts.calibration import Figures
 from services.contracts.people import Reviewer, ReviewerProfile
 from services.contracts.queues import Lane, ReviewQueue
 from services.contracts.review import TaskKind
@@ -73,4 +74,18 @@ class PeopleRepository(Protocol):
 
     async def delete(self, project: str, actor_id: str) -> bool:
         """Forget a person; False if there is none."""
+        ...
+
+    async def ensure(self, project: str, actor_id: str) -> None:
+        """Let the project know a person, without any limit, unless it does."""
+        ...
+
+    async def measure_skill(
+        self, project: str, actor_id: str, name: str, level: int, figures: Figures, *, set_by: str
+    ) -> None:
+        """Give a person a skill by what was measured, or another level of it; what was granted by hand stays."""
+        ...
+
+    async def forget_measured(self, project: str, actor_id: str, name: str) -> None:
+        """Take back a skill that was measured."""
         ...

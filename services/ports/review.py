@@ -87,6 +87,14 @@ class ReviewRepository(Protocol):
         """
         ...
 
+    async def look_next(self, actor_id: str, lanes: Sequence[Lane], fits: Sequence[int]) -> ReviewTask | None:
+        """Return the task that :meth:`claim_next` would claim, and keep it for this transaction."""
+        ...
+
+    async def own_tasks(self, actor_id: str, projects: Sequence[str]) -> tuple[ReviewTask, ...]:
+        """Return what the person holds now, and unfinished tasks that name them."""
+        ...
+
     async def claim(
         self, task_id: UUID, actor_id: str, lease: timedelta, idle_after: timedelta | None = None
     ) -> ReviewTask | None:

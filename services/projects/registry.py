@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.access.keys import SYSTEM_PROJECT
-from services.access.policy import ensure_sees, ensure_unscoped, project_not_found
+from services.access.policy import Permission, ensure_sees, ensure_unscoped, may, project_not_found
 from services.contracts.access import Principal
 from services.contracts.canonical import content_sha256
 from services.contracts.findings import RuleReference
@@ -16,6 +16,14 @@ from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
 def version_of(project: Project) -> str:
     """Return what tells one state of a project from another; it changes with every change."""
     return content_sha256(project)
+
+
+def _as_seen(project: Project, principal: Principal) -> Project:
+    """Return a project without what only managers of quality are told."""
+    if may(principal.role, Permission.QUALITY_MANAGE):
+        return project
+    config = project.config.model_copy(update={"gold": None, "second_opinions": None})
+    return project.model_copy(update={"config": config})
 
 
 async def rules_of(tx: Transaction, project: str) -> RuleSet:
@@ -93,13 +101,13 @@ class ProjectRegistry:
             known = await tx.projects.get(project)
         if known is None:
             raise project_not_found(project)
-        return known
+        return _as_seen(known, principal)
 
     async def list(self, principal: Principal) -> tuple[Project, ...]:
         """Return the projects that the key sees, by id."""
         async with self._database.transaction() as tx:
             known = await tx.projects.list()
-        return tuple(project for project in known if principal.sees(project.id))
+        return tuple(_as_seen(project, principal) for project in known if principal.sees(project.id))
 
     async def update(self, principal: Principal, project: Project, *, expected: str | None = None) -> Project:
         """Replace a project's name, purpose, domain and configuration.

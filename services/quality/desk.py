@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 from services.access.policy import ensure_sees, project_not_found
+from services.agreement.intervals import wilson_interval
 from services.contracts.access import Principal
+from services.contracts.calibration import ExpertAgreement
 from services.contracts.canonical import content_sha256
 from services.contracts.quality import AnnotatorQuality, GoldAnswer, QualityReport, StoredGoldAnswer
 from services.contracts.records import SampleSummary
 from services.errors import InvalidInputError, NotFoundError
 from services.ports.database import Database, Transaction
+from services.quality.answers import judged_probe, judged_sample, score_again
 from services.quality.learner import learn_annotators
 from services.quality.report import MIN_JUDGED, QualityBuilder
-from services.quality.scoring import JudgedSample, score_sample
+from services.quality.scoring import score_sample
 
 MAX_SAMPLES = 100_000
 _PAGE = 50
@@ -44,6 +48,7 @@ class QualityDesk:
                 project=project, answer=answer, given_by=principal.actor_id, given_at=await tx.now()
             )
             await tx.quality.put_gold(stored)
+            await score_again(tx, project, answer.sample_id)
             _note(tx, principal, project, "gold.given", content_sha256(answer))
         return stored
 
@@ -58,6 +63,7 @@ class QualityDesk:
             known = await tx.quality.gold(project, (sample_id,))
             if not await tx.quality.drop_gold(project, sample_id):
                 raise NotFoundError(f"There is no known answer for sample {sample_id!r}.")
+            await score_again(tx, project, sample_id)
             _note(tx, principal, project, "gold.forgotten", content_sha256(known[sample_id].answer))
 
     async def list_gold(
@@ -107,7 +113,17 @@ class QualityDesk:
                 break
             left -= len(page)
             after = (page[-1].created_at, page[-1].ref.sample_id, page[-1].ref.revision)
-        return builder.finish()
+        async with self._database.transaction() as tx:
+            await _count_probes(tx, project, max_samples, builder)
+            compared, agreed = await tx.probes.second_opinions(project)
+            return builder.finish().model_copy(
+                update={
+                    "mixed_in": await tx.probes.mixed_in(project),
+                    "paused": await tx.calibration.pauses(project),
+                    "experts": _experts(compared, agreed),
+                    "disagreements": await tx.probes.disagreements(project, limit=max_listed),
+                }
+            )
 
     async def annotators(self, principal: Principal, project: str) -> AnnotatorQuality:
         """Return what was learned last about how often annotators are right; nothing is learned by asking.
@@ -133,25 +149,35 @@ class QualityDesk:
         return await learn_annotators(self._database, project)
 
 
+def _experts(compared: int, agreed: int) -> ExpertAgreement | None:
+    if not compared:
+        return None
+    low, high = wilson_interval(agreed, compared)
+    return ExpertAgreement(compared=compared, agreed=agreed, share=agreed / compared, low=low, high=high)
+
+
+async def _count_probes(tx: Transaction, project: str, most: int, builder: QualityBuilder) -> None:
+    before: tuple[datetime, UUID] | None = None
+    left = most
+    while left > 0:
+        page = await tx.probes.answers(project, before=before, limit=min(_PAGE, left))
+        known = await tx.quality.gold(project, tuple({answer.probe.ref.sample_id for answer in page}))
+        for answer in page:
+            gold = known.get(answer.probe.ref.sample_id)
+            sample = await judged_probe(tx, answer, None if gold is None else gold.answer)
+            builder.add_answers(score_sample(sample))
+        if len(page) < _PAGE:
+            return
+        left -= len(page)
+        before = (page[-1].answered_at, page[-1].decision.task_id)
+
+
 async def _count(tx: Transaction, project: str, page: tuple[SampleSummary, ...], builder: QualityBuilder) -> None:
     known = await tx.quality.gold(project, tuple({summary.ref.sample_id for summary in page}))
     for summary in page:
         ref = summary.ref
-        decisions = await tx.review.decisions(ref)
         gold = known.get(ref.sample_id)
-        if not decisions:
-            builder.add((), gold=gold is not None)
-            continue
-        sample = JudgedSample(
-            findings={item.finding.finding_id: item.finding for item in await tx.review.findings(ref)},
-            decisions=decisions,
-            labels={
-                labels.version: labels.annotations
-                for labels in await tx.samples.label_sets(ref)
-                if labels.origin != "prediction"
-            },
-            gold=None if gold is None else gold.answer,
-        )
+        sample = await judged_sample(tx, ref, None if gold is None else gold.answer)
         builder.add(score_sample(sample), gold=gold is not None)
 
 

@@ -41,6 +41,10 @@ class QualityBuilder:
         """Count the verdicts on one revision; ``gold`` says whether its answer is known."""
         self._samples += 1
         self._gold += gold
+        self.add_answers(scored)
+
+    def add_answers(self, scored: Iterable[Scored]) -> None:
+        """Count verdicts on a sample that is counted already, or is none of those that are."""
         for one in scored:
             actor = one.decision.actor_id
             self._cells[actor, None, None].append(one.right)

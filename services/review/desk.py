@@ -22,14 +22,24 @@ from services.contracts.review import (
     TaskState,
     Verdict,
 )
-from services.errors import StaleFenceError, TaskFinishedError
+from services.errors import ForbiddenError, NotFoundError, StaleFenceError, TaskFinishedError
 from services.ports.database import Database, Transaction
+from services.quality.answers import note_answer
+from services.quality.probes import room_of
 from services.review import leases
 from services.review.decisions import decide_task
 from services.review.evidence import evidence_of
 from services.review.fitting import levels_of
-from services.review.judges import SeenTask, blindfolded, is_second_look, seen_task, told_to_decider
+from services.review.judges import (
+    FINISHED_STATES,
+    SeenTask,
+    blindfolded,
+    is_second_look,
+    seen_task,
+    told_to_decider,
+)
 from services.review.leases import ClaimWish
+from services.review.sight import hidden_projects, sees_own_tasks_only
 
 TaskCursor = tuple[datetime, UUID]
 
@@ -45,9 +55,15 @@ class ReviewDesk:
         self._database = database
 
     async def queues(self, principal: Principal) -> tuple[QueueSummary, ...]:
-        """Return the state of the queues in the projects that the key sees."""
+        """Return the state of the queues in the projects that the key sees.
+
+        Left out are projects in which people at work see their own tasks only: what a claim leaves waiting would
+        tell what was claimed.
+        """
         async with self._database.transaction() as tx:
-            return await tx.review.queues(principal.projects)
+            found = await tx.review.queues(principal.projects)
+            hidden = await hidden_projects(tx, principal)
+            return tuple(queue for queue in found if queue.project not in hidden)
 
     async def list_tasks(
         self,
@@ -61,15 +77,26 @@ class ReviewDesk:
         """Return a page of tasks, oldest first, and where the next one begins.
 
         Who works on tasks is shown only those they could take or hold: a page may then be shorter than ``limit``
-        (even empty) although more follow.
+        (even empty) although more follow. Where people see their own tasks only, those are what they hold and what
+        names them.
         """
         async with self._database.transaction() as tx:
+            hidden = await hidden_projects(tx, principal)
             found = await tx.review.list_tasks(
-                projects=principal.projects, queue=queue, state=state, after=after, limit=limit + 1
+                projects=await _others(tx, principal, hidden), queue=queue, state=state, after=after, limit=limit + 1
             )
+            if hidden:
+                own = [
+                    task
+                    for task in await _own_tasks(tx, principal.actor_id, hidden)
+                    if queue in (None, task.queue)
+                    and state in (None, task.state)
+                    and (after is None or _key(task) > after)
+                ]
+                found = tuple(sorted((*found, *own), key=_key)[: limit + 1])
             now = await tx.now()
             page = found[:limit]
-            following = (page[-1].created_at, page[-1].task_id) if len(found) > limit else None
+            following = _key(page[-1]) if len(found) > limit else None
             if not may(principal.role, Permission.HISTORY_READ):
                 skills = await _skills_of(tx, principal, {task.ref.project for task in page})
                 page = tuple(
@@ -82,17 +109,19 @@ class ReviewDesk:
     async def claim_next(self, principal: Principal, wish: ClaimWish) -> TakenTask:
         """Claim the best task that fits; see :func:`services.review.leases.claim_next`."""
         async with self._database.transaction() as tx:
-            return await _handed(tx, await leases.claim_next(tx, principal, wish))
+            task = await leases.claim_next(tx, principal, wish)
+            return await _handed(await room_of(tx, task.task_id), task)
 
     async def claim(self, principal: Principal, task_id: UUID) -> TakenTask:
         """Claim one task; see :func:`services.review.leases.claim`."""
         async with self._database.transaction() as tx:
-            return await _handed(tx, await leases.claim(tx, principal, task_id))
+            room = await self._room(tx, principal, task_id)
+            return await _handed(room, await leases.claim(room, principal, task_id))
 
     async def evidence(self, principal: Principal, task_id: UUID) -> Evidence:
         """Return what the person may see beside a task; see :func:`services.review.evidence.evidence_of`."""
         async with self._database.transaction() as tx:
-            return await evidence_of(tx, principal, task_id)
+            return await evidence_of(await self._room(tx, principal, task_id, look=True), principal, task_id)
 
     async def heartbeat(
         self,
@@ -105,12 +134,12 @@ class ReviewDesk:
     ) -> Lease:
         """Extend a live lease and count the sign of life; see :func:`services.review.leases.renew`."""
         async with self._database.transaction() as tx:
-            return await leases.renew(tx, principal, task_id, fence, visible=visible, idle=idle)
+            return await leases.renew(await room_of(tx, task_id), principal, task_id, fence, visible=visible, idle=idle)
 
     async def release(self, principal: Principal, task_id: UUID, fence: int) -> None:
         """Give a task back; see :func:`services.review.leases.release`."""
         async with self._database.transaction() as tx:
-            await leases.release(tx, principal, task_id, fence)
+            await leases.release(await room_of(tx, task_id), principal, task_id, fence)
 
     async def save_draft(self, principal: Principal, task_id: UUID, fence: int, body: dict[str, Any]) -> Draft:
         """Keep unfinished work.
@@ -121,7 +150,7 @@ class ReviewDesk:
         """
         try:
             async with self._database.transaction() as tx:
-                return await leases.save_draft(tx, principal, task_id, fence, body)
+                return await leases.save_draft(await room_of(tx, task_id), principal, task_id, fence, body)
         except (StaleFenceError, TaskFinishedError) as error:
             if await self._keep_refused(principal, task_id, fence, body):
                 raise leases.kept(error) from error
@@ -137,7 +166,10 @@ class ReviewDesk:
         """
         try:
             async with self._database.transaction() as tx:
-                return told_to_decider(await decide_task(tx, principal, task_id, given))
+                room = await room_of(tx, task_id)
+                decision = await decide_task(room, principal, task_id, given)
+                await note_answer(tx, decision)
+                return told_to_decider(decision)
         except (StaleFenceError, TaskFinishedError) as error:
             content = given.model_dump(mode="json", exclude_none=True, exclude={"fence"})
             if await self._keep_refused(principal, task_id, given.fence, content):
@@ -152,12 +184,44 @@ class ReviewDesk:
     async def _keep_refused(self, principal: Principal, task_id: UUID, fence: int, body: dict[str, Any]) -> bool:
         """Keep as a draft what came too late; the refused transaction is rolled back by now, this one is its own."""
         async with self._database.transaction() as tx:
-            task = await seen_task(tx, principal, task_id, lock=True)
+            room = await room_of(tx, task_id)
+            task = await seen_task(room, principal, task_id, lock=True)
             # Who can not have held the task has nothing to lose with it.
             if task.kind not in task_kinds_of(principal.role) or fence > task.fence:
                 return False
-            await tx.review.save_draft(task_id, principal.actor_id, body)
+            await room.review.save_draft(task_id, principal.actor_id, body)
         return True
+
+    async def _room(self, tx: Transaction, principal: Principal, task_id: UUID, *, look: bool = False) -> Transaction:
+        """Return where a task is looked at or claimed by its id, by somebody who may know that it is there."""
+        room = await room_of(tx, task_id)
+        task = await seen_task(room, principal, task_id)
+        if await sees_own_tasks_only(tx, principal, task.ref.project):
+            given = await room.operations.activity(task_id, principal.actor_id) is not None
+            if not given and task.assignee != principal.actor_id:
+                raise NotFoundError(f"There is no task {task_id}.")
+            if look and task.state in FINISHED_STATES:
+                raise ForbiddenError(f"This task is {task.state}; in this project nobody looks at it again.")
+        return room
+
+
+def _key(task: ReviewTask) -> TaskCursor:
+    return task.created_at, task.task_id
+
+
+async def _others(tx: Transaction, principal: Principal, hidden: frozenset[str]) -> tuple[str, ...] | None:
+    """Return the projects whose tasks are listed whole; None for all there are."""
+    if not hidden:
+        return principal.projects
+    names = principal.projects
+    if names is None:
+        names = tuple(project.id for project in await tx.projects.list())
+    return tuple(name for name in names if name not in hidden)
+
+
+async def _own_tasks(tx: Transaction, actor_id: str, projects: frozenset[str]) -> tuple[ReviewTask, ...]:
+    names = sorted(projects)
+    return (*await tx.review.own_tasks(actor_id, names), *await tx.probes.held(actor_id, names))
 
 
 async def _skills_of(tx: Transaction, principal: Principal, projects: Set[str]) -> dict[str, Set[str]]:

@@ -21,12 +21,15 @@ from services.errors import (
     CapReachedError,
     ForbiddenError,
     NoTaskAvailableError,
+    PersonPausedError,
     StaleFenceError,
     TaskFinishedError,
     TaskHeldError,
     TaskOnHoldError,
 )
 from services.ports.database import Transaction
+from services.quality.dealing import deal, lane_of
+from services.quality.probes import room_of
 from services.review.active_time import IDLE_AFTER
 from services.review.fitting import cap_reached, is_capped, is_full, skills_asked, why_not
 from services.review.hours import at_work, told_hours
@@ -65,6 +68,7 @@ async def claim_next(tx: Transaction, principal: Principal, wish: ClaimWish) -> 
         ForbiddenError: The role does not take a kind that was asked for.
         NotFoundError: The key does not see the project.
         NoTaskAvailableError: Nothing fits now.
+        PersonPausedError: All that fits is what the person is given none of for now.
     """
     allowed = task_kinds_of(principal.role)
     kinds = wish.kinds or allowed
@@ -82,16 +86,28 @@ async def claim_next(tx: Transaction, principal: Principal, wish: ClaimWish) -> 
         lanes = await tx.queues.lanes(principal.actor_id, kinds=kinds, projects=projects, queue=wish.queue)
     offer = _offer(lanes, principal, reviewers)
     while True:
-        fits = [skills_asked(lane) for lane in offer.lanes]
-        task = await tx.review.claim_next(principal.actor_id, offer.lanes, fits, IDLE_AFTER)
+        room, task = await _next(tx, principal, offer)
         if task is None:
+            if offer.paused is not None:
+                raise PersonPausedError(offer.paused)
             raise NoTaskAvailableError(" ".join(["No open task fits you now; try again later.", *offer.told]))
-        lane = next(lane for lane in offer.lanes if _is_of(task, lane))
+        lane = lane_of(task, offer.lanes)
         if not await _is_over_capacity(tx, lane):
-            return await _taken(tx, principal, task, reviewers.get(task.ref.project))
+            return await _taken(room, principal, task, reviewers.get(task.ref.project))
         # Somebody took the last free place of the queue meanwhile.
-        await tx.review.release(task.task_id, task.fence)
+        await room.review.release(task.task_id, task.fence)
         offer = offer.without(lane)
+
+
+async def _next(tx: Transaction, principal: Principal, offer: _Offer) -> tuple[Transaction, ReviewTask | None]:
+    """Claim what the person is given now; with it, the transaction in which that is worked on."""
+    given = await deal(tx, principal.actor_id, offer.lanes)
+    if given is None:
+        fits = [skills_asked(lane) for lane in offer.lanes]
+        return tx, await tx.review.claim_next(principal.actor_id, offer.lanes, fits, IDLE_AFTER)
+    room = await room_of(tx, given)
+    looked_at = await seen_task(room, principal, given, lock=True)
+    return room, await room.review.claim(given, principal.actor_id, await _lease_of(room, looked_at))
 
 
 async def claim(tx: Transaction, principal: Principal, task_id: UUID) -> TakenTask:
@@ -102,6 +118,7 @@ async def claim(tx: Transaction, principal: Principal, task_id: UUID) -> TakenTa
         TaskHeldError: Somebody else holds it.
         TaskOnHoldError: It is on hold, or its queue is paused.
         CapReachedError: The person, or the queue, holds as many tasks as may be.
+        PersonPausedError: The person is given none of these tasks for now.
     """
     reviewers = await tx.people.at_work(principal.actor_id)
     task = await seen_task(tx, principal, task_id, lock=True)
@@ -126,6 +143,7 @@ class _Offer:
 
     lanes: tuple[Lane, ...]
     told: tuple[str, ...]
+    paused: str | None = None
 
     def without(self, full: Lane) -> _Offer:
         """The same without the queue of a lane that turned out to be full."""
@@ -136,16 +154,25 @@ class _Offer:
 def _offer(lanes: Iterable[Lane], principal: Principal, reviewers: Mapping[str, Reviewer]) -> _Offer:
     given: list[Lane] = []
     told: dict[str, None] = {}
+    paused: str | None = None
     for lane in lanes:
         reviewer = reviewers.get(lane.project)
         if why_not(lane, principal, reviewer) is not None:
             continue
-        reason = _why_not_now(lane, reviewer)
+        reason = _person_paused(lane) or _why_not_now(lane, reviewer)
         if reason is None:
             given.append(lane)
-        else:
-            told[reason] = None
-    return _Offer(tuple(given), tuple(told)[:_REASONS_TOLD])
+            continue
+        told[reason] = None
+        if lane.person_paused:
+            paused = paused or reason
+    return _Offer(tuple(given), tuple(told)[:_REASONS_TOLD], paused if not given else None)
+
+
+def _person_paused(lane: Lane) -> str | None:
+    if not lane.person_paused:
+        return None
+    return f"You are given no {lane.kind} tasks of queue {lane.queue!r} for now; ask whoever runs the project."
 
 
 def _why_not_now(lane: Lane, reviewer: Reviewer | None) -> str | None:
@@ -156,10 +183,6 @@ def _why_not_now(lane: Lane, reviewer: Reviewer | None) -> str | None:
 
 def _full(lane: Lane) -> str:
     return f"Queue {lane.queue!r} has {lane.capacity} tasks in people's hands, which is its capacity."
-
-
-def _is_of(task: ReviewTask, lane: Lane) -> bool:
-    return (task.ref.project, task.queue, task.kind, task.skill) == (lane.project, lane.queue, lane.kind, lane.skill)
 
 
 async def _is_over_capacity(tx: Transaction, lane: Lane) -> bool:
@@ -180,10 +203,13 @@ async def _ensure_given(tx: Transaction, principal: Principal, task: ReviewTask,
     lanes = await tx.queues.lanes(
         principal.actor_id, kinds=(task.kind,), projects=(task.ref.project,), queue=task.queue
     )
-    lane = next(lane for lane in lanes if _is_of(task, lane))
+    lane = lane_of(task, lanes)
     never = why_not(lane, principal, reviewer)
     if never is not None:
         raise ForbiddenError(never)
+    paused = _person_paused(lane)
+    if paused is not None:
+        raise PersonPausedError(paused)
     reason = _why_not_now(lane, reviewer)
     if reason is not None:
         raise TaskOnHoldError(reason) if lane.paused else CapReachedError(reason)

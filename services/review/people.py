@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.access.policy import ensure_sees, project_not_found
 from services.contracts.access import Principal
+from services.contracts.calibration import ResumePerson
 from services.contracts.canonical import content_sha256
 from services.contracts.people import Reviewer, ReviewerProfile
 from services.errors import ChangedMeanwhileError, NotFoundError
@@ -100,6 +101,28 @@ class PeopleRegistry:
                 subject=f"reviewers/{actor_id}",
                 body={"before_sha256": version_of_profile(known.profile)},
             )
+
+    async def resume(self, principal: Principal, project: str, actor_id: str, pause: ResumePerson) -> Reviewer:
+        """Let a paused person have tasks again; known answers that were missed before count no more.
+
+        Raises:
+            NotFoundError: There is no such project that the key sees, or the person is not paused there.
+        """
+        ensure_sees(principal, project)
+        async with self._database.transaction() as tx:
+            await _ensure_project(tx, project)
+            if not await tx.calibration.end_pause(project, actor_id, pause.queue, pause.kind):
+                raise NotFoundError(f"{actor_id!r} is not paused for {pause.kind} tasks of queue {pause.queue!r}.")
+            tx.audit.append(
+                project,
+                actor=principal.actor_id,
+                action="reviewer.resumed",
+                subject=f"reviewers/{actor_id}",
+                body={"queue": pause.queue, "kind": pause.kind.value},
+            )
+            # The profile may have been deleted meanwhile.
+            await tx.people.ensure(project, actor_id)
+            return await _known(tx, project, actor_id)
 
 
 async def _ensure_project(tx: Transaction, project: str, *, lock: bool = False) -> None:

@@ -17,12 +17,14 @@ from services.errors import NotFoundError
 from services.ground_truth.commit import read_facts
 from services.ground_truth.record import build_lineage
 from services.ports.database import Database, Transaction
+from services.review.sight import ensure_sees_samples
 
 
 class SampleReader:
     """Everything that is read about samples.
 
-    Each method raises NotFoundError for a project that does not exist and for one the key does not see, alike.
+    Each method raises NotFoundError for a project that does not exist and for one the key does not see, alike; and
+    ForbiddenError for people at work where the project lets them see their own tasks only.
 
     Args:
         database: The store of record.
@@ -43,11 +45,13 @@ class SampleReader:
         """Return revisions, newest first, after the cursor."""
         async with self._database.transaction() as tx:
             await ensure_project(tx, principal, project)
+            await ensure_sees_samples(tx, principal, project)
             return await tx.samples.list(project, stage=stage, after=after, limit=limit)
 
     async def get(self, principal: Principal, project: str, sample_id: str, revision: int | None) -> SampleRevision:
         """Return a revision, the newest by default."""
         async with self._database.transaction() as tx:
+            await ensure_sees_samples(tx, principal, project)
             ref = await seen_ref(tx, principal, project, sample_id, revision)
             found = await tx.samples.get(ref)
         if found is None:
@@ -94,6 +98,7 @@ class SampleReader:
     ) -> GroundTruth:
         """Return the committed record of a revision."""
         async with self._database.transaction() as tx:
+            await ensure_sees_samples(tx, principal, project)
             ref = await seen_ref(tx, principal, project, sample_id, revision)
             record = await tx.ground_truth.get(ref)
         if record is None:
@@ -106,6 +111,7 @@ class SampleReader:
         """Return committed records by sample id and revision, after the cursor."""
         async with self._database.transaction() as tx:
             await ensure_project(tx, principal, project)
+            await ensure_sees_samples(tx, principal, project)
             return await tx.ground_truth.list(project, after=after, limit=limit)
 
     async def dependents(
@@ -113,13 +119,13 @@ class SampleReader:
     ) -> tuple[Dependent, ...]:
         """Return committed records that rest on something, by sample id and revision, after the cursor."""
         async with self._database.transaction() as tx:
-            await _ensure_project(tx, principal, project)
+            await ensure_project(tx, principal, project)
             return await tx.ground_truth.dependents(project, origin, after=after, limit=limit)
 
     async def count_dependents(self, principal: Principal, project: str, origin: Origin) -> DependentsSummary:
         """Count the committed records that rest on something."""
         async with self._database.transaction() as tx:
-            await _ensure_project(tx, principal, project)
+            await ensure_project(tx, principal, project)
             return await tx.ground_truth.count_dependents(project, origin)
 
     async def audit(

@@ -11,6 +11,7 @@ from services.contracts.findings import Severity
 from services.contracts.search import HitKind, SearchFilter, SearchHit
 from services.errors import InvalidInputError
 from services.ports.database import Database
+from services.review.sight import hidden_projects
 
 MAX_WORDS = 10
 _MAX_WORD = 100
@@ -72,6 +73,8 @@ class Finder:
     ) -> tuple[SearchHit, ...]:
         """Return what matches, newest first; of every kind that the role may find if none is named.
 
+        Of a project in which people at work see their own tasks only, they find nothing.
+
         Raises:
             InvalidInputError: The query holds no word, or too many.
             NotFoundError: The project is none that the key sees.
@@ -92,6 +95,12 @@ class Finder:
         if not wanted.kinds:
             return ()
         async with self._database.transaction() as tx:
+            hidden = await hidden_projects(tx, principal)
+            if hidden:
+                names = wanted.projects
+                if names is None:
+                    names = tuple(known.id for known in await tx.projects.list())
+                wanted = wanted.model_copy(update={"projects": tuple(name for name in names if name not in hidden)})
             return await tx.search.find(wanted, before=before, limit=limit)
 
 

@@ -99,6 +99,7 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
         (method, f"{base}/reviewers/rita", "/v1/projects/{project}/reviewers/{actor_id}")
         for method in ("PUT", "GET", "DELETE")
     ]
+    of_person.append(("POST", f"{base}/reviewers/rita/resume", "/v1/projects/{project}/reviewers/{actor_id}/resume"))
     of_project += [
         (method, f"{base}/gold/{sample}", "/v1/projects/{project}/gold/{sample_id}") for method in ("PUT", "DELETE")
     ]
@@ -201,6 +202,8 @@ def _body(method: str, template: str, project: str) -> dict[str, object] | None:
         return {"name": "spatial"}
     if method == "PUT" and template.endswith("/reviewers/{actor_id}"):
         return {"actor_id": "rita"}
+    if template.endswith("/reviewers/{actor_id}/resume"):
+        return {"queue": "spatial"}
     change: dict[str, object] = {"filter": {}, "change": {"action": "hold", "reason": "why"}}
     if method == "PUT" and template.endswith("/gold/{sample_id}"):
         return {"sample_id": "s1", "verdict": "approve"}

@@ -11,6 +11,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from services.contracts.calibration import PAUSED
 from services.contracts.events import TASK_OVERDUE, TASK_REMINDED, EventType, StageChanged, stage_event_type
 from services.contracts.lifecycle import Stage
 from services.contracts.manifest import SampleManifest
@@ -69,6 +70,7 @@ def test_the_asyncapi_document_names_every_event() -> None:
         TASK_REMINDED,
         TASK_OVERDUE,
         NOTE_MENTIONED,
+        PAUSED,
     }
     assert set(DATA_MODELS) == set(EventType)
 

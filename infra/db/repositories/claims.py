@@ -95,10 +95,15 @@ _BEGIN = """
                          THEN known.active_at ELSE EXCLUDED.active_at END,
         updated_at = EXCLUDED.updated_at
 """
+_LOOK = """
+    SELECT task.*, clock_timestamp() AS now
+    FROM (SELECT * FROM mine UNION ALL SELECT * FROM best) AS chosen
+    JOIN review_tasks AS task ON task.task_id = chosen.task_id
+"""
 
 
 @cache
-def claim_next_sql(*, one_lane: bool) -> str:
+def claim_next_sql(*, one_lane: bool, look: bool = False) -> str:
     """Return the statement that claims the best task of lanes.
 
     Its parameters are ``actor_id``, ``idle_after`` (for the person's active time, which begins with the claim) and, one
@@ -107,17 +112,20 @@ def claim_next_sql(*, one_lane: bool) -> str:
 
     Args:
         one_lane: Whether there is one lane only, which needs no comparison with others.
+        look: Whether the task is only locked, so that the same statement without this takes the same one.
     """
     parts = [_LANES, _HOLDING, _MINE] if one_lane else [_LANES, _HOLDING, _MINE, _HEADS]
-    best = _BEST.replace("<heads>", "lane" if one_lane else "head")
-    parts += [best, f"taken AS ({_TAKE})", f"begun AS ({_BEGIN})"]
+    parts.append(_BEST.replace("<heads>", "lane" if one_lane else "head"))
+    if look:
+        return f"WITH {', '.join(parts)} {_LOOK}"
+    parts += [f"taken AS ({_TAKE})", f"begun AS ({_BEGIN})"]
     return f"WITH {', '.join(parts)} SELECT * FROM taken"  # noqa: S608 - constants
 
 
 @cache
-def claim_next(*, one_lane: bool) -> TextClause:
+def claim_next(*, one_lane: bool, look: bool = False) -> TextClause:
     """Return :func:`claim_next_sql` to run."""
-    return text(claim_next_sql(one_lane=one_lane))
+    return text(claim_next_sql(one_lane=one_lane, look=look))
 
 
 _CLAIM = """
@@ -129,6 +137,9 @@ _CLAIM = """
     RETURNING *, clock_timestamp() AS now
 """
 CLAIM = text(f"WITH taken AS ({_CLAIM}), begun AS ({_BEGIN}) SELECT * FROM taken")  # noqa: S608 - constants
+HOLD = text(_CLAIM)
+"""The same without the person's active time."""
+
 _HELD = "task_id = :task_id AND fence = :fence AND state = 'claimed' AND lease_expires_at > clock_timestamp()"
 RENEW = text(f"""
     UPDATE review_tasks

@@ -9,19 +9,25 @@ from sqlalchemy import text
 
 from infra.db.documents import body_of, body_text, model_text
 from infra.db.repositories.base import Repository
+from services.contracts.calibration import Figures, PersonPause
 from services.contracts.deadlines import WorkingCalendar
 from services.contracts.people import Reviewer, ReviewerProfile, SkillGrant
 from services.contracts.queues import RequiredSkill
 
 _GRANTS = TypeAdapter(tuple[SkillGrant, ...])
+_PAUSES = TypeAdapter(tuple[PersonPause, ...])
 
 WITH_SKILLS = """
     reviewer.*, coalesce((
         SELECT json_agg(json_build_object('name', skill.name, 'level', skill.level, 'source', skill.source,
-                                          'set_by', skill.set_by, 'set_at', skill.set_at)
+                                          'set_by', skill.set_by, 'set_at', skill.set_at, 'figures', skill.figures)
                         ORDER BY skill.name, skill.source)
         FROM reviewer_skills AS skill
-        WHERE skill.project = reviewer.project AND skill.actor_id = reviewer.actor_id), '[]') AS grants
+        WHERE skill.project = reviewer.project AND skill.actor_id = reviewer.actor_id), '[]') AS grants,
+    coalesce((
+        SELECT json_agg(pause.pause ORDER BY pause.queue, pause.kind) FROM person_pauses AS pause
+        WHERE pause.project = reviewer.project AND pause.actor_id = reviewer.actor_id AND pause.paused
+    ), '[]') AS pauses
 """
 """The columns of :func:`reviewer_of`."""
 
@@ -65,6 +71,20 @@ _GRANT = text("""
         level = EXCLUDED.level, set_by = EXCLUDED.set_by, set_at = EXCLUDED.set_at
     WHERE reviewer_skills.level <> EXCLUDED.level
 """)
+_ENSURE = text("""
+    INSERT INTO reviewers (project, actor_id, teams, max_claims_of_queue) VALUES (:project, :actor_id, '{}', '{}')
+    ON CONFLICT DO NOTHING
+""")
+_MEASURE = text("""
+    INSERT INTO reviewer_skills (project, actor_id, name, source, level, set_by, set_at, figures)
+    VALUES (:project, :actor_id, :name, 'measured', :level, :set_by, clock_timestamp(), :figures)
+    ON CONFLICT (project, actor_id, name, source) DO UPDATE SET
+        level = EXCLUDED.level, set_by = EXCLUDED.set_by, set_at = EXCLUDED.set_at, figures = EXCLUDED.figures
+""")
+_UNMEASURE = text("""
+    DELETE FROM reviewer_skills
+    WHERE project = :project AND actor_id = :actor_id AND name = :name AND source = 'measured'
+""")
 _DELETE = text("DELETE FROM reviewers WHERE project = :project AND actor_id = :actor_id")
 
 
@@ -81,7 +101,7 @@ def reviewer_of(row: Any) -> Reviewer:
         max_claims=row.max_claims,
         max_claims_of_queue=body_of(row.max_claims_of_queue),
     )
-    return Reviewer(profile=profile, skills=skills)
+    return Reviewer(profile=profile, skills=skills, paused=_PAUSES.validate_json(row.pauses))
 
 
 class PostgresPeople(Repository):
@@ -121,3 +141,26 @@ class PostgresPeople(Repository):
     async def delete(self, project: str, actor_id: str) -> bool:
         """Forget a person; False if there is none."""
         return await self._count(_DELETE, project=project, actor_id=actor_id) == 1
+
+    async def ensure(self, project: str, actor_id: str) -> None:
+        """Let the project know a person, without any limit, unless it does."""
+        await self._count(_ENSURE, project=project, actor_id=actor_id)
+
+    async def measure_skill(
+        self, project: str, actor_id: str, name: str, level: int, figures: Figures, *, set_by: str
+    ) -> None:
+        """Give a person a skill by what was measured, or another level of it; what was granted by hand stays."""
+        await self.ensure(project, actor_id)
+        await self._count(
+            _MEASURE,
+            project=project,
+            actor_id=actor_id,
+            name=name,
+            level=level,
+            figures=model_text(figures),
+            set_by=set_by,
+        )
+
+    async def forget_measured(self, project: str, actor_id: str, name: str) -> None:
+        """Take back a skill that was measured."""
+        await self._count(_UNMEASURE, project=project, actor_id=actor_id, name=name)

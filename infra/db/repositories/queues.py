@@ -10,6 +10,7 @@ from sqlalchemy import text
 from infra.db.documents import model_text
 from infra.db.repositories.base import Repository
 from infra.db.repositories.people import TURN, WITH_SKILLS, reviewer_of
+from services.contracts.calibration import GoldPolicy, SecondOpinions
 from services.contracts.people import Reviewer
 from services.contracts.queues import Lane, QueueFilter, RequiredSkill, ReviewQueue
 from services.contracts.review import TaskKind
@@ -48,8 +49,10 @@ _AGE_TASKS = text("""
 _CLAIMED = "state = 'claimed' AND lease_expires_at > statement_timestamp()"
 _OWN = f"""
     own AS MATERIALIZED (
-        SELECT project, queue, count(*) AS mine
-        FROM review_tasks WHERE held_by = :actor_id AND {_CLAIMED} GROUP BY project, queue
+        SELECT project, queue, count(*) AS mine FROM (
+            SELECT project, queue FROM review_tasks WHERE held_by = :actor_id AND {_CLAIMED}
+            UNION ALL SELECT project, queue FROM probe_tasks WHERE held_by = :actor_id AND {_CLAIMED}
+        ) AS held GROUP BY project, queue
     )
 """  # noqa: S608 - a constant
 _LANE = f"""
@@ -58,10 +61,18 @@ _LANE = f"""
     CASE WHEN queue.capacity IS NULL THEN 0 ELSE (
         SELECT count(*) FROM review_tasks AS task
         WHERE task.project = lane.project AND task.queue = lane.queue AND {_CLAIMED}
+    ) + (
+        SELECT count(*) FROM probe_tasks AS task
+        WHERE task.project = lane.project AND task.queue = lane.queue AND {_CLAIMED}
     ) END AS claimed,
     coalesce(own.mine, 0) AS mine,
     coalesce((SELECT sum(own.mine) FROM own WHERE own.project = lane.project), 0) AS mine_in_project,
-    CAST(project.config ->> 'lease_s' AS integer) AS lease_s
+    CAST(project.config ->> 'lease_s' AS integer) AS lease_s,
+    project.config ->> 'people_see' AS people_see, project.config ->> 'gold' AS gold,
+    project.config ->> 'second_opinions' AS second_opinions,
+    EXISTS (SELECT FROM person_pauses AS pause
+            WHERE pause.project = lane.project AND pause.actor_id = :actor_id AND pause.queue = lane.queue
+              AND pause.kind = lane.kind AND pause.paused) AS person_paused
 """  # noqa: S608 - a constant
 _JOINED = """
     JOIN projects AS project ON project.id = lane.project
@@ -86,7 +97,8 @@ _LANES_IN_TURN = text(f"""
     WHERE {_WANTED} ORDER BY lane.lane_id
 """)  # noqa: S608 - constants
 _CLAIMED_IN = text(f"""
-    SELECT count(*) AS claimed FROM review_tasks WHERE project = :project AND queue = :name AND {_CLAIMED}
+    SELECT (SELECT count(*) FROM review_tasks WHERE project = :project AND queue = :name AND {_CLAIMED})
+         + (SELECT count(*) FROM probe_tasks WHERE project = :project AND queue = :name AND {_CLAIMED}) AS claimed
 """)  # noqa: S608 - a constant
 
 
@@ -120,6 +132,12 @@ def _lane_of(row: Any) -> Lane:
         mine=row.mine,
         mine_in_project=int(row.mine_in_project),
         lease_s=_DEFAULT_LEASE_S if row.lease_s is None else row.lease_s,
+        own_tasks=row.people_see == "own_tasks",
+        gold=None if row.gold is None else GoldPolicy.model_validate_json(row.gold),
+        second_opinions=None
+        if row.second_opinions is None
+        else SecondOpinions.model_validate_json(row.second_opinions),
+        person_paused=row.person_paused,
     )
 
 

@@ -76,6 +76,12 @@ _IN_STATE = {
     TaskState.COMPLETED: "state = 'completed'",
     TaskState.CANCELLED: "state = 'cancelled'",
 }
+_OWN = text(f"""
+    SELECT *, clock_timestamp() AS now FROM review_tasks
+    WHERE project = ANY (CAST(:projects AS text[]))
+      AND (held_by = :actor_id AND {_IN_STATE[TaskState.CLAIMED]}
+           OR assignee = :actor_id AND state IN ('open', 'claimed'))
+""")  # noqa: S608
 _CLOSE = text("""
     UPDATE review_tasks
     SET state = :state, held_by = NULL, lease_expires_at = NULL, completed_at = clock_timestamp()
@@ -251,6 +257,10 @@ class PostgresReview(PostgresVerdicts):
         )
         return tuple(task_of(row) for row in await self._run(statement, **parameters))
 
+    async def own_tasks(self, actor_id: str, projects: Sequence[str]) -> tuple[ReviewTask, ...]:
+        """Return what the person holds now, and unfinished tasks that name them."""
+        return tuple(task_of(row) for row in await self._run(_OWN, actor_id=actor_id, projects=[*projects]))
+
     async def claim_next(
         self, actor_id: str, lanes: Sequence[Lane], fits: Sequence[int], idle_after: timedelta | None = None
     ) -> ReviewTask | None:
@@ -265,16 +275,26 @@ class PostgresReview(PostgresVerdicts):
             fits: How many of their skills each lane asks for; decides between tasks of equal priority.
             idle_after: Begins the person's active time with the task; a last sign that is not older stays.
         """
+        statement = claims.claim_next(one_lane=len(lanes) == 1)
+        return await self._next(statement, actor_id, lanes, fits, idle_after=idle_after)
+
+    async def look_next(self, actor_id: str, lanes: Sequence[Lane], fits: Sequence[int]) -> ReviewTask | None:
+        """Return the task that :meth:`claim_next` would claim, and keep it for this transaction."""
+        return await self._next(claims.claim_next(one_lane=len(lanes) == 1, look=True), actor_id, lanes, fits)
+
+    async def _next(
+        self, statement: TextClause, actor_id: str, lanes: Sequence[Lane], fits: Sequence[int], **more: timedelta | None
+    ) -> ReviewTask | None:
         if not lanes:
             return None
         row = await self._first(
-            claims.claim_next(one_lane=len(lanes) == 1),
+            statement,
             actor_id=actor_id,
-            idle_after=idle_after,
             lanes=[lane.lane_id for lane in lanes],
             ageing=[lane.ageing_per_hour for lane in lanes],
             fits=[*fits],
             leases_s=[lane.lease_s for lane in lanes],
+            **more,
         )
         return _maybe_task(row)
 

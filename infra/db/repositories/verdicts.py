@@ -180,7 +180,8 @@ def decision_of(row: Any) -> Decision:
     )
 
 
-def _draft_of(row: Any) -> Draft:
+def draft_of(row: Any) -> Draft:
+    """Return a stored draft."""
     return Draft(task_id=row.task_id, actor_id=row.actor_id, body=body_of(row.body), saved_at=row.saved_at)
 
 
@@ -214,12 +215,12 @@ class PostgresVerdicts(Repository):
     async def save_draft(self, task_id: UUID, actor_id: str, body: dict[str, Any]) -> Draft:
         """Keep the person's draft for a task, one per person and task, whatever the lease."""
         row = await self._first(_SAVE_DRAFT, task_id=task_id, actor_id=actor_id, body=body_text(body))
-        return _draft_of(row)
+        return draft_of(row)
 
     async def draft(self, task_id: UUID, actor_id: str) -> Draft | None:
         """Return the person's draft."""
         row = await self._first(_DRAFT, task_id=task_id, actor_id=actor_id)
-        return None if row is None else _draft_of(row)
+        return None if row is None else draft_of(row)
 
     async def case_file(self, task: ReviewTask, actor_id: str) -> CaseFile:
         """Return what this person's answer to the task is judged by, as one statement sees it."""

@@ -13,8 +13,9 @@ from infra.db.tables.incidents import CauseCandidateRow, IncidentFindingRow, Inc
 from infra.db.tables.notes import NoteMentionRow, NoteRow, NoteVersionRow
 from infra.db.tables.outbox import OutboxRow
 from infra.db.tables.people import ReviewerRow, ReviewerSkillRow
+from infra.db.tables.probes import ProbeDraftRow, ProbeSecretRow, ProbeSeenRow, ProbeTaskRow, ProbeTurnRow
 from infra.db.tables.projects import ProjectDefinitionRow, ProjectRow, RuleSetRow
-from infra.db.tables.quality import GoldAnswerRow
+from infra.db.tables.quality import GoldAnswerRow, PersonPauseRow, ScoredAnswerRow
 from infra.db.tables.queues import ReviewLaneRow, ReviewQueueRow
 from infra.db.tables.review import DecisionRow, DraftRow, FindingRow, ReviewTaskRow, TaskActivityRow
 from infra.db.tables.samples import (
@@ -73,6 +74,12 @@ __all__ = [
     "NoteRow",
     "NoteVersionRow",
     "OutboxRow",
+    "PersonPauseRow",
+    "ProbeDraftRow",
+    "ProbeSecretRow",
+    "ProbeSeenRow",
+    "ProbeTaskRow",
+    "ProbeTurnRow",
     "ProjectDefinitionRow",
     "ProjectRow",
     "ReviewLaneRow",
@@ -83,6 +90,7 @@ __all__ = [
     "RuleSetRow",
     "SampleRevisionRow",
     "SampleRow",
+    "ScoredAnswerRow",
     "SearchEntryRow",
     "StageChangeRow",
     "Table",

@@ -49,3 +49,4 @@ class ReviewerSkillRow(Table, table=True):
     level: int = integer_column()
     set_by: str = text_column()
     set_at: datetime = moment_column()
+    figures: str | None = document_column(default=None, nullable=True)

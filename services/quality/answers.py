@@ -1,0 +1,227 @@
+"""What follows from an answer that can be held against something: scores, pauses, skills. In the same transaction."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import timedelta
+
+from services.contracts.access import SYSTEM_ACTOR
+from services.contracts.calibration import (
+    PAUSED,
+    EarnedSkill,
+    Figures,
+    GoldPolicy,
+    PersonPause,
+    PersonPaused,
+    ProbeAnswer,
+    ScoredAnswer,
+    paused_event_id,
+)
+from services.contracts.lifecycle import RevisionRef
+from services.contracts.quality import GoldAnswer
+from services.contracts.review import JUDGING_KINDS, Decision
+from services.ports.database import Transaction
+from services.quality.probes import past_of
+from services.quality.scoring import JudgedSample, Scored, score_sample
+from services.quality.standing import earned_level, figures_of, is_below_bar
+
+
+async def note_answer(tx: Transaction, decision: Decision) -> None:
+    """Score a decision that was just taken, and what it says of earlier ones; pause people and grant skills by it.
+
+    What follows from a person's own known answers comes with their next decision on something else: right after one, it
+    would tell them which it was. The same decision again changes nothing. A project that neither mixes in known
+    answers nor has skills earned pays one look at its settings.
+    """
+    project = await tx.projects.get(decision.ref.project)
+    answer = await tx.probes.answer_of(decision.task_id)
+    if project is None or (answer is None and project.config.gold is None and not project.config.earned_skills):
+        return
+    if answer is not None and answer.probe.purpose == "second_opinion":
+        await _compare(tx, answer)
+        return
+    known = await tx.quality.gold(project.id, (decision.ref.sample_id,))
+    gold = known[decision.ref.sample_id].answer if known else None
+    if answer is not None:
+        await _score_probe(tx, answer, gold)
+        return
+    scores = await _score_revision(tx, decision.ref, gold)
+    concerned = {score.actor_id for score in scores} | {decision.actor_id}
+    if gold is not None:
+        concerned.remove(decision.actor_id)
+    # In one order, so that nobody waits for somebody who waits for them.
+    for actor_id in sorted(concerned):
+        await tx.calibration.lock_person(project.id, actor_id)
+        await _earn(tx, project.id, actor_id, project.config.earned_skills)
+    if gold is None and project.config.gold is not None and decision.task_kind in JUDGING_KINDS:
+        await _pause_below_bar(tx, project.config.gold, decision)
+
+
+async def score_again(tx: Transaction, project: str, sample_id: str) -> None:
+    """Score all answers about a sample by the known answer that it has now. Pauses stay as they are."""
+    known = await tx.quality.gold(project, (sample_id,))
+    gold = known[sample_id].answer if known else None
+    newest = await tx.samples.newest(project, sample_id)
+    for revision in range(1, 0 if newest is None else newest.revision + 1):
+        await _score_revision(tx, RevisionRef(project=project, sample_id=sample_id, revision=revision), gold)
+    for answer in await tx.probes.answers_about(project, sample_id):
+        await _score_probe(tx, answer, gold)
+
+
+async def judged_sample(tx: Transaction, ref: RevisionRef, gold: GoldAnswer | None) -> JudgedSample:
+    """Return a revision's verdicts with what they are held against."""
+    decisions = await tx.review.decisions(ref)
+    if not decisions:
+        return JudgedSample(findings={}, decisions=(), labels={}, gold=gold)
+    return JudgedSample(
+        findings={item.finding.finding_id: item.finding for item in await tx.review.findings(ref)},
+        decisions=decisions,
+        labels={
+            labels.version: labels.annotations
+            for labels in await tx.samples.label_sets(ref)
+            if labels.origin != "prediction"
+        },
+        gold=gold,
+    )
+
+
+async def judged_probe(tx: Transaction, answer: ProbeAnswer, gold: GoldAnswer | None) -> JudgedSample:
+    """Return the answer to a probe with what it is held against; without a known answer that is nothing."""
+    past = await past_of(tx, answer.probe)
+    decision = answer.decision
+    labels = {item.version: item.annotations for item in past.label_sets}
+    return JudgedSample(
+        findings={item.finding.finding_id: item.finding for item in past.findings},
+        decisions=() if gold is None else (decision,),
+        labels=labels | {decision.label_version_after: answer.labels_after},
+        gold=gold,
+    )
+
+
+async def _score_revision(tx: Transaction, ref: RevisionRef, gold: GoldAnswer | None) -> tuple[ScoredAnswer, ...]:
+    sample = await judged_sample(tx, ref, gold)
+    queues = {task.task_id: task.queue for task in await tx.review.tasks_of(ref)}
+    scores = tuple(_score(one, queues[one.decision.task_id]) for one in score_sample(sample))
+    judging = [decision.decision_id for decision in sample.decisions if decision.task_kind in JUDGING_KINDS]
+    await tx.calibration.put_scores(judging, scores)
+    return scores
+
+
+async def _score_probe(tx: Transaction, answer: ProbeAnswer, gold: GoldAnswer | None) -> tuple[ScoredAnswer, ...]:
+    sample = await judged_probe(tx, answer, gold)
+    scores = tuple(_score(one, answer.probe.queue) for one in score_sample(sample))
+    await tx.calibration.put_scores((answer.decision.decision_id,), scores)
+    return scores
+
+
+def _score(one: Scored, queue: str) -> ScoredAnswer:
+    decision = one.decision
+    return ScoredAnswer(
+        project=decision.ref.project,
+        decision_id=decision.decision_id,
+        finding_id=one.finding.finding_id,
+        task_id=decision.task_id,
+        actor_id=decision.actor_id,
+        queue=queue,
+        kind=decision.task_kind,
+        check=one.finding.check,
+        finding_kind=one.finding.kind,
+        labels=one.classes,
+        reference=one.reference,
+        right=one.right,
+        decided_at=decision.decided_at,
+    )
+
+
+async def _pause_below_bar(tx: Transaction, policy: GoldPolicy, decision: Decision) -> None:
+    task = await tx.review.task(decision.task_id)
+    if task is None:
+        return
+    project, actor_id = decision.ref.project, decision.actor_id
+    place = (project, actor_id, task.queue, task.kind)
+    paused, counted_from = await tx.calibration.pause_state(*place)
+    if paused:
+        return
+    now = await tx.now()
+    since = now - timedelta(days=policy.window_days)
+    if counted_from is not None:
+        since = max(since, counted_from)
+    figures = figures_of(*await tx.calibration.gold_answers(*place, since))
+    if not is_below_bar(figures, policy):
+        return
+    pause = PersonPause(
+        project=project,
+        actor_id=actor_id,
+        queue=task.queue,
+        kind=task.kind,
+        figures=figures,
+        bar=policy.bar,
+        paused_at=now,
+    )
+    await tx.people.ensure(project, actor_id)
+    await tx.calibration.put_pause(pause)
+    released = await tx.probes.release_all(*place)
+    tx.audit.append(
+        project,
+        actor=SYSTEM_ACTOR,
+        action="reviewer.paused",
+        subject=f"reviewers/{actor_id}",
+        body={
+            "queue": task.queue,
+            "kind": task.kind.value,
+            "figures": figures.model_dump(mode="json"),
+            "bar": policy.bar,
+            "released": released,
+        },
+    )
+    told = PersonPaused(**pause.model_dump())
+    await tx.outbox.add(
+        "event",
+        decision.ref,
+        told.model_dump(mode="json", exclude_none=True),
+        event_type=PAUSED,
+        event_id=paused_event_id(told),
+    )
+
+
+async def _earn(tx: Transaction, project: str, actor_id: str, rules: tuple[EarnedSkill, ...]) -> None:
+    known = await tx.people.get(project, actor_id)
+    held = {grant.name: grant.level for grant in (known.skills if known else ()) if grant.source == "measured"}
+    of_skill: dict[str, list[tuple[EarnedSkill, Figures]]] = defaultdict(list)
+    now = await tx.now()
+    for rule in rules:
+        since = now - timedelta(days=rule.window_days)
+        of_skill[rule.skill].append(
+            (rule, figures_of(*await tx.calibration.answers_for(project, actor_id, rule, since)))
+        )
+    for skill in sorted({*held, *of_skill}):
+        before = held.get(skill, 0)
+        level, figures = earned_level(before, of_skill[skill])
+        if level == before:
+            continue
+        if figures is None:
+            await tx.people.forget_measured(project, actor_id, skill)
+        else:
+            await tx.people.measure_skill(project, actor_id, skill, level, figures, set_by=SYSTEM_ACTOR)
+        counted = figures or next((seen for _, seen in of_skill[skill]), None)
+        tx.audit.append(
+            project,
+            actor=SYSTEM_ACTOR,
+            action="reviewer.skill_earned" if level > before else "reviewer.skill_lost",
+            subject=f"reviewers/{actor_id}",
+            body={
+                "skill": skill,
+                "level": level,
+                "before": before,
+                "figures": None if counted is None else counted.model_dump(mode="json"),
+            },
+        )
+
+
+async def _compare(tx: Transaction, answer: ProbeAnswer) -> None:
+    first = await tx.review.decision_of_task(answer.probe.source_task_id)
+    if first is None:
+        return
+    second = answer.decision
+    agreed = all(first.verdict_on(name) is second.verdict_on(name) for name in first.finding_ids)
+    await tx.probes.note_agreement(second.task_id, agreed=agreed)
