@@ -92,7 +92,7 @@ _LANES_IN_TURN = text(f"""
     WITH turn AS MATERIALIZED ({TURN}), {_OWN},
     person AS MATERIALIZED (SELECT {WITH_SKILLS} FROM reviewers AS reviewer WHERE reviewer.actor_id = :actor_id)
     SELECT {_LANE}, person.actor_id, person.teams, person.calendar, person.max_claims, person.max_claims_of_queue,
-           person.grants
+           person.grants, person.pauses
     FROM turn CROSS JOIN review_lanes AS lane {_JOINED} LEFT JOIN person ON person.project = lane.project
     WHERE {_WANTED} ORDER BY lane.lane_id
 """)  # noqa: S608 - constants

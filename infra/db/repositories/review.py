@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row, TextClause, text
 
 from infra.db.documents import model_text
 from infra.db.repositories import claims
