@@ -96,6 +96,13 @@ class NumberKey(NamedTuple):
     sequence: _Sequence
 
 
+class DiffKey(NamedTuple):
+    """Key of a list of differences: the places reached in both lists that are compared."""
+
+    before: Annotated[int, Field(ge=-1, le=2**53)]
+    after: Annotated[int, Field(ge=-1, le=2**53)]
+
+
 class MemberKey(NamedTuple):
     """Key of a list of the findings of an incident."""
 

@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from services.contracts.agreement import AgreementReport
 from services.contracts.consensus import Consensus
 from services.contracts.dataset_report import DatasetReport
+from services.contracts.datasets import DatasetVersion, NewDataset
 from services.contracts.events import (
     INCOMING_SUBJECT_PREFIX,
     OUTGOING_SUBJECT_PREFIX,
@@ -50,6 +51,8 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "verification": VerificationReport,
     "dataset-report": DatasetReport,
     "agreement": AgreementReport,
+    "dataset": NewDataset,
+    "dataset-version": DatasetVersion,
     "consensus": Consensus,
     "sample-withdrawn": SampleWithdrawn,
     "labels-submitted": LabelsSubmitted,

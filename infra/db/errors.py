@@ -48,6 +48,9 @@ _CONSTRAINTS: dict[str, tuple[type[ConcordError], str]] = {
     "ck_review_tasks_not_excluded": (SelfReviewError, "the task excludes this person"),
     "ck_review_tasks_assignee": (ForbiddenError, "the task is assigned to somebody else"),
     "pk_ground_truth": (AlreadyExistsError, "the revision has its ground truth already"),
+    "pk_datasets": (AlreadyExistsError, "the project has a dataset of this name already"),
+    "fk_dataset_members_dataset_groups": (IntegrityError, "a group of a dataset would be in two splits"),
+    "ck_dataset_members_before_version": (IntegrityError, "the version is made; nothing is added to it"),
     "fk_samples_projects": (NotFoundError, "there is no such project"),
 }
 

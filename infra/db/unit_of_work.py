@@ -9,6 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from infra.db.repositories.access import PostgresAccess
 from infra.db.repositories.audit import PostgresAudit
+from infra.db.repositories.datasets import PostgresDatasets
 from infra.db.repositories.ground_truth import PostgresGroundTruth
 from infra.db.repositories.idempotency import PostgresIdempotency
 from infra.db.repositories.inbox import PostgresInbox
@@ -32,6 +33,7 @@ from services.ports.database import (
     OutboxRepository,
     ProjectRepository,
 )
+from services.ports.datasets import DatasetRepository
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.incidents import IncidentRepository
 from services.ports.notes import NoteRepository
@@ -68,6 +70,7 @@ class PostgresTransaction:
     webhooks: WebhookRepository
     notes: NoteRepository
     search: SearchRepository
+    datasets: DatasetRepository
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -87,6 +90,7 @@ class PostgresTransaction:
         self.webhooks = PostgresWebhooks(session)
         self.notes = PostgresNotes(session)
         self.search = PostgresSearch(session)
+        self.datasets = PostgresDatasets(session)
         self.outbox = self._outbox = PostgresOutbox(session)
         self.audit = self._audit = PostgresAudit(session)
 

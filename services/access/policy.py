@@ -24,6 +24,8 @@ class Permission(StrEnum):
     HISTORY_READ = "history.read"  # what was found and who decided what about it
     OPERATIONS_READ = "operations.read"  # throughput, backlog, people's load
     GROUND_TRUTH_READ = "ground_truth.read"
+    DATASETS_READ = "datasets.read"
+    DATASETS_WRITE = "datasets.write"  # define datasets, make versions
     AUDIT_READ = "audit.read"
     AUDIT_VERIFY = "audit.verify"
     TASKS_READ = "tasks.read"
@@ -44,7 +46,7 @@ class Permission(StrEnum):
 _EVERYBODY = frozenset(
     {Permission.SELF_READ, Permission.PROJECTS_READ, Permission.RULE_SETS_READ, Permission.SAMPLES_READ}
 )
-_HISTORY = frozenset({Permission.HISTORY_READ, Permission.GROUND_TRUTH_READ})
+_HISTORY = frozenset({Permission.HISTORY_READ, Permission.GROUND_TRUTH_READ, Permission.DATASETS_READ})
 # People who judge do not get HISTORY_READ: the evidence of their task holds what they may know, and a blind second
 # look would not be blind if the first verdict could be read one address further.
 _NOTES = frozenset({Permission.NOTES_READ, Permission.NOTES_WRITE})
@@ -73,6 +75,7 @@ _OPERATIONS = (
         Permission.WEBHOOKS_SEND,
         Permission.INCIDENTS_MANAGE,
         Permission.QUALITY_MANAGE,
+        Permission.DATASETS_WRITE,
     }
 )
 

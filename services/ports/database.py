@@ -22,6 +22,7 @@ from services.contracts.records import (
     Project,
     StoredEvent,
 )
+from services.ports.datasets import DatasetRepository
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.incidents import IncidentRepository
 from services.ports.notes import NoteRepository
@@ -204,6 +205,7 @@ class Transaction(Protocol):
     webhooks: WebhookRepository
     notes: NoteRepository
     search: SearchRepository
+    datasets: DatasetRepository
 
     async def now(self) -> datetime:
         """Return the database's clock, which all leases and deadlines go by."""

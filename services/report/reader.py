@@ -70,7 +70,7 @@ class ReportReader:
             items: list[ReportSample] = []
             async with self._database.transaction() as tx:
                 for summary in page:
-                    item = None if summary.stage in OUT or read >= max_samples else await _read(tx, summary.ref)
+                    item = None if summary.stage in OUT or read >= max_samples else await stored_sample(tx, summary.ref)
                     if item is None:
                         left_out += 1
                     else:
@@ -105,7 +105,7 @@ def _add(builder: ReportBuilder, items: Iterable[ReportSample]) -> None:
         builder.add(item)
 
 
-async def _read(tx: Transaction, ref: RevisionRef) -> ReportSample | None:
+async def stored_sample(tx: Transaction, ref: RevisionRef) -> ReportSample | None:
     """Return what is stored of a revision; None where it was not checked yet."""
     run = await tx.samples.last_check_run(ref)
     revision = await tx.samples.get(ref)

@@ -26,7 +26,8 @@ _LIST = text("""
 """)
 
 
-def _record_of(row: Any) -> GroundTruth:
+def record_of(row: Any) -> GroundTruth:
+    """Return the record of a row."""
     return GroundTruth(
         ref=RevisionRef(project=row.project, sample_id=row.sample_id, revision=row.revision),
         content_sha256=row.content_sha256,
@@ -61,7 +62,7 @@ class PostgresGroundTruth(Repository):
     async def get(self, ref: RevisionRef) -> GroundTruth | None:
         """Return a record."""
         row = await self._first(_GET, **ref.model_dump())
-        return None if row is None else _record_of(row)
+        return None if row is None else record_of(row)
 
     async def list(self, project: str, *, after: tuple[str, int] | None, limit: int) -> tuple[GroundTruth, ...]:
         """Return records by (sample id, revision) after the cursor."""
@@ -69,4 +70,4 @@ class PostgresGroundTruth(Repository):
         rows = await self._run(
             _LIST, project=project, after_sample=after_sample, after_revision=after_revision, limit=limit
         )
-        return tuple(_record_of(row) for row in rows)
+        return tuple(record_of(row) for row in rows)

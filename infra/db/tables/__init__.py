@@ -3,6 +3,7 @@
 from infra.db.tables.access import ApiKeyRow
 from infra.db.tables.audit import AuditEntryRow, AuditHeadRow
 from infra.db.tables.base import Table
+from infra.db.tables.datasets import DatasetGroupRow, DatasetMemberRow, DatasetRow, DatasetVersionRow
 from infra.db.tables.ground_truth import GroundTruthRow
 from infra.db.tables.idempotency import IdempotencyReplyRow
 from infra.db.tables.inbox import DeadLetterRow, InboxRow
@@ -36,6 +37,10 @@ __all__ = [
     "AuditHeadRow",
     "CauseCandidateRow",
     "CheckRunRow",
+    "DatasetGroupRow",
+    "DatasetMemberRow",
+    "DatasetRow",
+    "DatasetVersionRow",
     "DeadLetterRow",
     "DecisionRow",
     "DraftRow",

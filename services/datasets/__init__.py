@@ -1,0 +1,1 @@
+"""Datasets: selections, splits, immutable versions, and what differs between them."""
