@@ -40,6 +40,10 @@ DiffPlace = tuple[int, int]
 _START: DiffPlace = (-1, -1)
 
 
+_Versions = list[DatasetVersionView]
+_Changes = list[SampleChange]
+
+
 class DatasetShelf:
     """Datasets and their versions, inside the projects that a key sees.
 
@@ -94,7 +98,7 @@ class DatasetShelf:
 
     async def versions(
         self, principal: Principal, project: str, name: str, *, before: int | None, limit: int
-    ) -> list[DatasetVersionView]:
+    ) -> _Versions:
         """Return the versions of a dataset, newest first."""
         async with self._database.transaction() as tx:
             await _seen(tx, principal, project, name)
@@ -174,7 +178,7 @@ class DatasetShelf:
         *,
         after: DiffPlace | None,
         limit: int,
-    ) -> tuple[list[SampleChange], DiffPlace | None]:
+    ) -> tuple[_Changes, DiffPlace | None]:
         """Return samples that differ between two versions, by sample id, and where to go on; None at the end."""
         async with self._database.transaction() as tx:
             for version in versions:

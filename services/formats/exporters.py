@@ -171,7 +171,7 @@ def _rttm(outgoing: Outgoing) -> ExportResult:
 
 
 def _kitti(outgoing: Outgoing) -> ExportResult:
-    camera, lidar, calibration = _camera_of(outgoing)
+    camera, lidar, calibration = camera_of(outgoing)
     frames = sorted({label.frame or 0 for label in outgoing.annotations})
     first = frames[0] if frames else 0
     own = tuple(label for label in outgoing.annotations if (label.frame or 0) == first)
@@ -185,12 +185,12 @@ def _kitti(outgoing: Outgoing) -> ExportResult:
 
 
 def _kitti_tracking(outgoing: Outgoing) -> ExportResult:
-    camera, lidar, calibration = _camera_of(outgoing)
+    camera, lidar, calibration = camera_of(outgoing)
     return write_tracking(outgoing.annotations, calibration, camera_stream=camera, lidar_stream=lidar)
 
 
-def _camera_of(outgoing: Outgoing) -> tuple[str, str, KittiCalibration]:
-    """Return camera, LiDAR and their calibration: the first camera with boxes that is calibrated against a LiDAR."""
+def camera_of(outgoing: Outgoing) -> tuple[str, str, KittiCalibration]:
+    """Return camera, LiDAR and calibration for KITTI: the first camera with boxes that is tied to a LiDAR."""
     boxed = {label.stream for label in outgoing.annotations if isinstance(label, Box)}
     frames = {name: facts.id for facts in outgoing.streams for name in (facts.coordinate_frame, facts.id) if name}
     for facts in outgoing.streams:

@@ -131,8 +131,30 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
         *((method, f"{notes}/{task}", f"{note}/{{note_id}}") for method in ("GET", "PUT", "DELETE")),
         ("GET", f"{notes}/{task}/history", f"{note}/{{note_id}}/history"),
     ]
+    datasets, version = f"{base}/datasets", f"{base}/datasets/signs/versions/1"
+    of_datasets = [
+        (method, path, f"/v1/projects/{{project}}{template}")
+        for method, path, template in (
+            ("POST", datasets, "/datasets"),
+            ("GET", datasets, "/datasets"),
+            ("GET", f"{datasets}/signs", "/datasets/{dataset}"),
+            ("POST", f"{datasets}/signs/versions", "/datasets/{dataset}/versions"),
+            ("GET", f"{datasets}/signs/versions", "/datasets/{dataset}/versions"),
+            ("GET", f"{datasets}/signs/diff?from=1&to=2", "/datasets/{dataset}/diff"),
+            ("GET", f"{datasets}/signs/diff/summary?from=1&to=2", "/datasets/{dataset}/diff/summary"),
+            ("GET", version, "/datasets/{dataset}/versions/{version}"),
+            ("GET", f"{version}/members", "/datasets/{dataset}/versions/{version}/members"),
+            ("GET", f"{version}/records", "/datasets/{dataset}/versions/{version}/records"),
+            (
+                "GET",
+                f"{version}/members/{sample}/proof",
+                "/datasets/{dataset}/versions/{version}/members/{sample_id}/proof",
+            ),
+            ("GET", f"{base}/samples/{sample}/datasets", "/samples/{sample_id}/datasets"),
+        )
+    ]
     whole = [*of_sample, *of_project, live, *of_queue, *of_operation, *of_person, *of_incident, *of_task]
-    return [*whole, *of_notes, *of_webhooks]
+    return [*whole, *of_notes, *of_webhooks, *of_datasets]
 
 
 def _body(method: str, template: str, project: str) -> dict[str, object] | None:
@@ -157,6 +179,8 @@ def _body(method: str, template: str, project: str) -> dict[str, object] | None:
         "/verify": {},
         "/webhooks": {"url": "https://hooks.example/"},
         "/notes": {"body": "x"},
+        "/datasets": {"name": "signs"},
+        "/versions": {},
         "/{note_id}": {"body": "x"},
         "/{endpoint_id}": {"url": "https://hooks.example/"},
         "/redeliver": {"since": "2026-03-01T00:00:00Z"},

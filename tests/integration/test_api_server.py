@@ -4,38 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
-import uvicorn
 from sqlalchemy import text
 
-from api.app import create_app
-from api.services import ApiServices
 from infra.db.engine import PostgresDatabase, open_database
 from services.contracts.access import Role
-from services.intake.inbox import Inbox
-from tests.intake_events import NoAssets
+from tests.api_server import served
 from tests.review_world import OWN, ApiWorld, add_projects, add_sample, open_client, open_task
 
 DEPARTURES = 60
-
-
-@asynccontextmanager
-async def served(database: PostgresDatabase) -> AsyncIterator[int]:
-    """The port of a server for the application."""
-    app = create_app(ApiServices(database, Inbox(database, NoAssets()), body_max_bytes=1_000_000))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan="off"))
-    # Signals belong to the test run.
-    task = asyncio.create_task(server._serve())
-    while not server.started:
-        assert not task.done()
-        await asyncio.sleep(0)
-    try:
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        await task
 
 
 @pytest.fixture

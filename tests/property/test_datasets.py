@@ -125,7 +125,8 @@ def test_shares_are_met_about(salt: str, weight: int) -> None:
 
 LABEL = st.fixed_dictionaries(
     {"id": st.sampled_from("abcd"), "type": st.sampled_from(["box", "polygon"]), "stream": st.just("cam"),
-     "label": st.sampled_from(["car", "bus"]), "attributes": st.dictionaries(st.sampled_from(["x", "y.z"]), VALUES, max_size=2)},
+     "label": st.sampled_from(["car", "bus"]),
+     "attributes": st.dictionaries(st.sampled_from(["x", "y.z"]), VALUES, max_size=2)},
     optional={"box": st.lists(st.integers(0, 3), min_size=4, max_size=4), "frame": st.integers(0, 2),
               "confidence": st.floats(0, 1), "author": st.just({"kind": "human", "id": "ann"})},
 )  # fmt: skip
