@@ -30,6 +30,7 @@ TAGS = (
     ("rule sets", "Thresholds, tolerances and routing, as versioned data shared by all projects."),
     ("samples", "Where a sample is, what was found, what was decided."),
     ("ground truth", "Committed records and why they are believed."),
+    ("datasets", "Versions of committed records that never change, their splits, and what differs between them."),
     ("report", "Nine numbers on a project, each with the list behind it."),
     ("agreement", "How far people agree, by class, person, team and time."),
     ("review", "Queues, tasks, leases and decisions."),

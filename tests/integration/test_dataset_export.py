@@ -112,7 +112,8 @@ async def test_exported_twice_and_after_a_restart_the_bytes_are_the_same(databas
 
 
 def check_sums(first: dict[str, bytes]) -> None:
-    sums = dict(reversed(line.split("  ", 1)) for line in first[CHECKSUMS].decode().splitlines())
+    lines = [line.split("  ", 1) for line in first[CHECKSUMS].decode().splitlines()]
+    sums = {path: sha256 for sha256, path in lines}
     assert sums.keys() == first.keys() - {CHECKSUMS, LOG_NAME}
     assert all(hashlib.sha256(first[path]).hexdigest() == sha256 for path, sha256 in sums.items())
     assert not [path for path in first if path.endswith(".partial")]
