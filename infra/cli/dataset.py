@@ -15,17 +15,17 @@ from infra.cli.console import (
     JsonOption,
     output,
     plain,
-    print_facts,
     print_json,
     print_json_line,
     print_table,
 )
 from infra.cli.dataset_export import export_dataset
+from infra.cli.dataset_print import print_change, print_summary, print_version
 from infra.cli.documents import read_document
 from infra.cli.progress import progress
 from infra.client import ConcordClient
 from infra.dataset_calls import DatasetCalls
-from services.contracts.dataset_diff import DiffSummary, LabelChange, SampleChange
+from services.contracts.dataset_diff import DiffSummary
 from services.contracts.datasets import (
     Dataset,
     DatasetVersionView,
@@ -130,7 +130,7 @@ def make_version(
 
     with progress("reading ground truth"):
         made = with_client(url, key, work)
-    _show(made, json_output=json_output)
+    print_version(made, json_output=json_output)
 
 
 @app.command("list")
@@ -209,7 +209,7 @@ def show_version(
     async def work(client: ConcordClient) -> DatasetVersionView:
         return await DatasetCalls(client, project).version(name, number)
 
-    _show(with_client(url, key, work), json_output=json_output)
+    print_version(with_client(url, key, work), json_output=json_output)
 
 
 @app.command("members")
@@ -267,26 +267,14 @@ def diff_versions(
             if json_output:
                 print_json_line(change)
             else:
-                _print_change(change)
+                print_change(change)
         return tally.summary()
 
     counted = with_client(url, key, work)
     if json_output:
         print_json_line(counted)
         return
-    output().print(
-        plain(
-            f"samples +{counted.samples_added} -{counted.samples_removed} ~{counted.samples_changed}, "
-            f"labels +{counted.labels_added} -{counted.labels_removed} ~{counted.labels_changed}"
-        )
-    )
-    print_table(
-        ("class", "kind", "added", "removed", "changed", "moved", "other class", "attributes"),
-        [
-            (one.label, one.type, one.added, one.removed, one.changed, one.geometry, one.classes, one.attributes)
-            for one in counted.by_class
-        ],
-    )
+    print_summary(counted)
 
 
 @app.command("verify")
@@ -346,50 +334,6 @@ def prove_member(
     print_json(proof)
     if not proves(leaf_bytes(proof.member), proof.member.position, proof.size, proof.path, proof.merkle_root):
         raise typer.Exit(EXIT_FOUND)
-
-
-def _show(version: DatasetVersionView, *, json_output: bool) -> None:
-    if json_output:
-        print_json(version)
-        return
-    content, standing = version.content, version.standing
-    gone_on = ", ".join(f"{count} {name}" for name, count in standing.model_dump().items() if count)
-    print_facts(
-        [
-            ("version", f"{version.name} of {content.project}"),
-            ("made", f"{version.created_at.isoformat(timespec='seconds')} by {version.created_by}"),
-            ("samples", content.samples),
-            ("labels", content.labels),
-            ("Merkle root", content.merkle_root),
-            ("manifest", version.manifest_sha256),
-            ("since then", gone_on or "every record is the newest word on its sample"),
-            *([("note", content.note)] if content.note else []),
-        ]
-    )
-    print_table(
-        ("split", "samples", "groups", "labels"),
-        [(one.name, one.samples, one.groups, one.labels) for one in content.splits],
-    )
-
-
-def _print_change(change: SampleChange) -> None:
-    signs = {"added": "+", "removed": "-", "changed": "~"}
-    more = f" ({', '.join(change.other_fields)} differ)" if change.other_fields else ""
-    output().print(plain(f"{signs[change.change]} {change.sample_id}{more}"))
-    for label in change.labels:
-        output().print(
-            plain(f"    {signs[label.change]} {label.type} {label.annotation_id} {label.label}{_fields(label)}")
-        )
-
-
-def _fields(label: LabelChange) -> str:
-    told = [f"{field.field} {_short(field.before)} → {_short(field.after)}" for field in label.fields]
-    return f": {'; '.join(told)}" if told else ""
-
-
-def _short(value: Any) -> str:
-    text = "(none)" if value is None else str(value)
-    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def _share(text: str) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from services.contracts.agreement import AgreementMeasure
+from services.contracts.dataset_report import Score
 from services.contracts.datasets import DatasetVersion, VersionContent
 
 _MOST_CLASSES = 200
+_MOST_REASONS = 2
 
 
 def datacard(version: DatasetVersion, description: str) -> str:
@@ -129,12 +131,18 @@ def _failures(content: VersionContent) -> list[str]:
                     score.failing,
                     score.population,
                     "" if score.rate is None else f"{score.rate:.1%}",
-                    "; ".join(dict.fromkeys(one.reason for one in score.not_judged)),
+                    _reasons(score),
                 )
                 for score in report.scores
             ],
         ),
     ]
+
+
+def _reasons(score: Score) -> str:
+    reasons = [*dict.fromkeys(one.reason for one in score.not_judged)]
+    more = f"; and {len(reasons) - _MOST_REASONS} more reasons" if len(reasons) > _MOST_REASONS else ""
+    return f"{'; '.join(reasons[:_MOST_REASONS])}{more}"
 
 
 def _counted(tables: Mapping[str, Mapping[str, int]]) -> list[str]:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
-from services.access.policy import ensure_sees, project_not_found
 from services.contracts.access import Principal
 from services.contracts.dataset_diff import DiffSummary, MemberState, SampleChange
 from services.contracts.datasets import (
@@ -29,7 +28,7 @@ from services.datasets.merkle import MerkleTree
 from services.datasets.versions import make_version
 from services.errors import IntegrityError, NotFoundError
 from services.ports.database import Database, Transaction
-from services.samples.reader import seen_ref
+from services.samples.reader import ensure_project, seen_ref
 
 _KEYS_A_READ = 1_000
 MAX_SCANNED = 50_000
@@ -63,7 +62,7 @@ class DatasetShelf:
             AlreadyExistsError: There is one of the name.
         """
         async with self._database.transaction() as tx:
-            await _ensure_project(tx, principal, project)
+            await ensure_project(tx, principal, project)
             dataset = Dataset(**dict(new), project=project, created_by=principal.actor_id, created_at=await tx.now())
             await tx.datasets.add(dataset)
             tx.audit.append(
@@ -78,7 +77,7 @@ class DatasetShelf:
     async def list(self, principal: Principal, project: str, *, after: str | None, limit: int) -> Sequence[Dataset]:
         """Return the datasets of a project, by name."""
         async with self._database.transaction() as tx:
-            await _ensure_project(tx, principal, project)
+            await ensure_project(tx, principal, project)
             return await tx.datasets.list(project, after=after, limit=limit)
 
     async def get(self, principal: Principal, project: str, name: str) -> Dataset:
@@ -300,14 +299,8 @@ async def _view(tx: Transaction, version: DatasetVersion) -> DatasetVersionView:
     return DatasetVersionView(**dict(version), standing=standing)
 
 
-async def _ensure_project(tx: Transaction, principal: Principal, project: str) -> None:
-    ensure_sees(principal, project)
-    if await tx.projects.get(project) is None:
-        raise project_not_found(project)
-
-
 async def _seen(tx: Transaction, principal: Principal, project: str, name: str, *, lock: bool = False) -> Dataset:
-    await _ensure_project(tx, principal, project)
+    await ensure_project(tx, principal, project)
     dataset = await tx.datasets.get(project, name, lock=lock)
     if dataset is None:
         raise NotFoundError(f"There is no dataset {name!r} in project {project!r}.")

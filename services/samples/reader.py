@@ -39,7 +39,7 @@ class SampleReader:
     ) -> tuple[SampleSummary, ...]:
         """Return revisions, newest first, after the cursor."""
         async with self._database.transaction() as tx:
-            await _ensure_project(tx, principal, project)
+            await ensure_project(tx, principal, project)
             return await tx.samples.list(project, stage=stage, after=after, limit=limit)
 
     async def get(self, principal: Principal, project: str, sample_id: str, revision: int | None) -> SampleRevision:
@@ -102,7 +102,7 @@ class SampleReader:
     ) -> tuple[GroundTruth, ...]:
         """Return committed records by sample id and revision, after the cursor."""
         async with self._database.transaction() as tx:
-            await _ensure_project(tx, principal, project)
+            await ensure_project(tx, principal, project)
             return await tx.ground_truth.list(project, after=after, limit=limit)
 
     async def audit(self, principal: Principal, project: str, *, after: int, limit: int) -> tuple[AuditEntry, ...]:
@@ -117,7 +117,8 @@ class SampleReader:
             await _ensure_chain(tx, principal, project)
 
 
-async def _ensure_project(tx: Transaction, principal: Principal, project: str) -> None:
+async def ensure_project(tx: Transaction, principal: Principal, project: str) -> None:
+    """Raise NotFoundError unless there is such a project and the key sees it."""
     ensure_sees(principal, project)
     if await tx.projects.get(project) is None:
         raise project_not_found(project)
@@ -127,7 +128,7 @@ async def _ensure_chain(tx: Transaction, principal: Principal, project: str) -> 
     # The chain of what concerns every project has no project behind it.
     if principal.projects is None and (await tx.audit.head(project))[0] > 0:
         return
-    await _ensure_project(tx, principal, project)
+    await ensure_project(tx, principal, project)
 
 
 async def seen_ref(
