@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from infra.checks.batch import ASSET_MAX_BYTES, ASSET_TIMEOUT_S
 from infra.cli.connection import KeyOption, UrlOption, with_client
 from infra.cli.console import JsonOption, output, plain, print_json
 from infra.cli.progress import progress
 from infra.client import ConcordClient
 from infra.dataset_calls import DatasetCalls
-from infra.datasets.export import FORMATS, Exported, ExportOptions, export_version
+from infra.datasets.export import Exported, ExportOptions, export_version
+from infra.datasets.writers import FORMATS
+from infra.storage.assets import FileAssetReader
 from services.datasets.names import parse_version
 from services.errors import InvalidInputError
 
@@ -28,6 +31,10 @@ def export_dataset(
         str, typer.Option("--format", metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.")
     ] = "jsonl",
     part_samples: Annotated[int, typer.Option(min=1, max=1_000_000, help="Most samples in a part.")] = 1_000,
+    assets: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folders with the recordings, which then go into the shards of webdataset."),
+    ] = None,
     license_url: Annotated[
         str | None, typer.Option("--license", help="Address of the licence, for the Croissant metadata.")
     ] = None,
@@ -43,7 +50,8 @@ def export_dataset(
     name, number = parse_version(version)
     if file_format not in FORMATS:
         raise InvalidInputError(f"datasets are not written as {file_format!r}; formats are {', '.join(FORMATS)}")
-    options = ExportOptions(file_format, part_samples, license_url, site)
+    recordings = FileAssetReader(assets, ASSET_MAX_BYTES, ASSET_TIMEOUT_S) if assets else None
+    options = ExportOptions(file_format, part_samples, license_url, site, recordings)
 
     async def work(client: ConcordClient) -> Exported:
         calls = DatasetCalls(client, project)

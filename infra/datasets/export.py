@@ -13,7 +13,7 @@ from typing import Any
 from infra.dataset_calls import DatasetCalls
 from infra.datasets.files import HashedFile, write_file
 from infra.datasets.log import ExportHeader, ExportLog, FileEntry, Loss, PartEntry
-from infra.datasets.writers import WRITERS, tool_of
+from infra.datasets.writers import FORMATS, WITH_RECORDINGS, open_writer, tool_of
 from services.contracts.canonical import canonical_json
 from services.contracts.datasets import Dataset, DatasetVersion, MemberRecord
 from services.datasets.croissant import ExportedFile, croissant_document
@@ -21,9 +21,9 @@ from services.datasets.datacard import datacard
 from services.datasets.prov import RecordsProv, version_prov
 from services.errors import IntegrityError, InvalidInputError
 from services.formats.result import Dropped
+from services.ports.assets import AssetReader
 
 EXPORT_FORMAT = "concord.dataset_export/1"
-FORMATS = tuple(WRITERS)
 _RECORDS_A_PAGE = 100
 _MOST_LOSSES = 1_000
 _LISTED_FILES = 10_001
@@ -39,12 +39,14 @@ class ExportOptions:
         part_samples: How many samples a part has at most.
         license_url: For the Croissant document.
         url: For the Croissant document.
+        recordings: Reads the recordings, which go into the shards of WebDataset; None leaves them where they are.
     """
 
     form: str
     part_samples: int = 1_000
     license_url: str | None = None
     url: str | None = None
+    recordings: AssetReader | None = None
 
 
 @dataclass(slots=True)
@@ -101,13 +103,16 @@ async def export_version(
         IntegrityError: The records are not as many as the version says.
         ApiProblem: The service does not answer.
     """
-    if options.form not in WRITERS:
+    if options.form not in FORMATS:
         raise InvalidInputError(f"datasets are not written as {options.form!r}; formats are {', '.join(FORMATS)}")
+    if options.recordings is not None and options.form not in WITH_RECORDINGS:
+        raise InvalidInputError(f"recordings go into {', '.join(WITH_RECORDINGS)} only, not into {options.form}")
     header = ExportHeader(
         manifest_sha256=version.manifest_sha256,
         format=options.form,
         part_samples=options.part_samples,
         tool=tool_of(options.form),
+        recordings=options.recordings is not None,
     )
     exported = Exported()
     with ExportLog(root, header) as log:
@@ -167,14 +172,14 @@ async def _write_part(
     items = await source.page(options.part_samples)
     if not items:
         return None
-    writer = WRITERS[options.form](root, name)
+    writer = open_writer(options.form, root, name, options.recordings)
     losses = _Losses(root, name)
     prov = RecordsProv(source.version)
     samples = labels = 0
     try:
         while items:
             for item in items:
-                losses.add(item.member.sample_id, writer.add(item))
+                losses.add(item.member.sample_id, await writer.add(item))
                 prov.add(item)
                 labels += len(item.record.body["annotations"])
                 advance()
@@ -276,6 +281,7 @@ def _write_documents(
         "export_format": options.form,
         "tool": tool_of(options.form),
         "part_samples": options.part_samples,
+        "recordings": options.recordings is not None,
         "samples": exported.samples,
         "labels": exported.labels,
         "parts": parts,

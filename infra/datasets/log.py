@@ -31,6 +31,7 @@ class ExportHeader(Contract):
     format: str
     part_samples: int
     tool: str = Field(description="What besides the product decides about the bytes.")
+    recordings: bool = Field(description="Whether recordings are part of it.")
 
 
 class FileEntry(Contract):

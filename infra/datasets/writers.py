@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 from infra.datasets.files import HashedFile, write_file
 from services.contracts.canonical import canonical_json
@@ -16,8 +16,9 @@ from services.contracts.datasets import MemberRecord
 from services.datasets.croissant import ExportedFile
 from services.datasets.documents import DOCUMENT_FORMATS, sample_files
 from services.datasets.table import LABEL_COLUMNS, SAMPLE_COLUMNS, Kind, label_rows, sample_row
-from services.errors import InvalidInputError
+from services.errors import AssetError, InvalidInputError
 from services.formats.result import Dropped
+from services.ports.assets import AssetReader
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +31,7 @@ _MODE = 0o644
 class PartWriter(Protocol):
     """Writes the samples of one part."""
 
-    def add(self, item: MemberRecord) -> tuple[Dropped, ...]:
+    async def add(self, item: MemberRecord) -> tuple[Dropped, ...]:
         """Write a sample; return what of it is not held."""
         ...
 
@@ -64,7 +65,7 @@ class JsonLines:
     def __init__(self, root: Path, part: str) -> None:
         self._file = HashedFile(root, f"data/{part}.jsonl")
 
-    def add(self, item: MemberRecord) -> tuple[Dropped, ...]:
+    async def add(self, item: MemberRecord) -> tuple[Dropped, ...]:
         """Write a sample."""
         self._file.write(canonical_json(line_of(item)) + b"\n")
         return ()
@@ -82,19 +83,39 @@ class WebDataset:
     """A tar of one JSON document a sample, named ``<key>.json``: what readers of WebDataset shards expect.
 
     The key is the sample id, with dots percent-encoded: a key ends at its first dot. Owner, time and mode are fixed.
+
+    Args:
+        root: The export's folder.
+        part: Name of the part.
+        recordings: Reads the recordings, which go in as ``<key>.<stream>.<ending>``; None: none go in.
     """
 
-    def __init__(self, root: Path, part: str) -> None:
+    def __init__(self, root: Path, part: str, recordings: AssetReader | None) -> None:
+        self._recordings = recordings
         self._file = HashedFile(root, f"data/{part}.tar")
         self._tar = tarfile.open(fileobj=self._file, mode="w|", format=tarfile.GNU_FORMAT)  # type: ignore[call-overload]  # noqa: SIM115
 
-    def add(self, item: MemberRecord) -> tuple[Dropped, ...]:
+    async def add(self, item: MemberRecord) -> tuple[Dropped, ...]:
         """Write a sample."""
-        data = canonical_json(line_of(item))
-        entry = tarfile.TarInfo(f"{webdataset_key(item.member.sample_id)}.json")
+        key = webdataset_key(item.member.sample_id)
+        self._entry(f"{key}.json", canonical_json(line_of(item)))
+        dropped = []
+        for stream in item.record.body["streams"] if self._recordings is not None else ():
+            if "uri" not in stream:
+                continue
+            try:
+                # One at a time: a recording may be as large as the memory has room for.
+                recording = await self._recordings.read(stream["uri"], sha256=stream.get("sha256"))
+            except AssetError as error:
+                dropped.append(Dropped(stream["id"], "recording", error.detail))
+                continue
+            self._entry(f"{key}.{webdataset_key(stream['id'])}.{_ending(stream['uri'])}", recording.data)
+        return tuple(dropped)
+
+    def _entry(self, name: str, data: bytes) -> None:
+        entry = tarfile.TarInfo(name)
         entry.size, entry.mode = len(data), _MODE
         self._tar.addfile(entry, io.BytesIO(data))
-        return ()
 
     def finish(self) -> list[ExportedFile]:
         """Put the tar under its name."""
@@ -111,6 +132,11 @@ def webdataset_key(sample_id: str) -> str:
     return quote(sample_id, safe="").replace(".", "%2E")
 
 
+def _ending(uri: str) -> str:
+    ending = PurePosixPath(unquote(urlsplit(uri).path)).suffix[1:].lower()
+    return ending if ending.isascii() and ending.isalnum() else "bin"
+
+
 class Parquet:
     """Two tables: samples, and labels with one row each. The column ``annotation`` holds a label whole."""
 
@@ -125,7 +151,7 @@ class Parquet:
         file = self._files.enter_context(HashedFile(root, path))
         return _Table(file, columns)
 
-    def add(self, item: MemberRecord) -> tuple[Dropped, ...]:
+    async def add(self, item: MemberRecord) -> tuple[Dropped, ...]:
         """Write a sample."""
         samples, labels = self._tables
         samples.add(sample_row(item))
@@ -205,7 +231,7 @@ class Documents:
         self._part = part
         self._files: list[ExportedFile] = []
 
-    def add(self, item: MemberRecord) -> tuple[Dropped, ...]:
+    async def add(self, item: MemberRecord) -> tuple[Dropped, ...]:
         """Write a sample."""
         written = sample_files(self._form, item.record.body)
         folder = f"data/{self._part}/{item.member.sample_id}"
@@ -220,20 +246,30 @@ class Documents:
         """Nothing is open: every file is whole, and written again by whoever takes the part up."""
 
 
-def _documents(form: str) -> Callable[[Path, str], PartWriter]:
-    return lambda root, part: Documents(form, root, part)
+def open_writer(form: str, root: Path, part: str, recordings: AssetReader | None) -> PartWriter:
+    """Return what writes a part.
+
+    Args:
+        form: One of :data:`FORMATS`.
+        root: The export's folder.
+        part: Name of the part.
+        recordings: Reads recordings, for the formats of :data:`WITH_RECORDINGS`.
+    """
+    match form:
+        case "jsonl":
+            return JsonLines(root, part)
+        case "parquet":
+            return Parquet(root, part)
+        case "webdataset":
+            return WebDataset(root, part, recordings)
+    return Documents(form, root, part)
 
 
-def _formats() -> Iterator[tuple[str, Callable[[Path, str], PartWriter]]]:
-    yield "jsonl", JsonLines
-    yield "parquet", Parquet
-    yield "webdataset", WebDataset
-    for form in DOCUMENT_FORMATS:
-        yield form, _documents(form)
+FORMATS = ("jsonl", "parquet", "webdataset", *DOCUMENT_FORMATS)
+"""What a version is exported as."""
 
-
-WRITERS: Mapping[str, Callable[[Path, str], PartWriter]] = dict(_formats())
-"""What writes a part, by format."""
+WITH_RECORDINGS = frozenset({"webdataset"})
+"""Formats that have a place for the recordings themselves."""
 
 
 def tool_of(form: str) -> str:

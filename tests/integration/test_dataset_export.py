@@ -18,8 +18,9 @@ import pytest
 
 from infra.client import ConcordClient
 from infra.dataset_calls import DatasetCalls
-from infra.datasets.export import CHECKSUMS, FORMATS, Exported, ExportOptions, export_version
+from infra.datasets.export import CHECKSUMS, Exported, ExportOptions, export_version
 from infra.datasets.log import LOG_NAME
+from infra.datasets.writers import FORMATS
 from infra.db.engine import PostgresDatabase, open_database
 from services.access.keys import new_secret, sha256_of_secret
 from services.contracts.access import ApiKeyInfo, Principal, Role
@@ -77,9 +78,9 @@ async def service(database: PostgresDatabase) -> AsyncIterator[DatasetCalls]:
         yield DatasetCalls(client, PROJECT)
 
 
-async def export(calls: DatasetCalls, folder: Path, form: str, **more: Any) -> Exported:
+async def export(calls: DatasetCalls, folder: Path, form: str, **options: Any) -> Exported:
     dataset, version = await calls.get("d"), await calls.version("d", 1)
-    return await export_version(calls, dataset, version, folder, ExportOptions(form, part_samples=PART), **more)
+    return await export_version(calls, dataset, version, folder, ExportOptions(form, PART, **options))
 
 
 def tree(folder: Path) -> dict[str, bytes]:
