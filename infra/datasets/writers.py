@@ -99,8 +99,10 @@ class WebDataset:
         """Write a sample."""
         key = webdataset_key(item.member.sample_id)
         self._entry(f"{key}.json", canonical_json(line_of(item)))
-        dropped = []
-        for stream in item.record.body["streams"] if self._recordings is not None else ():
+        dropped: list[Dropped] = []
+        if self._recordings is None:
+            return ()
+        for stream in item.record.body["streams"]:
             if "uri" not in stream:
                 continue
             try:

@@ -22,6 +22,7 @@ from infra.datasets.export import CHECKSUMS, Exported, ExportOptions, export_ver
 from infra.datasets.log import LOG_NAME
 from infra.datasets.writers import FORMATS
 from infra.db.engine import PostgresDatabase, open_database
+from infra.storage.assets import FileAssetReader
 from services.access.keys import new_secret, sha256_of_secret
 from services.contracts.access import ApiKeyInfo, Principal, Role
 from services.contracts.datasets import NewDataset, NewVersion
@@ -161,8 +162,29 @@ async def test_containers_hold_every_record_whole(filled: PostgresDatabase, tmp_
     assert (box["x_min_px"], box["y_max_px"], box["label"], box["start_s"]) == (20.5, 140.0, "Pedestrian", None)
 
 
-@pytest.mark.parametrize("form", ["jsonl", "parquet", "webdataset", "coco"])
-@pytest.mark.parametrize("samples", [1, 4, 6])
+async def test_recordings_go_into_shards_and_what_is_not_there_is_listed(
+    filled: PostgresDatabase, tmp_path: Path
+) -> None:
+    (tmp_path / "recorded/pictures").mkdir(parents=True)
+    (tmp_path / "recorded/pictures/7.png").write_bytes(b"a picture")
+    reader = FileAssetReader((tmp_path / "recorded",), 100, 30.0)
+    async with service(filled) as calls:
+        exported = await export(calls, tmp_path / "out", "webdataset", recordings=reader)
+        with pytest.raises(InvalidInputError, match="not into jsonl"):
+            await export(calls, tmp_path / "no", "jsonl", recordings=reader)
+    names = {}
+    for path in (tmp_path / "out/data").iterdir():
+        with tarfile.open(path) as shard:
+            for entry in shard:
+                content = shard.extractfile(entry)
+                assert content is not None
+                names[entry.name] = content.read()
+    assert names["picture%3A0.pic.png"] == b"a picture"
+    assert len(names) == 7 + 2
+    assert sum(loss.times for loss in exported.losses.values() if loss.what == "recording") == 7
+
+
+@pytest.mark.parametrize(("form", "samples"), [("jsonl", 1), ("parquet", 6), ("webdataset", 4), ("coco", 6)])
 async def test_killed_in_the_middle_it_goes_on_and_gives_the_same_bytes(
     filled: PostgresDatabase, tmp_path: Path, form: str, samples: int
 ) -> None:
