@@ -107,6 +107,10 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
         ("GET", f"{base}/dependents{part}?kind=person&key=rex", f"/v1/projects/{{project}}/dependents{part}")
         for part in ("", "/summary")
     ]
+    of_project += [
+        (method, f"{base}/definition{part}", f"/v1/projects/{{project}}/definition{part}")
+        for method, part in (("GET", ""), ("PUT", ""), ("POST", "/plan"), ("POST", "/revert"), ("GET", "s"))
+    ]
     of_erasure = [
         ("GET", f"{base}/erasures/{_NO_INCIDENT}", "/v1/projects/{project}/erasures/{erasure_id}"),
         ("POST", f"{base}/erasures/{_NO_INCIDENT}/apply", "/v1/projects/{project}/erasures/{erasure_id}/apply"),
@@ -211,6 +215,9 @@ def _body(method: str, template: str, project: str) -> dict[str, object] | None:
     if method == "POST" and template.endswith("/erasures/preview"):
         return {"subject": subject}
     bodies: dict[str, dict[str, object]] = {
+        "/definition": {"id": project, "name": "renamed"},
+        "/plan": {"id": project, "name": "renamed"},
+        "/revert": {"version": 1},
         "/erasures": {"subject": subject, "reason": "why"},
         "/legal-holds": {"reason": "why"},
         "/routing-preview": {"queues": []},
