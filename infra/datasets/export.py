@@ -29,6 +29,8 @@ _MOST_LOSSES = 1_000
 _LISTED_FILES = 10_001
 CHECKSUMS = "SHA256SUMS"
 
+_ERASED = (Dropped("*", "sample", "the content of its record was erased"),)
+
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
@@ -179,10 +181,13 @@ async def _write_part(
     try:
         while items:
             for item in items:
+                advance()
+                if item.record.is_erased:
+                    losses.add(item.member.sample_id, _ERASED)
+                    continue
                 losses.add(item.member.sample_id, await writer.add(item))
                 prov.add(item)
                 labels += len(item.record.body["annotations"])
-                advance()
             samples += len(items)
             left = options.part_samples - samples
             items = await source.page(left) if left and source.cursor is not None else ()

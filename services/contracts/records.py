@@ -170,6 +170,11 @@ class GroundTruth(Contract):
     lineage: dict[str, Any]
     committed_at: UtcDatetime
 
+    @property
+    def is_erased(self) -> bool:
+        """Whether body and lineage were erased; their hashes stand for them."""
+        return not self.body
+
 
 class PersonalText(Contract):
     """Personal text of an audit entry, which commits to it; both are None once it was erased."""

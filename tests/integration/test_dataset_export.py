@@ -26,7 +26,10 @@ from infra.storage.assets import FileAssetReader
 from services.access.keys import new_secret, sha256_of_secret
 from services.contracts.access import ApiKeyInfo, Principal, Role
 from services.contracts.datasets import NewDataset, NewVersion
+from services.contracts.erasure import ErasureRequest, OfSamples
+from services.datasets.manifest import version_faults
 from services.datasets.shelf import DatasetShelf
+from services.erasure.desk import ErasureDesk
 from services.errors import InvalidInputError
 from tests.api_server import served
 from tests.dataset_bodies import (
@@ -260,3 +263,28 @@ async def test_documents_beside_tell_of_the_version(filled: PostgresDatabase, tm
     card = (tmp_path / "datacard.md").read_text()
     assert "| Pedestrian | box | 2 | 2 |" in card
     assert version.content.merkle_root in card
+
+
+async def test_an_erased_member_keeps_its_place_and_is_left_out_of_everything_else(
+    filled: PostgresDatabase, tmp_path: Path
+) -> None:
+    admin = OPS.model_copy(update={"role": Role.ADMIN})
+    desk = ErasureDesk(filled)
+    subject = OfSamples(sample_ids=("drive.0",))
+    ordered = await desk.order(admin, PROJECT, ErasureRequest(subject=subject, reason="asked for on 3 March"))
+    assert (await desk.apply(admin, PROJECT, ordered.erasure_id)).counts.erased == 1
+
+    async with service(filled) as calls:
+        version = await calls.version("d", 1)
+        assert [fault async for fault in version_faults(version, calls.all_records("d", 1))] == []
+        for form in ("jsonl", "parquet", "coco"):
+            folder = tmp_path / form
+            exported = await export(calls, folder, form)
+            lost = [loss for loss in exported.losses.values() if loss.why == "the content of its record was erased"]
+            assert [(loss.what, loss.times) for loss in lost] == [("sample", 1)]
+            assert all(b"drive.0" not in data for name, data in tree(folder).items() if name.endswith(".jsonl.gz"))
+    shelf = DatasetShelf(filled)
+    newer = await shelf.make_version(OPS, PROJECT, "d", NewVersion())
+    assert newer.content.samples == version.content.samples - 1
+    (change,), _ = await shelf.diff(OPS, PROJECT, "d", (1, 2), after=None, limit=10)
+    assert (change.change, change.sample_id, change.labels) == ("removed", "drive.0", ())

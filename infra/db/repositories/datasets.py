@@ -42,6 +42,9 @@ _CANDIDATES = """
     FROM ground_truth AS truth
     JOIN sample_revisions AS own USING (project, sample_id, revision)
     WHERE truth.project = :project AND {conditions}
+      AND NOT EXISTS (SELECT FROM tombstones AS erased
+                      WHERE erased.project = truth.project AND erased.sample_id = truth.sample_id
+                        AND erased.revision = truth.revision)
     ORDER BY truth.sample_id COLLATE "C"
 """
 _COMMITTED = "own.stage = 'committed'"

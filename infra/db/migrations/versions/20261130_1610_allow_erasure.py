@@ -111,6 +111,13 @@ BEGIN
     DELETE FROM drafts USING review_tasks AS task WHERE drafts.task_id = task.task_id AND task.project = of_project
         AND task.sample_id = of_sample AND task.revision = of_revision;
     UPDATE review_tasks SET reason = NULL, hold_reason = NULL WHERE {_OF};
+    DELETE FROM joined_answers WHERE {_OF};
+    DELETE FROM probe_drafts USING probe_tasks AS task WHERE probe_drafts.task_id = task.task_id
+        AND task.project = of_project AND task.sample_id = of_sample AND task.revision = of_revision;
+    UPDATE probe_tasks SET reason = NULL, hold_reason = NULL, decision = (decision::jsonb - 'note' - 'remarks')::json,
+        body = CASE WHEN body IS NULL THEN NULL ELSE '{{}}'::json END,
+        labels_after = CASE WHEN labels_after IS NULL THEN NULL ELSE '[]'::json END
+    WHERE {_OF};
     UPDATE incident_findings SET reason = NULL WHERE {_OF};
     DELETE FROM gold_answers WHERE project = of_project AND sample_id = of_sample;
     PERFORM concord_erase_notes(ARRAY(SELECT note_id FROM notes WHERE {_OF}));
