@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -51,6 +52,15 @@ class SampleRepository(Protocol):
         self, project: str, *, stage: Stage | None, after: tuple[datetime, str, int] | None, limit: int
     ) -> tuple[SampleSummary, ...]:
         """Return revisions, newest first, by (created_at, sample id, revision) after the cursor."""
+        ...
+
+    async def checked(
+        self, project: str, *, stages: Sequence[Stage], riskiest: bool, limit: int
+    ) -> tuple[RevisionRef, ...]:
+        """Return the newest revisions of samples at these stages that were checked and not erased, newest first.
+
+        With ``riskiest`` those of a higher risk come before all others.
+        """
         ...
 
     async def count_by_stage(self, project: str) -> dict[Stage, int]:
