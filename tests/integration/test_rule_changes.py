@@ -18,10 +18,11 @@ from services.contracts.access import Role
 from services.contracts.annotations import Annotation
 from services.contracts.consensus import Consensus
 from services.contracts.escalation import EscalationTarget
-from services.contracts.findings import CheckReport, Finding, RuleReference, Severity, finding_id
+from services.contracts.findings import CheckReport, Finding, LabelPatch, RuleReference, Severity, finding_id
+from services.contracts.labels_language import Intent
 from services.contracts.lifecycle import NextStep, RevisionRef, Stage, ref_of_workflow_id
 from services.contracts.manifest import SampleManifest
-from services.contracts.review import Activity, TaskKind, Verdict
+from services.contracts.review import Activity, FindingResolution, TaskKind, Verdict
 from services.contracts.rule_changes import ActivationRequest, DryRun, DryRunRequest, PlannedTask, SampleTrial
 from services.errors import InvalidInputError, NotFoundError
 from services.ground_truth.commit import commit_ground_truth
@@ -32,7 +33,7 @@ from services.ports.checks import CheckRunner
 from services.rule_changes.activation import activate
 from services.rule_changes.dry_run import dry_run
 from services.rules.escalation import EscalationRule
-from services.rules.rule_set import RuleSet
+from services.rules.rule_set import RoutingRule, RuleSet
 from tests.intake_events import NoAssets
 from tests.integration.lifecycle_world import PROJECT, RULES, World, label, person
 from tests.review_world import ApiWorld
@@ -271,6 +272,28 @@ async def test_what_somebody_is_at_work_on_is_left_to_them_and_checked_by_the_ne
     await world.follow(ref)
     open_ids = {item.finding.kind for item in await world.findings(ref) if item.state == "open"}
     assert open_ids == {"odd"}
+
+
+async def test_what_people_dismissed_stays_dismissed_under_the_next_version_only(world: RulesWorld) -> None:
+    parted = {"routing": (RoutingRule(queue="odd", checks=("wording",)),)}
+    ref = await world.checked("two", label("a1", "vague"), label("a2", "wrong"))
+    (task,) = await world.tasks(ref, live=True)
+    (vague,) = [item.finding.finding_id for item in await world.findings(ref) if item.finding.kind == "vague"]
+    kept = FindingResolution(finding_id=vague, verdict=Verdict.APPROVE)
+    patch = LabelPatch(upsert=(Intent.model_validate(label("a2", "wrongly")),))
+    await world.decide(task.task_id, BEN, Verdict.FIX, patch=patch, resolutions=(kept,))
+    await world.follow(ref)
+    for rules, asked in (
+        (rules_of(2, {"wrong": "major", "vague": "critical"}, **parted), 1),
+        (rules_of(2, {"wrong": "major", "vague": "critical"}, id="other", **parted), 2),
+    ):
+        (trial,) = (await world.try_out(rules)).samples
+        assert trial.rechecked
+        assert sum(len(planned.finding_ids) for planned in trial.tasks_after) == asked
+        await world.publish(rules)
+        await activate(world.database, ROOT, PROJECT, ActivationRequest(rule_set=rules.reference))
+        await world.signalled()
+        assert await world.planned(ref) == trial.tasks_after
 
 
 async def test_rules_and_dry_runs_that_are_not_there_are_refused(world: RulesWorld) -> None:
