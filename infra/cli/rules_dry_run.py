@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from infra.cli.console import output, plain, print_table
 from services.contracts.findings import RuleReference
-from services.contracts.rule_changes import DryRun, FindingChange, QueueChange, SampleTrial, Share
+from services.contracts.rule_changes import DryRun, FindingChange, KindAccuracy, QueueChange, SampleTrial, Share
 
 
 def named(rules: RuleReference) -> str:
@@ -24,6 +24,22 @@ def print_dry_run(made: DryRun) -> None:
         ("queue", "kind", "tasks before", "after", "median minutes", "hours"),
         [_of_queue(queue) for queue in made.queues],
     )
+    if made.kinds:
+        _print_kinds(made.kinds)
+    counts = made.counts
+    hours = "not measured" if counts.hours is None else f"{counts.hours:+.2f} h"
+    unknown = f" ({counts.tasks_not_measured:+d} tasks not measured)" if counts.tasks_not_measured else ""
+    found = f"{counts.appear} findings appear, {counts.disappear} disappear, {counts.folded} are folded"
+    graver = f"{counts.severity_changed} change their severity"
+    console.print(plain(f"{counts.differ} of {counts.samples} samples differ: {found}, {graver}"))
+    tasks = f"tasks {counts.tasks_before} -> {counts.tasks_after}"
+    escalated = f"of these escalations {counts.escalations_before} -> {counts.escalations_after}"
+    blocking = f"blocking findings {counts.blocking_before} -> {counts.blocking_after}"
+    console.print(plain(f"{blocking}, {tasks}, {escalated}"))
+    console.print(plain(f"people: {hours}{unknown}; {counts.rechecked} samples would be checked again at once"))
+
+
+def _print_kinds(kinds: tuple[KindAccuracy, ...]) -> None:
     print_table(
         ("check", "kind", "true", "false", "exempt", "precision before", "after", "recall before", "after"),
         [
@@ -38,20 +54,9 @@ def print_dry_run(made: DryRun) -> None:
                 _share(one.before.recall),
                 _share(one.after.recall),
             )
-            for one in made.kinds
+            for one in kinds
         ],
     )
-    counts = made.counts
-    hours = "not measured" if counts.hours is None else f"{counts.hours:+.2f} h"
-    unknown = f" ({counts.tasks_not_measured:+d} tasks not measured)" if counts.tasks_not_measured else ""
-    found = f"{counts.appear} findings appear, {counts.disappear} disappear, {counts.folded} are folded"
-    graver = f"{counts.severity_changed} change their severity"
-    console.print(plain(f"{counts.differ} of {counts.samples} samples differ: {found}, {graver}"))
-    tasks = f"tasks {counts.tasks_before} -> {counts.tasks_after}"
-    escalated = f"of these escalations {counts.escalations_before} -> {counts.escalations_after}"
-    blocking = f"blocking findings {counts.blocking_before} -> {counts.blocking_after}"
-    console.print(plain(f"{blocking}, {tasks}, {escalated}"))
-    console.print(plain(f"people: {hours}{unknown}; {counts.rechecked} samples would be checked again at once"))
 
 
 def _print_trial(trial: SampleTrial) -> None:
@@ -68,7 +73,8 @@ def _print_trial(trial: SampleTrial) -> None:
     ):
         for task in tasks:
             if task not in others:
-                about = f"{len(task.finding_ids)} findings"
+                count = len(task.finding_ids)
+                about = f"{count} finding{'' if count == 1 else 's'}"
                 console.print(plain(f"  {sign} task {task.kind} in {task.queue}, {about}"), style="dim")
 
 

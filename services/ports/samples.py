@@ -55,11 +55,16 @@ class SampleRepository(Protocol):
         ...
 
     async def checked(
-        self, project: str, *, stages: Sequence[Stage], riskiest: bool, limit: int
+        self, project: str, *, stages: Sequence[Stage], riskiest: bool, limit: int, but_by: str | None = None
     ) -> tuple[RevisionRef, ...]:
         """Return the newest revisions of samples at these stages that were checked and not erased, newest first.
 
-        With ``riskiest`` those of a higher risk come before all others.
+        Args:
+            project: The project.
+            stages: Where the samples are.
+            riskiest: Those of a higher risk come before all others.
+            limit: At most so many.
+            but_by: Leaves out what was checked last by the rule set of this hash.
         """
         ...
 

@@ -12,7 +12,7 @@ from services.contracts.records import Project
 from services.contracts.rule_changes import Activation, ActivationRequest
 from services.errors import InvalidInputError
 from services.lifecycle.journal import tell_workflow
-from services.lifecycle.steps import cancel_task, lock_revision
+from services.lifecycle.steps import cancel_task, is_live, lock_revision
 from services.ports.database import Database, Transaction
 from services.projects.registry import known_rules
 from services.rule_changes.dry_run import DRY_RUN_ACTION, subject_of_dry_run
@@ -44,21 +44,16 @@ async def activate(database: Database, principal: Principal, project: str, given
         await tx.projects.add_rule_set(rules)
         changed = _with_rules(stored, rules)
         await tx.projects.update_config(changed)
-        candidates = await tx.samples.checked(
-            project, stages=IN_REVIEW, riskiest=given.order == "riskiest", limit=_LOOKED_AT
-        )
-        rechecked: list[RevisionRef] = []
-        for ref in candidates:
-            if len(rechecked) == given.budget:
-                break
-            if await _check_again(tx, ref, rules):
-                rechecked.append(ref)
+        chosen = await _chosen(tx, project, given, rules)
+        # Locks of several samples are always taken in the order of their ids.
+        again = {ref for ref in sorted(chosen, key=lambda ref: ref.sample_id) if await _check_again(tx, ref, rules)}
+        rechecked = tuple(ref for ref in chosen if ref in again)
         stages = await tx.samples.count_by_stage(project)
         done = Activation(
             project=project,
             before=stored.config.rule_set,
             rule_set=rules.reference,
-            rechecked=tuple(rechecked),
+            rechecked=rechecked,
             left=sum(stages.get(stage, 0) for stage in IN_REVIEW) - len(rechecked),
         )
         tx.audit.append(
@@ -102,15 +97,28 @@ async def _dry_run_of(
     return {"dry_run_id": str(given.dry_run_id), "counts": entries[0].body["counts"]}
 
 
+async def _chosen(tx: Transaction, project: str, given: ActivationRequest, rules: RuleSet) -> list[RevisionRef]:
+    candidates = await tx.samples.checked(
+        project, stages=IN_REVIEW, riskiest=given.order == "riskiest", limit=_LOOKED_AT, but_by=rules.sha256
+    )
+    chosen: list[RevisionRef] = []
+    for ref in candidates:
+        if len(chosen) == given.budget:
+            break
+        if (await read_facts_of(tx, ref)).is_rechecked(rules):
+            chosen.append(ref)
+    return chosen
+
+
 async def _check_again(tx: Transaction, ref: RevisionRef, rules: RuleSet) -> bool:
+    """Take the sample's tasks back and tell its workflow, unless somebody has begun one meanwhile."""
     revision = await lock_revision(tx, ref)
+    for task in await tx.review.tasks_of(ref):
+        if is_live(task):
+            await tx.review.task(task.task_id, lock=True)
     facts = await read_facts_of(tx, ref)
     if not facts.is_rechecked(rules):
         return False
-    for task in facts.live_tasks:
-        await tx.review.task(task.task_id, lock=True)
-    if not (await read_facts_of(tx, ref)).is_rechecked(rules):
-        return False  # somebody has taken one meanwhile
     for task in facts.live_tasks:
         await cancel_task(tx, task, _TAKEN_BACK)
     await tell_workflow(tx, revision, "decision_recorded", f"rules-{rules.sha256[:16]}-{uuid4().hex}", "")

@@ -66,9 +66,12 @@ _CHECKED = text(f"""
     FROM sample_revisions AS it
     JOIN samples AS newest ON (newest.project, newest.sample_id, newest.current_revision)
         = (it.project, it.sample_id, it.revision)
+    CROSS JOIN LATERAL (
+        SELECT rule_sha256 FROM check_runs AS run
+        WHERE (run.project, run.sample_id, run.revision) = (it.project, it.sample_id, it.revision)
+        ORDER BY run.created_at DESC, run.run_id DESC LIMIT 1) AS last
     WHERE it.project = :project AND it.stage = ANY(:stages) AND NOT {GONE}
-      AND EXISTS (SELECT FROM check_runs AS run WHERE (run.project, run.sample_id, run.revision)
-                  = (it.project, it.sample_id, it.revision))
+      AND last.rule_sha256 IS DISTINCT FROM CAST(:but_by AS text)
     ORDER BY CASE WHEN NOT :riskiest THEN 0 WHEN it.risk = 'high' THEN 1 WHEN it.risk = 'medium' THEN 2 ELSE 3 END,
              it.created_at DESC, it.sample_id DESC
     LIMIT :limit
@@ -265,14 +268,19 @@ class PostgresSamples(Repository):
         return tuple(summary_of(row) for row in rows)
 
     async def checked(
-        self, project: str, *, stages: Sequence[Stage], riskiest: bool, limit: int
+        self, project: str, *, stages: Sequence[Stage], riskiest: bool, limit: int, but_by: str | None = None
     ) -> tuple[RevisionRef, ...]:
         """Return the newest revisions of samples at these stages that were checked and not erased, newest first.
 
-        With ``riskiest`` those of a higher risk come before all others.
+        Args:
+            project: The project.
+            stages: Where the samples are.
+            riskiest: Those of a higher risk come before all others.
+            limit: At most so many.
+            but_by: Leaves out what was checked last by the rule set of this hash.
         """
         wanted = [stage.value for stage in stages]
-        rows = await self._run(_CHECKED, project=project, stages=wanted, riskiest=riskiest, limit=limit)
+        rows = await self._run(_CHECKED, project=project, stages=wanted, riskiest=riskiest, limit=limit, but_by=but_by)
         return tuple(ref_of(row) for row in rows)
 
     async def count_by_stage(self, project: str) -> dict[Stage, int]:
