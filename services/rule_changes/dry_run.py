@@ -111,7 +111,7 @@ async def _read_rules(tx: Transaction, facts: SampleFacts, known: dict[RuleRefer
     """Read the rule sets of the runs that a trial is held against; return why there can be none."""
     if not facts.ended and facts.runs[-1].label_version != facts.revision.label_version:
         return "Its labels have changed since they were checked; they are checked by the rules of that moment."
-    for reference in {facts.runs[0].rule, facts.runs[-1].rule} - known.keys():
+    for reference in {facts.first_runs[-1].rule, facts.runs[-1].rule} - known.keys():
         try:
             known[reference] = await rule_set(tx, reference)
         except NotFoundError:

@@ -53,6 +53,11 @@ class SampleFacts:
         return self.revision.stage in FINAL_STAGES
 
     @property
+    def first_runs(self) -> tuple[CheckRun, ...]:
+        """The check runs on the labels as they first came to the checks, oldest first."""
+        return tuple(run for run in self.runs if run.label_version == self.runs[0].label_version)
+
+    @property
     def live_tasks(self) -> tuple[ReviewTask, ...]:
         """The tasks that wait for an answer."""
         return tuple(task for task in self.tasks if is_live(task))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.contracts.annotations import Annotations
-from services.contracts.findings import CheckReport, RuleReference
+from services.contracts.findings import CheckReport, Finding, RuleReference
 from services.contracts.queues import ReviewQueue
 from services.contracts.records import CheckRun
 from services.contracts.review import FindingState, NewTask, ReviewTask
@@ -56,14 +56,16 @@ async def try_sample(facts: SampleFacts, setting: Setting) -> SampleTrial:
     """Check a sample's labels by the rules that are tried, and hold that against its stored check run.
 
     What has ended is tried as it first came to the checks, because its labels have been mended since; what is open as
-    it is now. Findings that people have judged are looked for in the labels that were checked first.
+    it is now. Findings that people have judged are looked for in the labels that were checked first, as far as any
+    check has found them there.
 
     Args:
         facts: The sample, with at least one check run.
         setting: The rules and what else the trial needs.
     """
     checks = _Checks(facts, setting)
-    first, run = facts.runs[0], facts.runs[0] if facts.ended else facts.runs[-1]
+    first = facts.first_runs[-1]
+    run = first if facts.ended else facts.runs[-1]
     before = setting.known_rules[run.rule]
     report = await checks.report(run.label_version, run.rule.id)
     rechecked = facts.is_rechecked(setting.rules)
@@ -89,7 +91,7 @@ async def try_sample(facts: SampleFacts, setting: Setting) -> SampleTrial:
         tasks_before=tasks_before,
         tasks_after=tasks_after,
         judged=judged_findings(
-            (item.finding for item in facts.findings if item.finding.rule.id == first.rule.id),
+            _found(one.report for one in facts.first_runs if one.rule.id == first.rule.id),
             judged,
             first.report,
             await checks.report(first.label_version, first.rule.id) if judged else first.report,
@@ -97,6 +99,10 @@ async def try_sample(facts: SampleFacts, setting: Setting) -> SampleTrial:
             setting.rules,
         ),
     )
+
+
+def _found(reports: Iterable[CheckReport]) -> Iterator[Finding]:
+    return (finding for report in reports for finding in (*report.findings, *report.folded))
 
 
 class _Checks:

@@ -233,6 +233,23 @@ async def test_precision_and_recall_are_of_what_people_decided_on_the_labels_as_
     assert (made.counts.tasks_before, made.counts.tasks_after) == (4, 1)
 
 
+async def test_what_only_later_rules_found_is_missed_by_rules_that_do_not_find_it(world: RulesWorld) -> None:
+    ref = await world.checked("late", label("a1", "vague"), label("a2", "odd"))
+    await world.publish()
+    await activate(world.database, ROOT, PROJECT, ActivationRequest(rule_set=NEW.reference))
+    await world.signalled()
+    await world.fix(await world.only_task(ref, TaskKind.REVIEW), BEN, "a2", "right")
+    await world.follow(ref)
+    assert await world.stage(ref) is Stage.COMMITTED
+    made = await world.try_out(rules_of(3, {"wrong": "major", "vague": "major"}))
+    (odd,) = made.kinds
+    assert (odd.kind, odd.true, odd.false) == ("odd", 1, 0)
+    assert odd.before.recall is not None
+    assert odd.after.recall is not None
+    assert (odd.before.recall.hits, odd.after.recall.hits, odd.after.recall.of) == (1, 0, 1)
+    assert (made.samples[0].rule_before, made.counts.disappear) == (NEW.reference, 1)
+
+
 async def test_hours_are_reckoned_from_what_such_tasks_took(world: RulesWorld) -> None:
     ref = await world.decided("done", "vague", Verdict.APPROVE)
     (task,) = await world.tasks(ref)
