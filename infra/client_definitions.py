@@ -1,10 +1,11 @@
-"""Calls about projects as documents."""
+"""Calls about projects as documents, and about the change of their rules."""
 
 from __future__ import annotations
 
-from infra.api_pages import Page, path_part
+from infra.api_pages import VERIFY_WITHIN_S, Page, path_part
 from infra.client_incidents import IncidentCalls
 from services.contracts.definition import AppliedDefinition, DefinitionPlan, DefinitionVersion, ProjectDefinition
+from services.contracts.rule_changes import Activation, ActivationRequest, DryRun, DryRunRequest
 
 
 class DefinitionCalls(IncidentCalls):
@@ -35,6 +36,19 @@ class DefinitionCalls(IncidentCalls):
     ) -> Page[DefinitionVersion]:
         """Return a page of the definitions that were applied, newest first."""
         return await self.page_of(DefinitionVersion, f"{_path(project)}s", cursor=cursor, limit=limit)
+
+    async def dry_run_rules(self, project: str, given: DryRunRequest) -> DryRun:
+        """Return what a rule set would change for stored samples; their checks are run meanwhile."""
+        path = f"{_rules_path(project)}/dry-run"
+        return DryRun.model_validate(await self.call("POST", path, given, timeout_s=VERIFY_WITHIN_S))
+
+    async def activate_rules(self, project: str, given: ActivationRequest) -> Activation:
+        """Let the project go by a stored rule set, and have open samples checked again up to the budget."""
+        return Activation.model_validate(await self.call("POST", f"{_rules_path(project)}/activate", given))
+
+
+def _rules_path(project: str) -> str:
+    return f"/v1/projects/{path_part(project)}/rule-sets"
 
 
 def _path(project: str) -> str:

@@ -1,9 +1,10 @@
-"""``concord rules``: validate, try and publish rule sets."""
+"""``concord rules``: validate, try, publish and activate rule sets."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
@@ -20,19 +21,30 @@ from infra.cli.console import (
     print_table,
 )
 from infra.cli.project import parse_rules
+from infra.cli.rules_dry_run import named, print_dry_run
 from infra.cli.rules_try import differences, for_trial, print_trial, trial_document
 from infra.client import ConcordClient
 from infra.storage.project_files import rules_from
 from infra.storage.rule_files import BUILT_IN, read_rules
 from infra.telemetry.logging import configure_logging
 from services.contracts.findings import RuleReference
+from services.contracts.rule_changes import (
+    MAX_SAMPLES,
+    Activation,
+    ActivationRequest,
+    DryRun,
+    DryRunRequest,
+    Order,
+)
 from services.rules.escalation import EscalationRule
 from services.rules.reference import rules_reference
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
 
-app = typer.Typer(help="Validate, try and publish rule sets.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="Validate, try, publish and activate rule sets.", no_args_is_help=True, add_completion=False)
 
 NamedRules = Annotated[str | None, typer.Argument(help=f"{', '.join(BUILT_IN)}, a file, or ID@VERSION on the server.")]
+
+OrderOption = Annotated[Order, typer.Option(help="Which samples come first.")]
 
 
 @app.command("validate")
@@ -158,6 +170,63 @@ def try_rules(
         print_problem(error.detail if str(path) in error.detail else f"{path}: {error.detail}", error.places)
     if errors:
         raise typer.Exit(EXIT_BAD_INPUT)
+
+
+@app.command("dry-run")
+def dry_run(
+    project: Annotated[str, typer.Argument(help="The project.")],
+    rules: Annotated[str, typer.Argument(help="A file, the name of a built-in one, or ID@VERSION on the server.")],
+    *,
+    samples: Annotated[int, typer.Option(min=1, max=MAX_SAMPLES, help="At most so many.")] = 50,
+    order: OrderOption = "newest",
+    json_output: JsonOption = False,
+    url: UrlOption = None,
+    key: KeyOption = None,
+) -> None:
+    """Try a rule set on a project's stored samples: findings, tasks, hours, precision and recall; changes nothing."""
+    local = rules in BUILT_IN or Path(rules).is_file()
+    given = DryRunRequest(
+        rules=read_rules(rules) if local else None,
+        rule_set=None if local else parse_rules(rules),
+        samples=samples,
+        order=order,
+    )
+
+    async def work(client: ConcordClient) -> DryRun:
+        return await client.dry_run_rules(project, given)
+
+    made = with_client(url, key, work)
+    if json_output:
+        print_json(made)
+    else:
+        print_dry_run(made)
+
+
+@app.command("activate")
+def activate(
+    project: Annotated[str, typer.Argument(help="The project.")],
+    rules: Annotated[str, typer.Argument(help="ID@VERSION on the server.")],
+    *,
+    budget: Annotated[int, typer.Option(min=0, max=MAX_SAMPLES, help="Open samples to check again now.")] = 50,
+    order: OrderOption = "newest",
+    dry_run_id: Annotated[UUID | None, typer.Option("--dry-run", help="The dry run that it rests on.")] = None,
+    json_output: JsonOption = False,
+    url: UrlOption = None,
+    key: KeyOption = None,
+) -> None:
+    """Let a project go by a rule set, and have open samples checked again by it, up to the budget."""
+    given = ActivationRequest(rule_set=parse_rules(rules), budget=budget, order=order, dry_run_id=dry_run_id)
+
+    async def work(client: ConcordClient) -> Activation:
+        return await client.activate_rules(project, given)
+
+    done = with_client(url, key, work)
+    if json_output:
+        print_json(done)
+        return
+    told = f"{project} goes by {named(done.rule_set)} (before: {named(done.before)})"
+    again = f"{len(done.rechecked)} samples are checked again, {done.left} others in review when their tasks are done"
+    output().print(plain(f"{told}; {again}"))
 
 
 @app.command("reference")

@@ -20,6 +20,7 @@ class Permission(StrEnum):
     PROJECTS_WRITE = "projects.write"
     RULE_SETS_READ = "rule_sets.read"
     RULE_SETS_WRITE = "rule_sets.write"
+    RULE_SETS_TRY = "rule_sets.try"  # on a project's stored samples
     TAXONOMIES_READ = "taxonomies.read"
     TAXONOMIES_WRITE = "taxonomies.write"  # draft and publish
     TAXONOMIES_MIGRATE = "taxonomies.migrate"  # carry a project's samples over
@@ -84,6 +85,7 @@ _OPERATIONS = (
         Permission.WEBHOOKS_READ,
         Permission.WEBHOOKS_SEND,
         Permission.INCIDENTS_MANAGE,
+        Permission.RULE_SETS_TRY,
         Permission.QUALITY_MANAGE,
         Permission.DATASETS_WRITE,
         Permission.TAXONOMIES_MIGRATE,

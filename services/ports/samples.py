@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -51,6 +52,20 @@ class SampleRepository(Protocol):
         self, project: str, *, stage: Stage | None, after: tuple[datetime, str, int] | None, limit: int
     ) -> tuple[SampleSummary, ...]:
         """Return revisions, newest first, by (created_at, sample id, revision) after the cursor."""
+        ...
+
+    async def checked(
+        self, project: str, *, stages: Sequence[Stage], riskiest: bool, limit: int, but_by: str | None = None
+    ) -> tuple[RevisionRef, ...]:
+        """Return the newest revisions of samples at these stages that were checked and not erased, newest first.
+
+        Args:
+            project: The project.
+            stages: Where the samples are.
+            riskiest: Those of a higher risk come before all others.
+            limit: At most so many.
+            but_by: Leaves out what was checked last by the rule set of this hash.
+        """
         ...
 
     async def count_by_stage(self, project: str) -> dict[Stage, int]:

@@ -111,6 +111,10 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
         (method, f"{base}/definition{part}", f"/v1/projects/{{project}}/definition{part}")
         for method, part in (("GET", ""), ("PUT", ""), ("POST", "/plan"), ("POST", "/revert"), ("GET", "s"))
     ]
+    of_project += [
+        ("POST", f"{base}/rule-sets/{part}", f"/v1/projects/{{project}}/rule-sets/{part}")
+        for part in ("dry-run", "activate")
+    ]
     of_erasure = [
         ("GET", f"{base}/erasures/{_NO_INCIDENT}", "/v1/projects/{project}/erasures/{erasure_id}"),
         ("POST", f"{base}/erasures/{_NO_INCIDENT}/apply", "/v1/projects/{project}/erasures/{erasure_id}/apply"),
@@ -216,6 +220,8 @@ def _body(method: str, template: str, project: str) -> dict[str, object] | None:
         return {"subject": subject}
     bodies: dict[str, dict[str, object]] = {
         "/definition": {"id": project, "name": "renamed"},
+        "/dry-run": {"rule_set": {"id": "gone", "version": 1}},
+        "/activate": {"rule_set": {"id": "gone", "version": 1}},
         "/plan": {"id": project, "name": "renamed"},
         "/revert": {"version": 1},
         "/erasures": {"subject": subject, "reason": "why"},

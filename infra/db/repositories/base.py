@@ -11,6 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 OF_REVISION = "project = :project AND sample_id = :sample_id AND revision = :revision"
 """The condition of every statement about one revision; its parameters are a RevisionRef's fields."""
 
+GONE = "EXISTS (SELECT FROM tombstones AS gone WHERE (gone.project, gone.sample_id, gone.revision) = \
+(it.project, it.sample_id, it.revision))"
+"""The condition that the revision ``it`` was erased."""
+
 
 class Repository:
     """Runs statements in the transaction of its connection."""

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 
 from infra.db.documents import body_of, body_text, model_text
-from infra.db.repositories.base import OF_REVISION, Repository
+from infra.db.repositories.base import GONE, OF_REVISION, Repository
 from infra.db.repositories.samples import ref_of
 from services.contracts.erasure import (
     Erasure,
@@ -34,8 +34,6 @@ _SUBJECT: TypeAdapter[OfPerson | OfEntries] = TypeAdapter(OfPerson | OfEntries)
 _FINAL = ", ".join(repr(stage.value) for stage in sorted(FINAL_STAGES))
 _HELD = """EXISTS (SELECT FROM legal_holds AS hold WHERE hold.project = it.project AND hold.released_at IS NULL
                    AND (hold.sample_id IS NULL OR hold.sample_id = it.sample_id))"""
-_GONE = "EXISTS (SELECT FROM tombstones AS gone WHERE (gone.project, gone.sample_id, gone.revision) = \
-(it.project, it.sample_id, it.revision))"
 _REVISIONS = "SELECT it.* FROM sample_revisions AS it WHERE it.project = :project AND "
 _CHOSEN = {
     "samples": f"{_REVISIONS} it.sample_id = ANY (CAST(:samples AS text[]))",
@@ -43,7 +41,7 @@ _CHOSEN = {
         SELECT sample_id FROM sample_revisions
         WHERE project = :project AND manifest #>> ARRAY['context', 'attributes', :field] = :value)""",  # noqa: S608
     "expired": f"""{_REVISIONS} it.stage IN ({_FINAL})
-        AND it.updated_at < clock_timestamp() - make_interval(days => :days) AND NOT {_GONE}""",
+        AND it.updated_at < clock_timestamp() - make_interval(days => :days) AND NOT {GONE}""",
 }
 _PREVIEW = """
     SELECT state, count(*) AS n FROM (
@@ -167,7 +165,7 @@ class PostgresErasures(Repository):
         """Count what an erasure would meet; nothing is changed."""
         chosen = _chosen(subject, keep_days)
         if chosen is not None:
-            statement = _PREVIEW.format(gone=_GONE, held=_HELD, final=_FINAL, chosen=chosen[0])
+            statement = _PREVIEW.format(gone=GONE, held=_HELD, final=_FINAL, chosen=chosen[0])
             rows = await self._run(text(statement), project=project, **chosen[1])
             return ErasureCounts(**{row.state: row.n for row in rows})
         if isinstance(subject, OfPerson):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from infra.db.documents import annotations_of, annotations_text, model_text
-from infra.db.repositories.base import OF_REVISION, Repository
+from infra.db.repositories.base import GONE, OF_REVISION, Repository
 from infra.db.repositories.inbox import event_key
 from services.contracts.annotations import Annotations
 from services.contracts.canonical import content_sha256
@@ -60,6 +61,21 @@ _SUMMARIES = """
 _OF_STAGE = "AND stage = :stage"
 _AFTER = """AND (created_at, sample_id, revision) <
     (CAST(:after_created_at AS timestamptz), :after_sample, CAST(:after_revision AS integer))"""
+_CHECKED = text(f"""
+    SELECT it.project, it.sample_id, it.revision
+    FROM sample_revisions AS it
+    JOIN samples AS newest ON (newest.project, newest.sample_id, newest.current_revision)
+        = (it.project, it.sample_id, it.revision)
+    CROSS JOIN LATERAL (
+        SELECT rule_sha256 FROM check_runs AS run
+        WHERE (run.project, run.sample_id, run.revision) = (it.project, it.sample_id, it.revision)
+        ORDER BY run.created_at DESC, run.run_id DESC LIMIT 1) AS last
+    WHERE it.project = :project AND it.stage = ANY(:stages) AND NOT {GONE}
+      AND last.rule_sha256 IS DISTINCT FROM CAST(:but_by AS text)
+    ORDER BY CASE WHEN NOT :riskiest THEN 0 WHEN it.risk = 'high' THEN 1 WHEN it.risk = 'medium' THEN 2 ELSE 3 END,
+             it.created_at DESC, it.sample_id DESC
+    LIMIT :limit
+""")  # noqa: S608
 _COUNT_BY_STAGE = text("SELECT stage, count(*) AS n FROM sample_revisions WHERE project = :project GROUP BY stage")
 _SET_STAGE = text(f"""
     WITH moved AS (
@@ -250,6 +266,22 @@ class PostgresSamples(Repository):
             parameters |= dict(zip(("after_created_at", "after_sample", "after_revision"), after, strict=True))
         rows = await self._run(text(_SUMMARIES.format(conditions=conditions)), **parameters)
         return tuple(summary_of(row) for row in rows)
+
+    async def checked(
+        self, project: str, *, stages: Sequence[Stage], riskiest: bool, limit: int, but_by: str | None = None
+    ) -> tuple[RevisionRef, ...]:
+        """Return the newest revisions of samples at these stages that were checked and not erased, newest first.
+
+        Args:
+            project: The project.
+            stages: Where the samples are.
+            riskiest: Those of a higher risk come before all others.
+            limit: At most so many.
+            but_by: Leaves out what was checked last by the rule set of this hash.
+        """
+        wanted = [stage.value for stage in stages]
+        rows = await self._run(_CHECKED, project=project, stages=wanted, riskiest=riskiest, limit=limit, but_by=but_by)
+        return tuple(ref_of(row) for row in rows)
 
     async def count_by_stage(self, project: str) -> dict[Stage, int]:
         """Return how many revisions are at each stage."""
