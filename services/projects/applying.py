@@ -47,7 +47,7 @@ class ProjectDefinitions:
         """Return what applying a definition would change.
 
         Raises:
-            ForbiddenError: The key does not cover this project.
+            NotFoundError: The key does not cover this project.
             InvalidInputError: It would change more than can be told.
         """
         _ensure_covered(principal, definition.id)
@@ -69,7 +69,7 @@ class ProjectDefinitions:
             expected: The plan's ``state_sha256``; None applies to any state.
 
         Raises:
-            ForbiddenError: The key does not cover this project.
+            NotFoundError: The key does not cover this project.
             ChangedMeanwhileError: The project is no longer what it was when the plan was made.
         """
         _ensure_covered(principal, definition.id)
@@ -108,8 +108,8 @@ class ProjectDefinitions:
 
 
 def _ensure_covered(principal: Principal, project: str) -> None:
-    if not principal.sees(project):
-        raise ForbiddenError(f"This key is limited to some projects; {project!r} is none of them.")
+    # What the key does not cover reads as what is not there, whether the project is there or not.
+    ensure_sees(principal, project)
     if project == SYSTEM_PROJECT:
         raise ForbiddenError(f"The id {SYSTEM_PROJECT!r} is reserved; choose another.")
 

@@ -32,9 +32,9 @@ from services.rules.track_identity import TrackIdentityRules
 
 CHECK_SECTIONS = frozenset(
     {
-        "affect_agreement", "audio_transcript", "clock", "context_gate", "coverage", "definition_drift",
-        "event_structure", "lidar_camera", "metadata_source", "record_agreement", "taxonomy_conformance",
-        "text_visual", "track_identity",
+        "affect_agreement", "answer_agreement", "audio_transcript", "clock", "context_gate", "coverage",
+        "definition_drift", "event_structure", "lidar_camera", "metadata_source", "record_agreement",
+        "taxonomy_conformance", "text_visual", "track_identity",
     }
 )  # fmt: skip
 """The ids of the product's own checks; each has a section of this name."""

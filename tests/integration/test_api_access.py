@@ -108,6 +108,10 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
         for part in ("", "/summary")
     ]
     of_project += [
+        ("GET", f"{base}/quality/annotators", "/v1/projects/{project}/quality/annotators"),
+        ("POST", f"{base}/quality/annotators/learn", "/v1/projects/{project}/quality/annotators/learn"),
+    ]
+    of_project += [
         (method, f"{base}/definition{part}", f"/v1/projects/{{project}}/definition{part}")
         for method, part in (("GET", ""), ("PUT", ""), ("POST", "/plan"), ("POST", "/revert"), ("GET", "s"))
     ]

@@ -114,7 +114,7 @@ async def test_many_applies_at_once_are_one_after_the_other(world: ApiWorld) -> 
 
 async def test_who_may_not_is_told_so_and_nothing_is_changed(world: ApiWorld) -> None:
     assert (await world.call("rita", "PUT", PATH, definition())).status_code == 403
-    assert (await world.call("ida", "PUT", "/v1/projects/foreign/definition", definition("foreign"))).status_code == 403
+    assert (await world.call("ida", "PUT", "/v1/projects/foreign/definition", definition("foreign"))).status_code == 404
     assert (
         await world.call("otto", "PUT", "/v1/projects/concord/definition", definition("concord"))
     ).status_code == 403
