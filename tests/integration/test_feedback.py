@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from infra.db.engine import PostgresDatabase
-from services.contracts.access import Role
+from infra.cli.main import app
+from infra.db.engine import PostgresDatabase, open_database
+from services.contracts.access import Principal, Role
+from services.contracts.canonical import canonical_json
+from services.contracts.erasure import ErasureRequest, OfSamples
+from services.contracts.events import EventType
 from services.contracts.feedback import ModelQuality, NextSamples, ThresholdReport
 from services.contracts.findings import Measured
 from services.contracts.label_base import Author
 from services.contracts.labels_visual import Box
 from services.contracts.lifecycle import RevisionRef, Stage
-from services.contracts.review import FindingState
+from services.contracts.review import LabelOrigin
+from services.erasure.desk import ErasureDesk
 from services.ground_truth.commit import commit_ground_truth
+from services.intake.inbox import Inbox
 from services.lifecycle.journal import move
+from tests.api_thread import ApiThread
+from tests.intake_events import NoAssets, structured
+from tests.intake_events import event as an_event
 from tests.review_world import OWN, ApiWorld, add_projects, add_sample, box, open_client, open_task, problem_code
 
 pytestmark = pytest.mark.servers
 BASE = f"/v1/projects/{OWN}/feedback"
+MODEL = Author(kind="model", id="detector", version="1")
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[")
 NOTE = "Rita's own words"
 
 
@@ -38,9 +54,7 @@ async def predicted(world: ApiWorld, sample_id: str, *labels: Box) -> RevisionRe
     """A sample in review with what a model said of it, and a finding of 30 px where 20 px are allowed."""
     ref = await add_sample(world.database, sample_id)
     async with world.database.transaction() as tx:
-        await tx.samples.add_label_set(
-            ref, labels, origin="prediction", author=Author(kind="model", id="detector", version="1")
-        )
+        await tx.samples.add_label_set(ref, labels, origin="prediction", author=MODEL)
         (stored,) = await tx.review.findings(ref)
         measured = Measured(value=30.0, unit="px", threshold=20.0)
         await tx.review.put_finding(
@@ -121,17 +135,104 @@ async def test_decisions_become_quality_thresholds_a_ranking_and_lines_to_train_
     assert NOTE not in str(lines)
 
 
-async def test_labels_that_nobody_looked_at_confirm_nothing(world: ApiWorld, database: PostgresDatabase) -> None:
-    ref = await predicted(world, "s1", box("a1"))
-    async with database.transaction() as tx:
-        (stored,) = await tx.review.findings(ref)
-        await tx.review.put_finding(stored.model_copy(update={"state": FindingState.NOTED, "blocking": False}))
+async def received(world: ApiWorld, sample_id: str, event_type: EventType = EventType.SAMPLE_CREATED) -> RevisionRef:
+    """A revision that came without labels."""
+    document = {"format": "concord.sample/1", "sample_id": sample_id, "project": OWN,
+                "streams": [{"id": "cam", "modality": "image"}]}  # fmt: skip
+    message = structured(an_event(document, event_type, id=f"{event_type}-{sample_id}"))
+    return (await Inbox(world.database, NoAssets()).receive(message, via="http", projects=None)).ref
+
+
+async def labelled(world: ApiWorld, ref: RevisionRef, *sets: tuple[LabelOrigin, tuple[Box, ...]]) -> None:
+    """Keep these label sets and commit the newest."""
+    async with world.database.transaction() as tx:
+        await tx.samples.lock_sample(ref.project, ref.sample_id)
+        revision = await tx.samples.get(ref, lock=True)
+        assert revision is not None
+        await move(tx, revision, Stage.PRE_LABELING, actor="concord")
+        for origin, labels in sets:
+            author = MODEL if origin in ("prediction", "pre_label") else Author(kind="human", id="ana")
+            await tx.samples.add_label_set(ref, labels, origin=origin, author=author)
     await committed(world, ref)
-    # These labels are the author's: judged without a decision, since a person made them.
+
+
+async def test_what_nobody_judged_confirms_nothing_and_of_a_sample_the_newest_record_counts(world: ApiWorld) -> None:
+    alone = await received(world, "s1")
+    await labelled(world, alone, ("prediction", (box("a1"),)), ("pre_label", (box("a1"),)))
+    unpredicted = await received(world, "s2")
+    await labelled(world, unpredicted, ("annotator", (box("a1"),)))
+    for event_type, label in ((EventType.SAMPLE_CREATED, "van"), (EventType.SAMPLE_UPDATED, "car")):
+        ref = await received(world, "s3", event_type)
+        await labelled(world, ref, ("prediction", (box("a1"),)), ("annotator", (box("a1", label=label),)))
+    assert ref.revision == 2
+
     quality = ModelQuality.model_validate_json(await read(world, "/models"))
-    assert (quality.records, quality.unjudged) == (1, 0)
-    advice = ThresholdReport.model_validate_json(await read(world, "/thresholds"))
-    assert advice.advice == ()
+    assert (quality.records, quality.unjudged, quality.unpredicted, quality.erased) == (1, 1, 1, 0)
+    (row,) = [one for one in quality.models if one.scope == "class"]
+    assert (row.label, row.confirmed, row.predictions) == ("car", 1, 1)
+    for limit in (1, 2, 3, 4, 5):
+        cursor: str | None = ""
+        while cursor is not None:
+            answer = await world.call("vic", "GET", f"{BASE}/corrections?limit={limit}{cursor and '&cursor='}{cursor}")
+            assert answer.json()["items"] == []
+            cursor = answer.json()["next_cursor"]
+    ranked = NextSamples.model_validate_json(await read(world, "/next"))
+    assert (ranked.candidates, ranked.items) == (0, ())
+
+
+async def test_an_erased_sample_is_counted_and_told_nothing_of(world: ApiWorld) -> None:
+    ref = await predicted(world, "s1", box("a1"))
+    van = box("a1", label="van").model_dump(mode="json", exclude_none=True)
+    await decided(world, ref, {"verdict": "fix", "patch": {"upsert": [van]}})
+    await committed(world, ref)
+    admin = Principal(actor_id="ada", key_id="key-ada", role=Role.ADMIN, projects=None, skills=())
+    desk = ErasureDesk(world.database)
+    request = ErasureRequest(subject=OfSamples(sample_ids=("s1",)), reason="asked for")
+    erasure = await desk.order(admin, OWN, request)
+    await desk.apply(admin, OWN, erasure.erasure_id)
+    quality = ModelQuality.model_validate_json(await read(world, "/models"))
+    assert (quality.records, quality.erased, quality.models) == (0, 1, ())
+    assert b"van" not in await read(world, "/corrections")
+    assert ThresholdReport.model_validate_json(await read(world, "/thresholds")).target_precision == 0.9
+
+
+def test_the_shell_shows_all_of_it_and_writes_the_same_bytes_twice(database_url: str, tmp_path: Path) -> None:
+    async def prepare() -> None:
+        async with open_database(database_url) as database, open_client(database) as http:
+            world = ApiWorld(database, http, dict(server.secrets))
+            await world.key("rita", Role.REVIEWER)
+            ref = await predicted(world, "s7", box("a1"), box("a2", 3.5))
+            van = box("a1", label="van").model_dump(mode="json", exclude_none=True)
+            await decided(world, ref, {"verdict": "fix", "patch": {"upsert": [van]}, "note": NOTE})
+            await committed(world, ref)
+            await predicted(world, "s8", box("p1", confidence=0.5))
+
+    with ApiThread(database_url) as server:
+        asyncio.run(prepare())
+
+        def run(*words: str) -> str:
+            environment = {"CONCORD_URL": server.url, "CONCORD_KEY": server.secrets["admin"]}
+            result = CliRunner().invoke(app, ["feedback", *words], env=environment)
+            assert result.exit_code == 0, (words, result.output)
+            return "\n".join(line for line in result.output.splitlines() if not LOG_LINE.match(line))
+
+        assert "detector@1" in run("models", OWN)
+        assert json.loads(run("models", OWN, "--json"))["records"] == 1
+        shown = run("thresholds", OWN)
+        assert "lidar_camera" in shown
+        assert "no threshold reaches the target" in shown
+        assert "Nothing was changed" in shown
+        assert "s8" in run("next", OWN, "--limit", "5")
+        files = [tmp_path / "one.jsonl", tmp_path / "two.jsonl"]
+        for file in files:
+            run("export", OWN, "-o", str(file))
+    (line,) = files[0].read_bytes().splitlines()
+    assert files[0].read_bytes() == files[1].read_bytes()
+    document = json.loads(line)
+    assert canonical_json(document) == line
+    assert document["format"] == "concord.correction/1"
+    assert NOTE.encode() not in line
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.jsonl", "two.jsonl"]
 
 
 async def test_only_who_may_read_histories_sees_it(world: ApiWorld) -> None:
