@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 ProjectArgument = Annotated[str, typer.Argument(help="The project.")]
 SamplesOption = Annotated[int, typer.Option(min=1, max=100_000, help="Most samples to read.")]
+_SIDES = {"above": "above the threshold", "below": "below the threshold", "either_side": "beyond it either way"}
 _LIMITS = (
     "Only findings that were made have verdicts: what was never reported is not seen, and only tightening can be "
     "judged. Nothing was changed."
@@ -99,10 +100,12 @@ def show_thresholds(
                 )
                 for at in one.points
             ],
-            title=f"\n{one.check} {one.kind}, {one.unit}, a finding {one.direction} the threshold: {_advice(one)}",
+            title=f"\n{one.check} {one.kind}, {one.unit}, a finding {_SIDES[one.direction]}: {_advice(one)}",
         )
-    told = f"{found.samples} samples, {len(found.advice)} thresholds with judged findings. {_LIMITS}"
+    told = f"{found.samples} samples; thresholds with judged findings: {len(found.advice)}. {_LIMITS}"
     messages().print(plain(told))
+    if found.varying:
+        messages().print(plain(f"Held against a fact of each sample, so not judged: {', '.join(found.varying)}"))
     _warn_unless(found.complete)
 
 

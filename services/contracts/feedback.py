@@ -100,7 +100,9 @@ class ThresholdAdvice(Contract):
     check: Name
     kind: Name
     unit: Name
-    direction: Literal["above", "below"] = Field(description="On which side of the threshold a finding is made.")
+    direction: Literal["above", "below", "either_side"] = Field(
+        description="On which side of the threshold a finding is made; either_side: by the size of a signed number."
+    )
     judged: Count = Field(description="Findings that were confirmed or dismissed.")
     right: Count
     accepted: Count = Field(description="Findings whose conflict was accepted; in no other number.")
@@ -124,6 +126,9 @@ class ThresholdReport(Contract):
     samples: Count = Field(description="Samples that were read: the newest revision of each.")
     complete: bool = Field(description="False where there are more samples than were to be read.")
     advice: tuple[ThresholdAdvice, ...] = Field(description="By check, kind and unit.")
+    varying: tuple[Name, ...] = Field(
+        default=(), description="Checks and kinds whose threshold is a fact of each sample: nothing is said of these."
+    )
 
 
 class NextParts(Contract):

@@ -80,6 +80,7 @@ class FeedbackReader:
             samples=read,
             complete=complete,
             advice=await asyncio.to_thread(tally.finish, target_precision),
+            varying=tally.varying(),
         )
 
     async def next_samples(self, principal: Principal, project: str, *, limit: int, max_samples: int) -> NextSamples:

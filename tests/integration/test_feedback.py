@@ -161,10 +161,11 @@ async def test_what_nobody_judged_confirms_nothing_and_of_a_sample_the_newest_re
     await labelled(world, alone, ("prediction", (box("a1"),)), ("pre_label", (box("a1"),)))
     unpredicted = await received(world, "s2")
     await labelled(world, unpredicted, ("annotator", (box("a1"),)))
-    for event_type, label in ((EventType.SAMPLE_CREATED, "van"), (EventType.SAMPLE_UPDATED, "car")):
+    for number, label in enumerate(("van", "car"), start=1):
+        event_type = EventType.SAMPLE_CREATED if number == 1 else EventType.SAMPLE_UPDATED
         ref = await received(world, "s3", event_type)
+        assert ref.revision == number
         await labelled(world, ref, ("prediction", (box("a1"),)), ("annotator", (box("a1", label=label),)))
-    assert ref.revision == 2
 
     quality = ModelQuality.model_validate_json(await read(world, "/models"))
     assert (quality.records, quality.unjudged, quality.unpredicted, quality.erased) == (1, 1, 1, 0)

@@ -64,7 +64,7 @@ def test_without_a_confidence_the_score_is_of_what_is_told() -> None:
 
 
 def test_only_the_best_are_kept_whatever_the_order() -> None:
-    labels = {f"s{step:04}": [box(confidence=step / 1000)] for step in range(1000)}
+    labels: dict[str, list[Annotation]] = {f"s{step:04}": [box(confidence=step / 1000)] for step in range(1000)}
     forwards = ranked(labels, limit=7).best()
     backwards = ranked(dict(reversed(labels.items())), limit=7).best()
     assert forwards == backwards

@@ -85,7 +85,8 @@ def test_the_loosest_threshold_that_reaches_the_target_is_suggested() -> None:
 
 
 def test_below_a_threshold_tighter_is_less() -> None:
-    found: list[tuple[float, Ruling]] = [(0.4, "wrong")] * 5 + [(0.2, "right")] * 8
+    found: list[tuple[float, Ruling]] = [(0.4, "wrong") for _ in range(5)]
+    found += [(0.2, "right") for _ in range(8)]
     advice = advice_of(found, 0.6, 0.5)
     assert (advice.direction, advice.reason, advice.suggested) == ("below", "tighten", 0.2)
     assert [point.threshold for point in advice.points] == [0.5, 0.4, 0.2]
@@ -126,3 +127,33 @@ def test_no_more_is_held_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch)
 def test_many_values_make_few_points() -> None:
     advice = advice_of([(10.0 + step, "right") for step in range(1000)])
     assert len(advice.points) <= 21
+
+
+def test_a_signed_number_is_judged_by_its_size() -> None:
+    found: list[tuple[float, Ruling]] = [(-12.0, "wrong"), (11.0, "wrong"), (-30.0, "right"), (40.0, "right")]
+    advice = advice_of(found, 0.3)
+    assert (advice.direction, advice.judged, advice.present, advice.suggested) == ("either_side", 4, 10.0, 30.0)
+    # An agreement may be negative and is nevertheless a number that is too small.
+    assert advice_of([(-0.2, "right"), (0.3, "right")], threshold=0.7).direction == "below"
+
+
+def test_on_the_threshold_a_finding_is_of_the_side_of_the_others() -> None:
+    assert advice_of([(10.0, "right"), (9.0, "right")]).direction == "below"
+    assert advice_of([(10.0, "right"), (11.0, "right")]).direction == "above"
+    assert advice_of([(10.0, "right")]).direction == "above"
+    tally = ThresholdTally()
+    for value in (9.0, 10.0, 11.0):
+        tally.add(finding(value), "right")
+    assert [(one.direction, one.judged) for one in tally.finish(0.5)] == [("above", 2), ("below", 1)]
+
+
+def test_a_threshold_that_is_a_fact_of_each_sample_is_named_and_not_judged() -> None:
+    tally = ThresholdTally()
+    for rate in range(thresholds.MAX_THRESHOLDS):
+        tally.add(finding(rate + 1.0, float(rate)), "right")
+    assert tally.varying() == ()
+    assert len(tally.finish(0.5)) == 1
+    for rate in (50.0, 60.0):
+        tally.add(finding(rate + 1.0, rate), "right")
+    assert tally.varying() == ("lidar_camera/offset",)
+    assert tally.finish(0.5) == ()
