@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from infra.cli.connection import KeyOption, UrlOption, with_client
 from infra.cli.console import JsonOption, messages, plain, print_json, print_table
+from infra.cli.export import put_in_place
 from infra.client import ConcordClient
 from infra.feedback_calls import FeedbackCalls
 from services.contracts.canonical import canonical_json
@@ -155,18 +155,11 @@ def export_corrections(
 
     async def work(client: ConcordClient) -> int:
         calls = FeedbackCalls(client, project)
-        partial = output_file.with_name(f".{output_file.name}.partial")
         count = 0
-        try:
-            with partial.open("wb") as stream:
-                async for item in client.each(lambda cursor: calls.corrections(cursor=cursor)):
-                    stream.write(canonical_json(item.model_dump(mode="json", exclude_none=True)) + b"\n")
-                    count += 1
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.replace(output_file)
-        finally:
-            partial.unlink(missing_ok=True)
+        with put_in_place(output_file) as stream:
+            async for item in client.each(lambda cursor: calls.corrections(cursor=cursor)):
+                stream.write(canonical_json(item.model_dump(mode="json", exclude_none=True)).decode() + "\n")
+                count += 1
         return count
 
     count = with_client(url, key, work)

@@ -62,9 +62,8 @@ class _Judged:
         return len(self._thresholds) > MAX_THRESHOLDS
 
     def add(self, value: float, threshold: float, ruling: Ruling) -> None:
-        if self.varies:
-            return
-        self._thresholds.add(threshold)
+        if len(self._thresholds) <= MAX_THRESHOLDS:
+            self._thresholds.add(threshold)
         if self.varies:
             self.rows.clear()
         elif len(self.rows) == MAX_HELD:

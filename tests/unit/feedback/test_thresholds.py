@@ -149,8 +149,8 @@ def test_on_the_threshold_a_finding_is_of_the_side_of_the_others() -> None:
 
 def test_a_threshold_that_is_a_fact_of_each_sample_is_named_and_not_judged() -> None:
     tally = ThresholdTally()
-    for rate in range(thresholds.MAX_THRESHOLDS):
-        tally.add(finding(rate + 1.0, float(rate)), "right")
+    for number in range(thresholds.MAX_THRESHOLDS):
+        tally.add(finding(number + 1.0, float(number)), "right")
     assert tally.varying() == ()
     assert len(tally.finish(0.5)) == 1
     for rate in (50.0, 60.0):
