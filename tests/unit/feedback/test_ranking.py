@@ -51,9 +51,8 @@ def test_weak_rare_unsure_and_unknown_come_first_and_nothing_predicted_last() ->
     assert (new.parts.weakness, new.parts.doubt, new.parts.rarity, new.weakest) == (1.0, 0.5, 1.0, "box/tram")
     assert van.parts is not None
     assert van.parts.rarity == round(1 - 10 / 90, 6)
-    assert (
-        van.score == round((van.parts.weakness + van.parts.doubt + van.parts.rarity) / 3, 6) if van.parts.doubt else 0
-    )
+    assert van.parts.doubt is not None
+    assert van.score == round((van.parts.weakness + van.parts.doubt + van.parts.rarity) / 3, 6)
     assert best[-1].score is None
 
 
