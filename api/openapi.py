@@ -34,6 +34,7 @@ TAGS = (
     ("datasets", "Versions of committed records that never change, their splits, and what differs between them."),
     ("report", "Nine numbers on a project, each with the list behind it."),
     ("agreement", "How far people agree, by class, person, team and time."),
+    ("feedback", "What decisions teach: models, thresholds, what to label next, corrected samples."),
     ("review", "Queues, tasks, leases and decisions."),
     ("queues", "What goes into the queues of a project, and what other queues would do."),
     ("task operations", "Many tasks at once: re-route, re-prioritise, hold, release, assign, take back."),

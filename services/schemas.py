@@ -24,6 +24,7 @@ from services.contracts.events import (
     TaskDeadline,
     stage_event_type,
 )
+from services.contracts.feedback import CorrectedSample
 from services.contracts.findings import CheckReport, Finding, LabelPatch
 from services.contracts.lifecycle import Stage
 from services.contracts.manifest import SampleManifest
@@ -54,6 +55,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "verification": VerificationReport,
     "dataset-report": DatasetReport,
     "agreement": AgreementReport,
+    "corrected-sample": CorrectedSample,
     "dataset": NewDataset,
     "dataset-version": DatasetVersion,
     "consensus": Consensus,

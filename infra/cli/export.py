@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal, TextIO
 
@@ -41,19 +42,25 @@ def export(
         chosen = records if taxonomy is None else as_of(records, taxonomy)
         if output_file is None:
             return await write_records(chosen, typer.get_text_stream("stdout"), lineage=lineage)
-        partial = output_file.with_name(f".{output_file.name}.partial")
-        try:
-            with partial.open("w", encoding="utf-8") as stream:
-                count = await write_records(chosen, stream, lineage=lineage)
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.replace(output_file)
-        finally:
-            partial.unlink(missing_ok=True)
-        return count
+        with put_in_place(output_file) as stream:
+            return await write_records(chosen, stream, lineage=lineage)
 
     count = with_client(url, key, work)
     messages().print(plain(f"{count} records of {project}{f' in {output_file}' if output_file else ''}"))
+
+
+@contextmanager
+def put_in_place(path: Path) -> Iterator[TextIO]:
+    """Give a file to write, which is there under its name only once it is whole."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("w", encoding="utf-8") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 async def write_records(records: AsyncIterator[GroundTruth], stream: TextIO, *, lineage: bool = True) -> int:

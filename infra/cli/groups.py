@@ -32,6 +32,7 @@ FEATURES: dict[str, tuple[str, str]] = {
     "decide": ("infra.cli.review", "decide"),
     "incident": ("infra.cli.incident", "app"),
     "quality": ("infra.cli.quality", "app"),
+    "feedback": ("infra.cli.feedback", "app"),
     "dataset": ("infra.cli.dataset", "app"),
     "export": ("infra.cli.export", "export"),
     "lineage": ("infra.cli.recall", "lineage"),

@@ -80,7 +80,8 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
             ("GET", "/operations"), ("GET", "/operations/samples"), ("GET", "/operations/tasks"),
             ("GET", "/operations/decisions"), ("GET", "/incidents"), ("GET", "/quality"), ("GET", "/gold"),
             ("GET", "/audit/head"), ("GET", "/erasures"), ("POST", "/erasures"), ("POST", "/erasures/preview"),
-            ("GET", "/legal-holds"), ("POST", "/legal-holds"),
+            ("GET", "/legal-holds"), ("POST", "/legal-holds"), ("GET", "/feedback/models"),
+            ("GET", "/feedback/thresholds"), ("GET", "/feedback/next"), ("GET", "/feedback/corrections"),
         )
     ]  # fmt: skip
     of_queue = [

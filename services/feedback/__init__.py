@@ -1,0 +1,1 @@
+"""What decisions teach: model quality, thresholds, what to label next, corrected samples to train on."""
