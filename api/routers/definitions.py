@@ -38,7 +38,8 @@ _DEFINITION = {
     "queues": [{"name": "spatial-night", "filter": {"checks": ["lidar_camera"], "min_severity": "major"}}],
 }
 
-MayRead = Annotated[Principal, Depends(requires(Permission.PROJECTS_READ))]
+# Settings tell what people at work must not know, such as how often known answers are mixed in.
+MayRead = Annotated[Principal, Depends(requires(Permission.QUEUES_MANAGE))]
 MayWrite = Annotated[Principal, Depends(requires(Permission.PROJECTS_WRITE))]
 Body = Annotated[
     ProjectDefinition, Depends(json_body(ProjectDefinition, what="project definition", example=_DEFINITION))

@@ -159,6 +159,11 @@ async def diff_taxonomy(
     since: Annotated[int, Query(ge=1, le=MAX_INTEGER, description="The earlier version.")],
 ) -> Response:
     """Return what differs from an earlier version, and how its labels become labels of this one."""
+    if since >= version:
+        sentence = f"must be earlier than {version}"
+        raise InvalidInputError(
+            f"The request is not valid: /query/since {sentence}", places=(("/query/since", sentence),)
+        )
     registry = TaxonomyRegistry(services.database)
     return reply(await registry.diff(f"{taxonomy_id}@{since}", f"{taxonomy_id}@{version}"))
 

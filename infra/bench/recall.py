@@ -170,7 +170,8 @@ async def measure_in(url: str, records: int, tell: Callable[[str], None]) -> Rec
 
 async def _fill(connection: asyncpg.Connection, records: int, tell: Callable[[str], None]) -> None:
     await connection.execute(
-        "INSERT INTO projects (id, name, purpose, domain, config) VALUES ('bench', 'bench', '', 'bench', '{}')"
+        "INSERT INTO projects (id, name, purpose, decision, domain, config) "
+        "VALUES ('bench', 'bench', '', '', 'bench', '{}')"
     )
     # Sorted once at the end, in place of a million times.
     await connection.execute("DROP INDEX ix_ground_truth_origins_record")

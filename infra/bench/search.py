@@ -139,7 +139,8 @@ async def measure_in(url: str, tasks: int, tell: Callable[[str], None]) -> Searc
 async def _fill(connection: asyncpg.Connection, tasks: int, tell: Callable[[str], None]) -> None:
     samples = max(1, tasks // 100)
     await connection.execute(
-        "INSERT INTO projects (id, name, purpose, domain, config) VALUES ('bench', 'bench', '', 'bench', '{}')"
+        "INSERT INTO projects (id, name, purpose, decision, domain, config) "
+        "VALUES ('bench', 'bench', '', '', 'bench', '{}')"
     )
     await connection.execute(_SAMPLES, samples)
     await connection.execute(_REVISIONS, samples)

@@ -84,7 +84,6 @@ def configure_logging(*, level: str = "INFO", form: str = "json", stream: TextIO
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(

@@ -26,7 +26,7 @@ from services.quality.scoring import JudgedSample, Scored, score_sample
 from services.quality.standing import earned_level, figures_of, is_below_bar
 
 
-async def note_answer(tx: Transaction, decision: Decision) -> None:
+async def note_answer(tx: Transaction, decision: Decision, *, of_probe: bool) -> None:
     """Score a decision that was just taken, and what it says of earlier ones; pause people and grant skills by it.
 
     What follows from a person's own known answers comes with their next decision on something else: right after one, it
@@ -34,7 +34,7 @@ async def note_answer(tx: Transaction, decision: Decision) -> None:
     answers nor has skills earned pays one look at its settings.
     """
     project = await tx.projects.get(decision.ref.project)
-    answer = await tx.probes.answer_of(decision.task_id)
+    answer = await tx.probes.answer_of(decision.task_id) if of_probe else None
     if project is None or (answer is None and project.config.gold is None and not project.config.earned_skills):
         return
     if answer is not None and answer.probe.purpose == "second_opinion":

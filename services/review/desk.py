@@ -109,8 +109,8 @@ class ReviewDesk:
     async def claim_next(self, principal: Principal, wish: ClaimWish) -> TakenTask:
         """Claim the best task that fits; see :func:`services.review.leases.claim_next`."""
         async with self._database.transaction() as tx:
-            task = await leases.claim_next(tx, principal, wish)
-            return await _handed(await room_of(tx, task.task_id), task)
+            room, task = await leases.claim_next(tx, principal, wish)
+            return await _handed(room, task)
 
     async def claim(self, principal: Principal, task_id: UUID) -> TakenTask:
         """Claim one task; see :func:`services.review.leases.claim`."""
@@ -166,8 +166,8 @@ class ReviewDesk:
         """
         try:
             async with self._database.transaction() as tx:
-                decision = await _decided(tx, principal, task_id, given)
-                await note_answer(tx, decision)
+                room, decision = await _decided(tx, principal, task_id, given)
+                await note_answer(tx, decision, of_probe=room is not tx)
                 return told_to_decider(decision)
         except (StaleFenceError, TaskFinishedError) as error:
             content = given.model_dump(mode="json", exclude_none=True, exclude={"fence"})
@@ -252,12 +252,14 @@ def _for_worker(task: SeenTask, *, blind: bool) -> SeenTask:
     return blindfolded(task) if blind else task.model_copy(update={"excluded_actors": ()})
 
 
-async def _decided(tx: Transaction, principal: Principal, task_id: UUID, given: DecisionInput) -> Decision:
+async def _decided(
+    tx: Transaction, principal: Principal, task_id: UUID, given: DecisionInput
+) -> tuple[Transaction, Decision]:
     """Take a decision on a real task, as nearly all are, or else on a probe, which real tasks pay no look for."""
     try:
-        return await decide_task(tx, principal, task_id, given)
+        return tx, await decide_task(tx, principal, task_id, given)
     except NotFoundError:
         room = await room_of(tx, task_id)
         if room is tx:
             raise
-    return await decide_task(room, principal, task_id, given)
+    return room, await decide_task(room, principal, task_id, given)

@@ -58,8 +58,8 @@ class ClaimWish(Contract):
     )
 
 
-async def claim_next(tx: Transaction, principal: Principal, wish: ClaimWish) -> TakenTask:
-    """Claim the best task that fits the person, whatever the hour.
+async def claim_next(tx: Transaction, principal: Principal, wish: ClaimWish) -> tuple[Transaction, TakenTask]:
+    """Claim the best task that fits the person, whatever the hour; return the transaction it is worked on in, and it.
 
     What names the person comes first, their rework before everything; see
     :meth:`services.ports.review.ReviewRepository.claim_next` for the rest of the order.
@@ -93,7 +93,7 @@ async def claim_next(tx: Transaction, principal: Principal, wish: ClaimWish) -> 
             raise NoTaskAvailableError(" ".join(["No open task fits you now; try again later.", *offer.told]))
         lane = lane_of(task, offer.lanes)
         if not await _is_over_capacity(tx, lane):
-            return await _taken(room, principal, task, reviewers.get(task.ref.project))
+            return room, await _taken(room, principal, task, reviewers.get(task.ref.project))
         # Somebody took the last free place of the queue meanwhile.
         await room.review.release(task.task_id, task.fence)
         offer = offer.without(lane)

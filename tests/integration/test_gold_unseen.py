@@ -27,9 +27,13 @@ _TIMES = re.compile(r'"((?:\w+_)?at)":"[^"]*"')
 _IDS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _HASHES = re.compile(r'"(manifest_sha256|content_sha256|labels_sha256)":"[0-9a-f]{64}"')
 _SAMPLES = re.compile(r"kitti-\d{4}")
-_COVERED_ELSEWHERE = {"/healthz", "/readyz", "/v1/openapi.json", "/v1/schemas/{name}", "/v1/rule-sets",
-                      "/v1/rule-sets/{rule_set_id}/{version}"}  # fmt: skip
-"""They tell nothing of a project."""
+_COVERED_ELSEWHERE = {
+    "/healthz", "/readyz", "/v1/openapi.json", "/v1/schemas/{name}", "/v1/rule-sets",
+    "/v1/rule-sets/{rule_set_id}/{version}", "/v1/taxonomies", "/v1/taxonomies/{taxonomy_id}/{version}",
+    "/v1/taxonomies/{taxonomy_id}/{version}/diff", "/v1/taxonomies/{taxonomy_id}/draft",
+    "/v1/projects/{project}/taxonomy-migrations", "/v1/projects/{project}/taxonomy-migrations/{migration_id}",
+}  # fmt: skip
+"""They tell nothing of a project's answers."""
 
 # What a curious person does with a task they hold; {note} is the note that they write first.
 _HOLDING: tuple[tuple[str, str, Any], ...] = (

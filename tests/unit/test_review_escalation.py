@@ -269,7 +269,9 @@ def test_the_second_of_four_eyes_learns_nothing_from_the_cause(verdict: Verdict)
     assert cause is not None
     assert cause.facts.verdict == verdict
     new = followed(decision, task, cause)
-    opened = a_task(**new.model_dump(exclude={"ref", "kind", "facts", "caused_by"}), kind=new.kind, caused_by=cause)
+    opened = a_task(
+        **new.model_dump(exclude={"ref", "kind", "facts", "caused_by", "worth"}), kind=new.kind, caused_by=cause
+    )
     assert is_second_look(opened, (decision,))
     shown = blindfolded(opened)
     other = blindfolded(

@@ -146,6 +146,8 @@ async def commit_samples(
         async with database.transaction() as tx:
             for number in range(first, min(first + _A_TRANSACTION, count)):
                 await _commit(tx, manifest_of(number, undecided_every=undecided_every), project)
+        # What a transaction tells is written as its last step, so another one forgets it.
+        async with database.transaction() as tx:
             await _forget_outbox(tx)
         done = min(first + _A_TRANSACTION, count)
         if done % _TOLD_EVERY == 0:
