@@ -17,7 +17,7 @@ from services.contracts.definition import (
 from services.errors import ChangedMeanwhileError, ForbiddenError, InvalidInputError, NotFoundError
 from services.ports.database import Database, Transaction
 from services.projects.definition import ProjectState, changes, compiled, definition_of, state_sha256
-from services.projects.registry import rule_set
+from services.projects.registry import keep_rule_set, rule_set
 
 
 class ProjectDefinitions:
@@ -155,16 +155,7 @@ async def _apply(
         raise ChangedMeanwhileError(f"Project {definition.id!r} was changed since the plan was made; plan again.")
     if not plan.changes:
         return AppliedDefinition(plan=plan, version=None)
-    known = await tx.projects.rule_set(wanted.rules.reference)
-    await tx.projects.add_rule_set(wanted.rules)
-    if known is None:
-        tx.audit.append(
-            SYSTEM_PROJECT,
-            actor=principal.actor_id,
-            action="rule_set.created",
-            subject=f"rule-sets/{wanted.rules.id}/{wanted.rules.version}",
-            body={"sha256": wanted.rules.sha256},
-        )
+    await keep_rule_set(tx, principal, wanted.rules)
     if now is None:
         await tx.projects.add(wanted.project)
     else:

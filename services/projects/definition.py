@@ -17,12 +17,11 @@ from services.contracts.queues import ReviewQueue
 from services.contracts.records import Project, ProjectConfig, ProjectSettings
 from services.rules.context_gate import ContextGateRules
 from services.rules.coverage import CoverageRules, SampleRequirement
+from services.rules.inheritance import content_of_rules
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
 
 USE_CASE = "use case"
 """Name of the requirement that a definition's streams become."""
-
-_NAMED = ("id", "version", "description")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +43,9 @@ def compiled(definition: ProjectDefinition, now: ProjectState | None, newest: in
             same as those the project goes by keep their id and version; others are the next version.
     """
     rules = _rules_of(definition)
-    if now is not None and _said(rules) == _said(now.rules):
+    if now is not None and content_of_rules(rules) == content_of_rules(now.rules):
         rules = now.rules
-    elif _said(rules) == _said(DEFAULT_RULE_SET):
+    elif content_of_rules(rules) == content_of_rules(DEFAULT_RULE_SET):
         rules = DEFAULT_RULE_SET
     else:
         rules = rules.model_copy(update={"id": definition.id, "version": newest + 1})
@@ -81,11 +80,6 @@ def _rules_of(definition: ProjectDefinition) -> RuleSet:
     return rules.model_copy(update=update)
 
 
-def _said(rules: RuleSet) -> dict[str, Any]:
-    """Return what a rule set says, without what it is called."""
-    return rules.model_dump(mode="json", exclude=set(_NAMED))
-
-
 def _ordered(queues: Sequence[ReviewQueue]) -> tuple[ReviewQueue, ...]:
     return tuple(sorted(queues, key=lambda queue: (queue.position, queue.name)))
 
@@ -114,7 +108,7 @@ def definition_of(state: ProjectState) -> ProjectDefinition:
         domain=state.project.domain,
         streams=streams,
         context=context,
-        rules=None if _said(rest) == _said(DEFAULT_RULE_SET) else rest,
+        rules=None if content_of_rules(rest) == content_of_rules(DEFAULT_RULE_SET) else rest,
         settings=ProjectSettings(**_fields(state.project.config)),
         queues=_ordered(state.queues),
     )
@@ -137,7 +131,7 @@ def document_of(state: ProjectState) -> dict[str, Any]:
     return {
         **project,
         "settings": config,
-        "rules": _said(state.rules),
+        "rules": content_of_rules(state.rules),
         "queues": {queue.name: queue.model_dump(mode="json") for queue in state.queues},
     }
 

@@ -60,6 +60,24 @@ def known_rules(rules: RuleSet | None, reference: RuleReference) -> RuleSet:
     return rules
 
 
+async def keep_rule_set(tx: Transaction, principal: Principal, rules: RuleSet) -> None:
+    """Keep a rule set version, and tell the audit trail if it is new.
+
+    Raises:
+        AlreadyExistsError: This id and version has other content.
+    """
+    known = await tx.projects.rule_set(rules.reference)
+    await tx.projects.add_rule_set(rules)
+    if known is None:
+        tx.audit.append(
+            SYSTEM_PROJECT,
+            actor=principal.actor_id,
+            action="rule_set.created",
+            subject=f"rule-sets/{rules.id}/{rules.version}",
+            body={"sha256": rules.sha256},
+        )
+
+
 class ProjectRegistry:
     """Creates, changes and lists projects and rule sets."""
 
@@ -148,16 +166,7 @@ class ProjectRegistry:
         async with self._database.transaction() as tx:
             if rules.reference == DEFAULT_RULE_SET.reference and rules != DEFAULT_RULE_SET:
                 raise AlreadyExistsError("default version 1 is built in; choose another version.")
-            known = await tx.projects.rule_set(rules.reference)
-            await tx.projects.add_rule_set(rules)
-            if known is None:
-                tx.audit.append(
-                    SYSTEM_PROJECT,
-                    actor=principal.actor_id,
-                    action="rule_set.created",
-                    subject=f"rule-sets/{rules.id}/{rules.version}",
-                    body={"sha256": rules.sha256},
-                )
+            await keep_rule_set(tx, principal, rules)
         return rules.reference
 
     async def rule_set(self, reference: RuleReference) -> RuleSet:

@@ -64,8 +64,7 @@ def _resolve(document: Any, name: str, read: ReadBase, chain: tuple[str, ...]) -
         base_name, base_document = read(wanted, name)
         base = _resolve(base_document, base_name, read, (*chain, name))
     changes = {key: value for key, value in document.items() if key != EXTENDS}
-    inherited = {key: value for key, value in base.model_dump(mode="json").items() if key not in _OWN}
-    return _validated(merge(inherited, changes), name)
+    return _validated(merge(content_of_rules(base), changes), name)
 
 
 def merge(base: Document, changes: Document) -> Document:
@@ -99,12 +98,16 @@ def changes_between(base: Document, wanted: Document) -> Document:
     return changed
 
 
+def content_of_rules(rules: RuleSet) -> Document:
+    """Return what a rule set says, without what it is called."""
+    return rules.model_dump(mode="json", exclude=set(_OWN))
+
+
 def rules_document(rules: RuleSet) -> Document:
     """Return what a rule set changes of the product's own, without what it is called."""
-    own = rules.model_dump(mode="json", exclude=set(_OWN))
     return {
         EXTENDS: DEFAULT_RULE_SET.id,
-        **changes_between(DEFAULT_RULE_SET.model_dump(mode="json", exclude=set(_OWN)), own),
+        **changes_between(content_of_rules(DEFAULT_RULE_SET), content_of_rules(rules)),
     }
 
 
