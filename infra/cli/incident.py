@@ -9,8 +9,8 @@ import typer
 
 from infra.cli.connection import KeyOption, UrlOption, with_client
 from infra.cli.console import JsonOption, age, output, plain, print_facts, print_json, print_table
-from infra.cli.documents import read_json
 from infra.client import ConcordClient
+from infra.storage.given_files import read_json
 from services.contracts.incidents import (
     DismissRequest,
     FixPreview,

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
-from infra.storage.regular_file import read_regular
+from infra.storage.given_files import read_given
 from infra.storage.rule_files import read_rules, resolved_rules
 from services.contracts.definition import ProjectDefinition
 from services.contracts.validation import validate
@@ -74,10 +74,7 @@ def _with_whole_rules(document: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _read_yaml(path: Path) -> Any:
-    try:
-        raw = read_regular(path, MAX_DEFINITION_BYTES)
-    except OSError as error:
-        raise InvalidInputError(f"{path} can not be read: {error.strerror}") from error
+    raw = read_given(path, MAX_DEFINITION_BYTES)
     yaml = YAML(typ="safe", pure=True)
     try:
         _refuse_bombs(yaml, raw, path)

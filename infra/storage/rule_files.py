@@ -6,16 +6,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from infra.storage.regular_file import read_regular
+from infra.storage.given_files import read_json
 from services.contracts.canonical import parse_json
-from services.errors import ConcordError, InvalidInputError
+from services.errors import InvalidInputError
 from services.rules.domains import DOMAINS
 from services.rules.inheritance import resolve_rules
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
 
 BUILT_IN = (DEFAULT_RULE_SET.id, *DOMAINS)
 """Names of the rule sets that come with the product."""
-MAX_RULES_BYTES = 64 * 1024 * 1024
 
 
 def built_in_rules(name: str) -> RuleSet:
@@ -40,7 +39,7 @@ def read_rules(reference: str | Path) -> RuleSet:
     if str(reference) in BUILT_IN:
         return built_in_rules(str(reference))
     path = Path(reference).resolve()
-    return resolve_rules(_read(path), name=str(path), read=_base)
+    return resolve_rules(read_json(path), name=str(path), read=_base)
 
 
 def resolved_rules(document: Any, path: Path) -> RuleSet:
@@ -60,7 +59,7 @@ def _base(wanted: str, by: str) -> tuple[str, Any]:
         names = ", ".join(BUILT_IN)
         sentence = f"{wanted!r} is neither a file ({path}) nor one of {names}"
         raise InvalidInputError(f"{by}: /extends: {sentence}", places=(("/extends", sentence),))
-    return str(path), _read(path)
+    return str(path), read_json(path)
 
 
 def _exists(path: Path) -> bool:
@@ -72,14 +71,3 @@ def _exists(path: Path) -> bool:
 
 def _domain(name: str) -> Any:
     return parse_json(resources.files("services.rules.domains").joinpath(f"{name}.json").read_bytes())
-
-
-def _read(path: Path) -> Any:
-    try:
-        raw = read_regular(path, MAX_RULES_BYTES)
-    except OSError as error:
-        raise InvalidInputError(f"{path} can not be read: {error.strerror}") from error
-    try:
-        return parse_json(raw)
-    except ConcordError as error:
-        raise type(error)(f"{path}: {error.detail}", places=error.places) from error
