@@ -168,17 +168,17 @@ async def test_many_callers_of_one_erasure_erase_everything_once(database: Postg
 
 async def test_a_subject_is_found_by_its_context_and_not_kept(database: PostgresDatabase, database_url: str) -> None:
     await add_project(database)
-    for sample_id, patient in (("s-1", "4711"), ("s-2", "4712"), ("s-3", "4711")):
+    for sample_id, patient in (("s-1", "mrn4711"), ("s-2", "mrn4712"), ("s-3", "mrn4711")):
         await received(database, sample_id, patient)
-    refused = created("s-bad", **{**named("s-bad", "4711"), "streams": []})
+    refused = created("s-bad", **{**named("s-bad", "mrn4711"), "streams": []})
     with pytest.raises(InvalidInputError) as why:
         await Inbox(database, NoAssets()).receive(refused, via="http", projects=None)
     await Inbox(database, NoAssets()).refuse(refused, why.value, via="http", projects=None)
-    subject = OfContext(field="patient", value="4711")
+    subject = OfContext(field="patient", value="mrn4711")
     assert (await ErasureDesk(database).preview(ADMIN, PROJECT, subject)) == ErasureCounts(live=2)
     erasure = await erase(database, subject)
     assert (erasure.counts.live, erasure.counts.erased, erasure.counts.dead_letters) == (2, 0, 1)
-    assert "4711" in await everything(database_url)
+    assert "mrn4711" in await everything(database_url)
 
     desk = ErasureDesk(database)
     request = ErasureRequest(subject=subject, reason=REASON, withdraw=True)
@@ -186,8 +186,8 @@ async def test_a_subject_is_found_by_its_context_and_not_kept(database: Postgres
     done = await desk.apply(ADMIN, PROJECT, ordered.erasure_id)
     assert (done.counts.live, done.counts.erased) == (0, 2)
     left = await everything(database_url)
-    assert "4711" not in left
-    assert "4712" in left
+    assert "mrn4711" not in left
+    assert "mrn4712" in left
     async with database.transaction() as tx:
         stages = [
             await tx.samples.get(RevisionRef(project=PROJECT, sample_id=name, revision=1)) for name in ("s-1", "s-2")
@@ -200,7 +200,7 @@ async def test_what_is_under_a_legal_hold_is_refused_until_it_is_released(databa
     await add_project(database)
     for name in ("s-1", "s-2"):
         await committed_sample(database, name)
-    live = await received(database, "s-3", "4711")
+    live = await received(database, "s-3", "mrn4711")
     desk = ErasureDesk(database)
     holds = [
         await desk.place_hold(ADMIN, PROJECT, NewHold(sample_id=name, reason="case 12/2026")) for name in ("s-1", "s-3")
@@ -244,7 +244,7 @@ async def test_what_has_expired_goes_and_what_has_not_stays(database: PostgresDa
         await tx.projects.update_config(project.model_copy(update={"config": config}))
     for name in ("s-old", "s-new"):
         await committed_sample(database, name)
-    await received(database, "s-live", "4711")
+    await received(database, "s-live", "mrn4711")
     connection = await asyncpg.connect(database_url)
     try:
         await connection.execute(
