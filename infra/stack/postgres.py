@@ -26,6 +26,28 @@ _MAX_CONNECTIONS = 200
 _CONNECT_TIMEOUT_S = 8.0
 # Recovery after a crash takes what it takes; to kill it would only make it start over.
 _START_TIMEOUT_S = 600.0
+_MIB = 1024 * 1024
+_LEAST_BUFFERS_MIB = 128
+_MOST_BUFFERS_MIB = 1024
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+
+def buffers_mib(memory: int) -> int:
+    """Return how much of a machine's memory (bytes) Postgres keeps its pages in, in MiB: an eighth, within limits.
+
+    Its default, the lower limit, is less than a million tasks and their indexes take; claims among them would wait for
+    pages. The rest of the machine belongs to the other programs, and to the system's own cache of the same files.
+    """
+    return min(max(memory // 8 // _MIB, _LEAST_BUFFERS_MIB), _MOST_BUFFERS_MIB)
+
+
+def _memory() -> int:
+    """Return the memory that this program may use, in bytes: the machine's, or its container's."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(machine, int(_CGROUP_LIMIT.read_text(encoding="ascii")))
+    except (OSError, ValueError):
+        return machine  # no limit, which reads "max", or no such file
 
 
 class EmbeddedPostgres:
@@ -72,7 +94,8 @@ class EmbeddedPostgres:
                 *("-D", str(self._cluster), "-p", str(self._port)),
                 *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
                 *("-c", f"max_connections={_MAX_CONNECTIONS}", "-c", "password_encryption=scram-sha-256"),
-                *("-c", "logging_collector=off", "-c", "log_destination=stderr", *durability),
+                *("-c", "logging_collector=off", "-c", "log_destination=stderr"),
+                *("-c", f"shared_buffers={buffers_mib(_memory())}MB", *durability),
             ),
             env=server_environment(),
             cwd=self._data_dir,

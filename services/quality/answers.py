@@ -30,8 +30,8 @@ async def note_answer(tx: Transaction, decision: Decision, *, of_probe: bool) ->
     """Score a decision that was just taken, and what it says of earlier ones; pause people and grant skills by it.
 
     What follows from a person's own known answers comes with their next decision on something else: right after one, it
-    would tell them which it was. The same decision again changes nothing. A project that neither mixes in known
-    answers nor has skills earned pays one look at its settings.
+    would tell them which it was. There is nothing to do where a project neither mixes in known answers nor has skills
+    earned (:attr:`services.review.case_file.CaseFile.scored`).
     """
     project = await tx.projects.get(decision.ref.project)
     answer = await tx.probes.answer_of(decision.task_id) if of_probe else None

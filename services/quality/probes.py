@@ -252,6 +252,7 @@ class _Review:
             decisions=self._past.decisions,
             label_sets=self._past.label_sets,
             activity=Activity(task_id=task.task_id, actor_id=actor_id) if given else None,
+            scored=True,
             rule_set=config.rule_set,
             rules=await self._projects.rule_set(config.rule_set),
         )

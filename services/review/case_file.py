@@ -19,5 +19,6 @@ class CaseFile(Contract):
     decisions: tuple[Decision, ...] = Field(description="All on the revision, oldest first.")
     label_sets: tuple[LabelSet, ...] = Field(description="All versions of its labels and all predictions, in order.")
     activity: Activity | None = Field(description="The person's on the task.")
+    scored: bool = Field(description="Whether the answer is held against a known one, or others against it.")
     rule_set: RuleReference = Field(description="The one that the project goes by.")
     rules: RuleSet | None = Field(default=None, description="Its content; none if it is not stored.")

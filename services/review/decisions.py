@@ -108,8 +108,10 @@ class _Case:
         return escalation_by(decision, [item.finding for item in self.file.findings], self.circumstances, rules)
 
 
-async def decide_task(tx: Transaction, principal: Principal, task_id: UUID, given: DecisionInput) -> Decision:
-    """Take a decision, or return the stored one when the same person sends the same again.
+async def decide_task(
+    tx: Transaction, principal: Principal, task_id: UUID, given: DecisionInput
+) -> tuple[Decision, CaseFile | None]:
+    """Take a decision and return it with what it was judged by; or the stored one, when it is the same sent again.
 
     Raises:
         NotFoundError: There is no such task, or none that the key sees.
@@ -127,7 +129,7 @@ async def decide_task(tx: Transaction, principal: Principal, task_id: UUID, give
     if task.state in FINISHED_STATES:
         stored = await tx.review.decision_of_task(task_id)
         if stored is not None and stored.actor_id == principal.actor_id and stored.content_sha256 == content:
-            return stored
+            return stored, None
         if stored is not None:
             raise TaskFinishedError("This task is decided already; the first decision stands.")
         ensure_unfinished(task)
@@ -174,7 +176,7 @@ async def decide_task(tx: Transaction, principal: Principal, task_id: UUID, give
     await record_decision(tx, revision, task, decision, given, settled=settled, activity=add_sign(begun, file.at))
     if change is not None:
         await _exclude_author(tx, case, principal.actor_id, change)
-    return decision
+    return decision, file
 
 
 def content_of(given: DecisionInput) -> str:

@@ -27,6 +27,7 @@ from services.ports.database import Database, Transaction
 from services.quality.answers import note_answer
 from services.quality.probes import room_of
 from services.review import leases
+from services.review.case_file import CaseFile
 from services.review.decisions import decide_task
 from services.review.evidence import evidence_of
 from services.review.fitting import levels_of
@@ -166,8 +167,9 @@ class ReviewDesk:
         """
         try:
             async with self._database.transaction() as tx:
-                room, decision = await _decided(tx, principal, task_id, given)
-                await note_answer(tx, decision, of_probe=room is not tx)
+                room, decision, file = await _decided(tx, principal, task_id, given)
+                if file is not None and file.scored:
+                    await note_answer(tx, decision, of_probe=room is not tx)
                 return told_to_decider(decision)
         except (StaleFenceError, TaskFinishedError) as error:
             content = given.model_dump(mode="json", exclude_none=True, exclude={"fence"})
@@ -254,12 +256,12 @@ def _for_worker(task: SeenTask, *, blind: bool) -> SeenTask:
 
 async def _decided(
     tx: Transaction, principal: Principal, task_id: UUID, given: DecisionInput
-) -> tuple[Transaction, Decision]:
+) -> tuple[Transaction, Decision, CaseFile | None]:
     """Take a decision on a real task, as nearly all are, or else on a probe, which real tasks pay no look for."""
     try:
-        return tx, await decide_task(tx, principal, task_id, given)
+        return tx, *await decide_task(tx, principal, task_id, given)
     except NotFoundError:
         room = await room_of(tx, task_id)
         if room is tx:
             raise
-    return room, await decide_task(room, principal, task_id, given)
+    return room, *await decide_task(room, principal, task_id, given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import cache
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -115,6 +116,7 @@ def _holds_all(mine: Collection[str], theirs: Collection[str]) -> bool:
     return not mine or (bool(theirs) and set(theirs) <= set(mine))
 
 
+@cache
 def built_in_escalations(four_eyes_risks: tuple[Risk, ...]) -> tuple[EscalationRule, ...]:
     """Return the rules that come after those of every rule set.
 

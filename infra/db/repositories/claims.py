@@ -9,8 +9,15 @@ from __future__ import annotations
 
 from functools import cache
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import Executable, text
 
+from infra.db.repositories.base import reading
+from infra.db.tables.review import ReviewTaskRow
+
+TASK_COLUMNS = tuple(ReviewTaskRow.model_fields)
+"""The columns of a task as :func:`infra.db.repositories.review.task_of` reads them, without its ``now``."""
+
+_TAKEN = ", ".join(f'"{name}"' for name in (*TASK_COLUMNS, "now"))
 # A stable clock where an index shall be used; a lease that ends in mid-statement is seen by the next one.
 _FREE = "(state = 'open' OR lease_expires_at <= clock_timestamp())"
 _NOT_OWN = "NOT (:actor_id = ANY (excluded_actors))"
@@ -97,7 +104,7 @@ _BEGIN = """
 """
 _LOOK = """
     SELECT task.*, clock_timestamp() AS now
-    FROM (SELECT * FROM mine UNION ALL SELECT * FROM best) AS chosen
+    FROM (SELECT task_id FROM mine UNION ALL SELECT task_id FROM best) AS chosen
     JOIN review_tasks AS task ON task.task_id = chosen.task_id
 """
 
@@ -116,16 +123,14 @@ def claim_next_sql(*, one_lane: bool, look: bool = False) -> str:
     """
     parts = [_LANES, _HOLDING, _MINE] if one_lane else [_LANES, _HOLDING, _MINE, _HEADS]
     parts.append(_BEST.replace("<heads>", "lane" if one_lane else "head"))
-    if look:
-        return f"WITH {', '.join(parts)} {_LOOK}"
-    parts += [f"taken AS ({_TAKE})", f"begun AS ({_BEGIN})"]
-    return f"WITH {', '.join(parts)} SELECT * FROM taken"  # noqa: S608 - constants
+    parts += [f"taken AS ({_LOOK})"] if look else [f"taken AS ({_TAKE})", f"begun AS ({_BEGIN})"]
+    return f"WITH {', '.join(parts)} SELECT {_TAKEN} FROM taken"  # noqa: S608 - constants
 
 
 @cache
-def claim_next(*, one_lane: bool, look: bool = False) -> TextClause:
+def claim_next(*, one_lane: bool, look: bool = False) -> Executable:
     """Return :func:`claim_next_sql` to run."""
-    return text(claim_next_sql(one_lane=one_lane, look=look))
+    return reading(claim_next_sql(one_lane=one_lane, look=look), (*TASK_COLUMNS, "now"))
 
 
 _CLAIM = """

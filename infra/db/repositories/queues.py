@@ -10,12 +10,12 @@ from sqlalchemy import text
 from infra.db.documents import model_text
 from infra.db.repositories.base import Repository
 from infra.db.repositories.people import TURN, WITH_SKILLS, reviewer_of
-from services.contracts.calibration import GoldPolicy, SecondOpinions
 from services.contracts.people import Reviewer
 from services.contracts.queues import Lane, QueueFilter, RequiredSkill, ReviewQueue
 from services.contracts.review import TaskKind
 
 _SKILLS = TypeAdapter(tuple[RequiredSkill, ...])
+_LANES_READ = TypeAdapter(tuple[Lane, ...])
 _DEFAULT_LEASE_S = 900
 
 _QUEUES = text("SELECT * FROM review_queues WHERE project = :project ORDER BY position, name")
@@ -55,9 +55,11 @@ _OWN = f"""
         ) AS held GROUP BY project, queue
     )
 """  # noqa: S608 - a constant
+# Names and forms of a Lane's fields, so that one parser reads all lanes at once.
 _LANE = f"""
-    lane.lane_id, lane.project, lane.queue, lane.kind, lane.skill, lane.ageing_per_hour,
-    queue.skills AS skills_asked, queue.teams AS teams_asked, queue.capacity, coalesce(queue.paused, false) AS paused,
+    lane.lane_id, lane.project, lane.queue, lane.kind, nullif(lane.skill, '') AS skill, lane.ageing_per_hour,
+    coalesce(queue.skills, '[]') AS skills, coalesce(queue.teams, '{{}}') AS teams, queue.capacity,
+    coalesce(queue.paused, false) AS paused,
     CASE WHEN queue.capacity IS NULL THEN 0 ELSE (
         SELECT count(*) FROM review_tasks AS task
         WHERE task.project = lane.project AND task.queue = lane.queue AND {_CLAIMED}
@@ -67,9 +69,9 @@ _LANE = f"""
     ) END AS claimed,
     coalesce(own.mine, 0) AS mine,
     coalesce((SELECT sum(own.mine) FROM own WHERE own.project = lane.project), 0) AS mine_in_project,
-    CAST(project.config ->> 'lease_s' AS integer) AS lease_s,
-    project.config ->> 'people_see' AS people_see, project.config ->> 'gold' AS gold,
-    project.config ->> 'second_opinions' AS second_opinions,
+    coalesce(CAST(project.config ->> 'lease_s' AS integer), {_DEFAULT_LEASE_S}) AS lease_s,
+    coalesce(project.config ->> 'people_see' = 'own_tasks', false) AS own_tasks,
+    project.config -> 'gold' AS gold, project.config -> 'second_opinions' AS second_opinions,
     EXISTS (SELECT FROM person_pauses AS pause
             WHERE pause.project = lane.project AND pause.actor_id = :actor_id AND pause.queue = lane.queue
               AND pause.kind = lane.kind AND pause.paused) AS person_paused
@@ -84,17 +86,20 @@ _WANTED = """
     AND (CAST(:projects AS text[]) IS NULL OR lane.project = ANY (CAST(:projects AS text[])))
     AND (CAST(:queue AS text) IS NULL OR lane.queue = :queue)
 """
+_AS_ONE = "coalesce(json_agg(lane ORDER BY lane_id), '[]') AS lanes"
 _LANES = text(f"""
     WITH {_OWN}
-    SELECT {_LANE} FROM review_lanes AS lane {_JOINED} WHERE {_WANTED} ORDER BY lane.lane_id
+    SELECT {_AS_ONE} FROM (SELECT {_LANE} FROM review_lanes AS lane {_JOINED} WHERE {_WANTED}) AS lane
 """)  # noqa: S608 - constants
 _LANES_IN_TURN = text(f"""
-    WITH turn AS MATERIALIZED ({TURN}), {_OWN},
-    person AS MATERIALIZED (SELECT {WITH_SKILLS} FROM reviewers AS reviewer WHERE reviewer.actor_id = :actor_id)
-    SELECT {_LANE}, person.actor_id, person.teams, person.calendar, person.max_claims, person.max_claims_of_queue,
-           person.grants, person.pauses
-    FROM turn CROSS JOIN review_lanes AS lane {_JOINED} LEFT JOIN person ON person.project = lane.project
-    WHERE {_WANTED} ORDER BY lane.lane_id
+    WITH turn AS MATERIALIZED ({TURN}), {_OWN}, found AS MATERIALIZED (
+        SELECT {_AS_ONE}
+        FROM (SELECT {_LANE} FROM turn CROSS JOIN review_lanes AS lane {_JOINED} WHERE {_WANTED}) AS lane
+    )
+    SELECT found.lanes, person.*
+    FROM found LEFT JOIN (
+        SELECT {WITH_SKILLS} FROM reviewers AS reviewer WHERE reviewer.actor_id = :actor_id
+    ) AS person ON true
 """)  # noqa: S608 - constants
 _CLAIMED_IN = text(f"""
     SELECT (SELECT count(*) FROM review_tasks WHERE project = :project AND queue = :name AND {_CLAIMED})
@@ -113,31 +118,6 @@ def _queue_of(row: Any) -> ReviewQueue:
         ageing_per_hour=row.ageing_per_hour,
         capacity=row.capacity,
         paused=row.paused,
-    )
-
-
-def _lane_of(row: Any) -> Lane:
-    return Lane(
-        lane_id=row.lane_id,
-        project=row.project,
-        queue=row.queue,
-        kind=TaskKind(row.kind),
-        skill=row.skill or None,
-        skills=() if row.skills_asked is None else _SKILLS.validate_json(row.skills_asked),
-        teams=() if row.teams_asked is None else tuple(row.teams_asked),
-        ageing_per_hour=row.ageing_per_hour,
-        capacity=row.capacity,
-        paused=row.paused,
-        claimed=row.claimed,
-        mine=row.mine,
-        mine_in_project=int(row.mine_in_project),
-        lease_s=_DEFAULT_LEASE_S if row.lease_s is None else row.lease_s,
-        own_tasks=row.people_see == "own_tasks",
-        gold=None if row.gold is None else GoldPolicy.model_validate_json(row.gold),
-        second_opinions=None
-        if row.second_opinions is None
-        else SecondOpinions.model_validate_json(row.second_opinions),
-        person_paused=row.person_paused,
     )
 
 
@@ -189,14 +169,14 @@ class PostgresQueues(Repository):
         self, actor_id: str, *, kinds: tuple[TaskKind, ...], projects: tuple[str, ...] | None, queue: str | None
     ) -> tuple[Lane, ...]:
         """Return the lanes of these kinds, with what is claimed in them now, by lane id."""
-        rows = await self._run(
+        row = await self._first(
             _LANES,
             actor_id=actor_id,
             kinds=[kind.value for kind in kinds],
             projects=None if projects is None else [*projects],
             queue=queue,
         )
-        return tuple(_lane_of(row) for row in rows)
+        return () if row is None else _LANES_READ.validate_json(row.lanes)
 
     async def lanes_in_turn(
         self, actor_id: str, *, kinds: tuple[TaskKind, ...], projects: tuple[str, ...] | None, queue: str | None
@@ -212,8 +192,8 @@ class PostgresQueues(Repository):
             projects=None if projects is None else [*projects],
             queue=queue,
         )
-        known = {row.project: row for row in rows if row.actor_id is not None}
-        return tuple(_lane_of(row) for row in rows), {name: reviewer_of(row) for name, row in known.items()}
+        known = {row.project: reviewer_of(row) for row in rows if row.actor_id is not None}
+        return _LANES_READ.validate_json(rows[0].lanes), known
 
     async def claimed_in(self, project: str, queue: str) -> int:
         """Return how many of a queue's tasks are under a live lease now."""

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Row, TextClause, text
+from sqlalchemy import Executable, Row, text
 
 from infra.db.documents import model_text
 from infra.db.repositories import claims
-from infra.db.repositories.base import OF_REVISION
+from infra.db.repositories.base import OF_REVISION, reading
 from infra.db.repositories.samples import ref_of
 from infra.db.repositories.verdicts import PostgresVerdicts, cause_of, cause_text
 from services.contracts.escalation import TaskCause
@@ -52,7 +52,9 @@ _TASK_PLAIN = text(_TASK)
 _TASK_LOCKED = text(f"{_TASK} FOR NO KEY UPDATE")
 # Values of the newest version of both rows, whatever this statement had to wait for; what else is read for the case is
 # read by the next statement, which sees what was committed meanwhile.
-_LOCK_CASE = text("""
+_OF_SAMPLE = ("stage", "manifest", "manifest_sha256", "label_version", "event_source", "event_id", "updated_at")
+_LOCK_CASE = reading(
+    f"""
     WITH sample AS MATERIALIZED (
         SELECT sample.* FROM review_tasks AS task
         JOIN sample_revisions AS sample USING (project, sample_id, revision)
@@ -60,13 +62,15 @@ _LOCK_CASE = text("""
           AND (CAST(:projects AS text[]) IS NULL OR task.project = ANY (CAST(:projects AS text[])))
         FOR NO KEY UPDATE OF sample
     )
-    SELECT task.*, sample.stage, sample.risk AS sample_risk, sample.manifest, sample.manifest_sha256,
-           sample.label_version, sample.event_source, sample.event_id, sample.created_at AS sample_created_at,
-           sample.updated_at, clock_timestamp() AS now
+    SELECT {", ".join(f'task."{name}"' for name in claims.TASK_COLUMNS)},
+           {", ".join(f"sample.{name}" for name in _OF_SAMPLE)}, sample.risk AS sample_risk,
+           sample.created_at AS sample_created_at, clock_timestamp() AS now
     FROM sample JOIN review_tasks AS task USING (project, sample_id, revision)
     WHERE task.task_id = :task_id
     FOR NO KEY UPDATE OF task
-""")
+    """,  # noqa: S608 - constants
+    (*claims.TASK_COLUMNS, *_OF_SAMPLE, "sample_risk", "sample_created_at", "now"),
+)
 _TASKS_OF = text(f"""
     SELECT *, clock_timestamp() AS now FROM review_tasks WHERE {OF_REVISION} ORDER BY created_at, task_id
 """)  # noqa: S608
@@ -283,7 +287,7 @@ class PostgresReview(PostgresVerdicts):
         return await self._next(claims.claim_next(one_lane=len(lanes) == 1, look=True), actor_id, lanes, fits)
 
     async def _next(
-        self, statement: TextClause, actor_id: str, lanes: Sequence[Lane], fits: Sequence[int], **more: timedelta | None
+        self, statement: Executable, actor_id: str, lanes: Sequence[Lane], fits: Sequence[int], **more: timedelta | None
     ) -> ReviewTask | None:
         if not lanes:
             return None

@@ -117,10 +117,12 @@ _CASE_FILE = text(f"""
             SELECT json_build_object('task_id', task_id, 'actor_id', actor_id, 'active_s', active_s,
                                      'active_at', active_at)
             FROM task_activity WHERE task_id = :task_id AND actor_id = :actor_id),
-        'rule_set', project.rule_set
+        'rule_set', project.rule_set, 'scored', project.scored
     ) AS document, rules.document AS rules
     FROM (
-        SELECT coalesce(config -> 'rule_set', CAST(:rule_set AS json)) AS rule_set FROM projects WHERE id = :project
+        SELECT coalesce(config -> 'rule_set', CAST(:rule_set AS json)) AS rule_set,
+               coalesce(config ->> 'gold', '') <> '' OR coalesce(config ->> 'earned_skills', '[]') <> '[]' AS scored
+        FROM projects WHERE id = :project
     ) AS project
     LEFT JOIN rule_sets AS rules
       ON rules.id = project.rule_set ->> 'id' AND rules.version = CAST(project.rule_set ->> 'version' AS integer)

@@ -96,7 +96,7 @@ class ReviewTaskRow(Table, table=True):
         ),
         Index("ix_review_tasks_revision", "project", "sample_id", "revision"),
         Index("ix_review_tasks_arrived", "project", "created_at", "task_id"),
-        Index("ix_review_tasks_ended", "project", "completed_at"),
+        Index("ix_review_tasks_ended", "project", "completed_at", postgresql_where=text("completed_at IS NOT NULL")),
         Index("ix_review_tasks_listed", "created_at", "task_id"),
         Index(
             "ix_review_tasks_lane",
@@ -119,6 +119,8 @@ class ReviewTaskRow(Table, table=True):
             postgresql_where=text("state = 'claimed'"),
         ),
         Index("ix_review_tasks_held", "held_by", "lease_expires_at", postgresql_where=text("state = 'claimed'")),
+        # So that a claim finds place for the task's new version beside the old one.
+        {"postgresql_with": {"fillfactor": 85}},
     )
 
     task_id: UUID = uuid_column(primary_key=True)
