@@ -249,11 +249,11 @@ async def test_what_is_given_is_in_the_order_and_of_the_age_of_real_tasks(world:
     for probe, task, evidence in given:
         created = datetime.fromisoformat(task["created_at"])
         due, start = (datetime.fromisoformat(task[name]) for name in ("due_at", "start_by_at"))
-        assert timedelta(0) <= created - (due - _LATER) < timedelta(seconds=5), probe
-        assert timedelta(0) <= created - (start - _LATER / 2) < timedelta(seconds=5), probe
+        assert timedelta(0) <= created - (due - _LATER) < timedelta(minutes=1), probe
+        assert timedelta(0) <= created - (start - _LATER / 2) < timedelta(minutes=1), probe
         (finding,) = evidence["findings"]
         assert finding["found_at"] == finding["updated_at"]
-        assert timedelta(0) <= created - datetime.fromisoformat(finding["found_at"]) < timedelta(seconds=5), probe
+        assert timedelta(0) <= created - datetime.fromisoformat(finding["found_at"]) < timedelta(minutes=1), probe
         assert evidence["stage"] == "in_review"
         assert "decisions" not in evidence or evidence["decisions"] == []
 
