@@ -33,7 +33,9 @@ _ADD = text("""
     VALUES (:project, :name, :description, :selection, :split, :created_by, :created_at)
 """)
 _GET = "SELECT * FROM datasets WHERE project = :project AND name = :name"
-_GET_ONE, _LOCK_ONE = text(_GET), text(f"{_GET} FOR NO KEY UPDATE")
+_GET_ONE = text(_GET)
+# Not the row itself: who may not change what is append-only may not lock it either.
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:project || '/' || :name, 16))")
 _LIST = text("SELECT * FROM datasets WHERE project = :project AND name > :after ORDER BY name LIMIT :limit")
 _CANDIDATE = """
     truth.revision, truth.content_sha256, truth.committed_at, truth.body, truth.lineage,
@@ -236,7 +238,9 @@ class PostgresDatasets(Repository):
 
     async def get(self, project: str, name: str, *, lock: bool = False) -> Dataset | None:
         """Return a dataset; with ``lock`` nobody else makes a version of it until this transaction ends."""
-        row = await self._first(_LOCK_ONE if lock else _GET_ONE, project=project, name=name)
+        if lock:
+            await self._run(_LOCK, project=project, name=name)
+        row = await self._first(_GET_ONE, project=project, name=name)
         return None if row is None else _dataset_of(row)
 
     async def list(self, project: str, *, after: str | None, limit: int) -> Sequence[Dataset]:
