@@ -102,13 +102,17 @@ def problem_of(scope: Scope, error: ConcordError, *, headers: Mapping[str, str] 
 
 def internal_problem(scope: Scope) -> Response:
     """Return the answer for a fault of ours; what it was stands in the log under the same request id."""
-    document = _document(
+    return _response(scope, internal_document(), None)
+
+
+def internal_document() -> dict[str, Any]:
+    """Return what is told of a fault of ours."""
+    return _document(
         code="internal",
         title="Something went wrong in Concord",
         status=500,
         detail="This is a fault of the service, not of the request. Nothing was half done; try again.",
     )
-    return _response(scope, document, None)
 
 
 def _document(

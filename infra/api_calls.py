@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
 import httpx
 
-from services.contracts.canonical import canonical_json
+from services.contracts.canonical import canonical_json, parse_json
+from services.contracts.progress import Progress
 
 _TRY_AGAIN = frozenset({429, 502, 503, 504})
 # The service gives a sign of life more often than that.
 _STREAM_TIMEOUT = httpx.Timeout(60.0)
+_EVENT_STREAM = "text/event-stream"
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 3.0
 
 
@@ -143,6 +145,41 @@ class ApiCaller:
             raise problem_of(response)
         return response.json() if response.content else None
 
+    async def call_with_progress(
+        self, method: str, path: str, body: Any = None, *, tell: Callable[[Progress], None]
+    ) -> Any:
+        """Make a call that takes long and return its JSON; ``tell`` hears how far the work is.
+
+        A connection that is lost, or a service that is away, is tried again until ``retry_for_s`` is over without any
+        sign of life; with one ``Idempotency-Key``, so that what was done meanwhile is not done twice.
+
+        Raises:
+            ApiProblem: The answer is an error, or none came.
+        """
+        headers = {"Accept": _EVENT_STREAM, "Idempotency-Key": str(uuid4())}
+        content = None if body is None else canonical_json(body)
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        pauses = _Pauses(self._retry_for_s)
+        while True:
+            request = self._http.build_request(method, path, content=content, headers=headers, timeout=_STREAM_TIMEOUT)
+            try:
+                response = await self._http.send(request, stream=True)
+                try:
+                    if response.status_code not in _TRY_AGAIN:
+                        return await _streamed(response, tell, pauses)
+                    await response.aread()
+                    failed: Exception = problem_of(response)
+                    asked_s = _retry_after_s(response)
+                finally:
+                    await response.aclose()
+            except (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError) as error:
+                failed, asked_s = _unreachable(self.url, error), 0.0
+            except httpx.TransportError as error:
+                raise _unreachable(self.url, error) from error
+            if not await pauses.wait(asked_s):
+                raise failed
+
     async def events(self, path: str, *, query: Mapping[str, Any] | None = None) -> AsyncIterator[str]:
         """Yield the data of server-sent events until the stream ends.
 
@@ -162,9 +199,7 @@ class ApiCaller:
             raise _unreachable(self.url, error) from error
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._retry_for_s
-        pause_s = _FIRST_PAUSE_S
+        pauses = _Pauses(self._retry_for_s)
         while True:
             failure: httpx.TransportError | None = None
             response: httpx.Response | None = None
@@ -179,13 +214,55 @@ class ApiCaller:
                 if response.status_code not in _TRY_AGAIN:
                     return response
                 asked_s = _retry_after_s(response)
-            wait_s = max(asked_s, pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads callers, guards nothing
-            if loop.time() + wait_s > deadline:
+            if not await pauses.wait(asked_s):
                 if response is not None:
                     return response
                 raise _unreachable(self.url, failure) from failure
-            await asyncio.sleep(wait_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+class _Pauses:
+    """Growing pauses between attempts, until they have been in vain for so long."""
+
+    def __init__(self, retry_for_s: float) -> None:
+        self._retry_for_s = retry_for_s
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin anew: the service has given a sign of life."""
+        self._deadline = asyncio.get_running_loop().time() + self._retry_for_s
+        self._pause_s = _FIRST_PAUSE_S
+
+    async def wait(self, asked_s: float) -> bool:
+        """Wait before the next attempt, at least as long as was asked for; False if there is to be none."""
+        spread_s = self._pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - spreads callers, guards nothing
+        wait_s = max(asked_s, spread_s)
+        if asyncio.get_running_loop().time() + wait_s > self._deadline:
+            return False
+        await asyncio.sleep(wait_s)
+        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        return True
+
+
+async def _streamed(response: httpx.Response, tell: Callable[[Progress], None], pauses: _Pauses) -> Any:
+    """Read an answer that may come as a stream of events, the last of which is the answer."""
+    if response.is_error:
+        await response.aread()
+        raise problem_of(response)
+    if not response.headers.get("Content-Type", "").startswith(_EVENT_STREAM):
+        return parse_json(await response.aread())
+    name = ""
+    async for line in response.aiter_lines():
+        field, _, value = line.partition(": ")
+        if field == "event":
+            name = value
+        elif field == "data" and name == "answer":
+            return parse_json(value.encode())
+        elif field == "data" and name == "problem":
+            raise problem_from(parse_json(value.encode()))
+        elif field == "data":
+            pauses.begin()
+            tell(Progress.model_validate_json(value))
+    raise httpx.RemoteProtocolError("the stream ended before the answer")
 
 
 def problem_of(response: httpx.Response) -> ApiProblem:

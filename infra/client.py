@@ -42,6 +42,7 @@ from services.contracts.review import (
 )
 from services.contracts.verification import Anchor, AuditHead, VerificationReport
 from services.contracts.webhooks import WebhookEndpoint
+from services.progress import Tell, tell_nobody
 from services.rules.rule_set import RuleSet
 
 Item = TypeVar("Item")
@@ -242,11 +243,16 @@ class ConcordClient(TaxonomyCalls):
         """Return the newest link of the project's audit chain."""
         return AuditHead.model_validate(await self.call("GET", f"/v1/projects/{path_part(project)}/audit/head"))
 
-    async def verify(self, project: str, *, anchors: Sequence[Anchor] = ()) -> VerificationReport:
-        """Verify the project's audit chain and ground truth, against links that were noted earlier."""
+    async def verify(
+        self, project: str, *, anchors: Sequence[Anchor] = (), tell: Tell = tell_nobody
+    ) -> VerificationReport:
+        """Verify the project's audit chain, ground truth and datasets, against links that were noted earlier.
+
+        ``tell`` hears how far it is.
+        """
         path = f"/v1/projects/{path_part(project)}/verify"
         body = {"anchors": [anchor.model_dump() for anchor in anchors]} if anchors else {}
-        answer = await self.call("POST", path, body, timeout_s=VERIFY_WITHIN_S)
+        answer = await self.call_with_progress("POST", path, body, tell=tell)
         return VerificationReport.model_validate(answer)
 
     # Review

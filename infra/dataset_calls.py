@@ -17,6 +17,7 @@ from services.contracts.datasets import (
     NewVersion,
     Standing,
 )
+from services.progress import Tell, tell_nobody
 
 _RECORDS_A_PAGE = 100
 
@@ -45,10 +46,10 @@ class DatasetCalls:
         """Return a dataset."""
         return Dataset.model_validate(await self._client.call("GET", f"{self._base}/{path_part(name)}"))
 
-    async def make_version(self, name: str, new: NewVersion) -> DatasetVersionView:
-        """Keep what is committed now as the next version; returns when it is kept."""
+    async def make_version(self, name: str, new: NewVersion, *, tell: Tell = tell_nobody) -> DatasetVersionView:
+        """Keep what is committed now as the next version; returns when it is kept, ``tell`` hears how far it is."""
         path = f"{self._base}/{path_part(name)}/versions"
-        answer = await self._client.call("POST", path, new, timeout_s=VERIFY_WITHIN_S)
+        answer = await self._client.call_with_progress("POST", path, new, tell=tell)
         return DatasetVersionView.model_validate(answer)
 
     async def versions(self, name: str) -> tuple[DatasetVersionView, ...]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
+from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth import Services
 from api.bodies import json_body, page_reply, reply
 from api.paging import DEFAULT_LIMIT, Cursor, Limit, NumberKey, cut_page, decode_cursor
 from api.policies import requires
+from api.progress import STREAMED, answer_with_progress
 from api.schemas import Page, ProjectPath, VerifyRequest
 from services.access.policy import Permission
 from services.audit.verify import verify_project
@@ -19,6 +21,7 @@ from services.contracts.audit import AuditFilter
 from services.contracts.base import Identifier, Name, Text, UtcDatetime
 from services.contracts.records import AuditEntry
 from services.contracts.verification import AuditHead, VerificationReport
+from services.progress import Tell
 from services.samples.reader import SampleReader
 
 router = APIRouter(prefix="/v1/projects/{project}", tags=["audit"])
@@ -58,17 +61,23 @@ async def get_audit_head(
     return reply(await SampleReader(services.database).audit_head(principal, project))
 
 
-@router.post("/verify", response_model=VerificationReport)
+@router.post("/verify", response_model=VerificationReport, responses=STREAMED)
 async def verify(
+    http: Request,
     principal: Annotated[Principal, Depends(requires(Permission.AUDIT_VERIFY))],
     services: Services,
     project: ProjectPath,
     request: Annotated[VerifyRequest, Depends(json_body(VerifyRequest, what="request", optional=True))],
 ) -> Response:
-    """Prove the audit chain, the timelines and every ground-truth record, or name what contradicts them.
+    """Prove the audit chain, timelines, ground-truth records and dataset versions, or name what contradicts them.
 
-    Nothing is written; an Idempotency-Key is not needed.
+    Nothing is written; an Idempotency-Key is not needed. With ``Accept: text/event-stream`` the answer is a stream of
+    ``progress`` events that ends with the report as event ``answer``.
     """
     await SampleReader(services.database).ensure_chain(principal, project)
     anchors = request.anchors if request.anchor is None else (request.anchor, *request.anchors)
-    return reply(await verify_project(services.database, project, anchors=anchors))
+
+    async def work(tell: Tell) -> Response:
+        return reply(await verify_project(services.database, project, anchors=anchors, tell=tell))
+
+    return await answer_with_progress(http, work)

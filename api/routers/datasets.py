@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
+from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth import Services
@@ -12,6 +13,7 @@ from api.bodies import json_body, page_reply, reply
 from api.idempotency import Idempotent
 from api.paging import DEFAULT_LIMIT, Cursor, DiffKey, Limit, NameKey, NumberKey, cut_page, decode_cursor, encode_cursor
 from api.policies import requires
+from api.progress import STREAMED, answer_with_progress
 from api.schemas import MAX_INTEGER, Page, ProjectPath, SamplePath
 from services.access.policy import Permission
 from services.contracts.access import Principal
@@ -31,6 +33,7 @@ from services.contracts.datasets import (
 )
 from services.datasets.shelf import DatasetShelf
 from services.ports.database import Database
+from services.progress import Tell
 
 router = APIRouter(prefix="/v1/projects/{project}", tags=["datasets"])
 
@@ -93,8 +96,9 @@ async def get_dataset(services: Services, principal: MayRead, project: ProjectPa
     return reply(await DatasetShelf(services.database).get(principal, project, dataset))
 
 
-@router.post(f"{_DATASET}/versions", status_code=201, response_model=DatasetVersionView)
+@router.post(f"{_DATASET}/versions", status_code=201, response_model=DatasetVersionView, responses=STREAMED)
 async def make_version(
+    request: Request,
     principal: MayWrite,
     project: ProjectPath,
     dataset: DatasetPath,
@@ -104,12 +108,18 @@ async def make_version(
     """Keep what is committed now, as far as the selection asks for it, as the next version.
 
     All of it is of one moment, whatever is committed meanwhile. The answer comes when the version is kept.
+    With ``Accept: text/event-stream`` it is a stream of ``progress`` events that ends with the version as event
+    ``answer``.
     """
 
-    async def call(database: Database) -> Response:
-        return reply(await DatasetShelf(database).make_version(principal, project, dataset, new), status=201)
+    async def work(tell: Tell) -> Response:
+        async def call(database: Database) -> Response:
+            made = await DatasetShelf(database).make_version(principal, project, dataset, new, tell=tell)
+            return reply(made, status=201)
 
-    return await once.run(principal, call)
+        return await once.run(principal, call)
+
+    return await answer_with_progress(request, work)
 
 
 @router.get(f"{_DATASET}/versions", response_model=Page[DatasetVersionView])

@@ -20,6 +20,7 @@ from infra.bench.pipeline import PipelineBenchmark, PipelineConfig, measure_pipe
 from infra.bench.search import SearchBenchmark, measure_search
 from infra.cli.bench_beside import bench_beside
 from infra.cli.bench_checks import print_checks, print_memory
+from infra.cli.bench_export import bench_export
 from infra.cli.bench_label_studio import bench_label_studio
 from infra.cli.bench_queue import bench_crowd, bench_queue
 from infra.cli.bench_recall import bench_recall
@@ -290,6 +291,7 @@ app.command("crowd")(bench_crowd)
 app.command("votes")(bench_votes)
 app.command("taxonomy-migration")(bench_taxonomy_migration)
 app.command("recall")(bench_recall)
+app.command("export")(bench_export)
 
 
 @contextlib.contextmanager

@@ -22,9 +22,10 @@ from infra.cli.console import (
 from infra.cli.dataset_export import export_dataset
 from infra.cli.dataset_print import print_change, print_summary, print_version
 from infra.cli.documents import read_document
-from infra.cli.progress import progress
+from infra.cli.progress import phases, progress
 from infra.client import ConcordClient
 from infra.dataset_calls import DatasetCalls
+from services.contracts.audit import AuditFilter
 from services.contracts.dataset_diff import DiffSummary
 from services.contracts.datasets import (
     Dataset,
@@ -42,7 +43,8 @@ from services.contracts.validation import validate
 from services.datasets.diff import DiffTally
 from services.datasets.manifest import leaf_bytes, version_faults
 from services.datasets.merkle import proves
-from services.datasets.names import parse_version
+from services.datasets.names import parse_version, version_subject
+from services.datasets.proof import told_faults
 from services.errors import InvalidInputError
 
 app = typer.Typer(
@@ -126,10 +128,10 @@ def make_version(
     new = NewVersion(selection=_selection(selection), note=note, card_samples=card_samples)
 
     async def work(client: ConcordClient) -> DatasetVersionView:
-        return await DatasetCalls(client, project).make_version(name, new)
+        with phases("making a version") as tell:
+            return await DatasetCalls(client, project).make_version(name, new, tell=tell)
 
-    with progress("reading ground truth"):
-        made = with_client(url, key, work)
+    made = with_client(url, key, work)
     print_version(made, json_output=json_output)
 
 
@@ -287,7 +289,8 @@ def verify_version(
 ) -> None:
     """Recompute a version from its records on this machine; exit 1 if anything contradicts.
 
-    Recomputed are the hash of every record, every split, the Merkle root and the hash of the version.
+    Recomputed are the hash of every record, every split, the Merkle root and the hash of the version, which must be
+    those that the audit trail tells. The key must be allowed to read that trail.
     """
     name, number = parse_version(version)
 
@@ -301,7 +304,9 @@ def verify_version(
                     advance()
                     yield item
 
-            return told, [fault async for fault in version_faults(told, members())]
+            faults = [fault async for fault in version_faults(told, members())]
+        entries = await client.audit(project, wanted=AuditFilter(subject=version_subject(name, number)))
+        return told, [*faults, *(fault.detail for fault in told_faults(told, entries.items))]
 
     told, faults = with_client(url, key, work)
     if json_output:

@@ -9,6 +9,7 @@ import typer
 
 from infra.cli.connection import KeyOption, UrlOption, with_client
 from infra.cli.console import EXIT_FOUND, JsonOption, output, plain, print_json, print_table
+from infra.cli.progress import phases
 from infra.client import ConcordClient
 from services.access.keys import SYSTEM_PROJECT
 from services.audit.anchors import parse_anchors, parse_link
@@ -40,14 +41,18 @@ def verify(
     async def work(client: ConcordClient) -> list[VerificationReport]:
         # A project that is gone with its chain must not pass for verified.
         names = [project] if project is not None else sorted({*await all_chains(client), *noted})
-        return [await client.verify(name, anchors=noted.get(name, ())) for name in names]
+        reports = []
+        for name in names:
+            with phases(f"verifying {name}") as tell:
+                reports.append(await client.verify(name, anchors=noted.get(name, ()), tell=tell))
+        return reports
 
     reports = with_client(url, key, work)
     if json_output:
         print_json(reports[0] if project is not None else {"items": reports})
     else:
         _print(reports)
-    if not all(report.audit_verified and report.lineage_verified for report in reports):
+    if not all(report.verified for report in reports):
         raise typer.Exit(EXIT_FOUND)
 
 
@@ -78,14 +83,16 @@ def read_anchors(file: Path | None) -> dict[str, list[Anchor]]:
 
 def _print(reports: list[VerificationReport]) -> None:
     print_table(
-        ("project", "audit", "lineage", "entries", "records", "erased", "redacted", "head"),
+        ("project", "audit", "lineage", "datasets", "entries", "records", "versions", "erased", "redacted", "head"),
         [
             (
                 report.project,
-                "verified" if report.audit_verified else "BROKEN",
-                "verified" if report.lineage_verified else "BROKEN",
+                _verdict(report.audit_verified),
+                _verdict(report.lineage_verified),
+                _verdict(report.datasets_verified),
                 report.entries,
                 report.records,
+                report.dataset_versions,
                 report.erased,
                 report.redacted,
                 f"{report.head.sequence}:{report.head.sha256}" if report.head else "",
@@ -98,3 +105,7 @@ def _print(reports: list[VerificationReport]) -> None:
             output().print(plain(f"{report.project}  {item.kind}  {item.subject}: {item.detail}"))
         if report.faults_left_out:
             output().print(plain(f"{report.project}  and {report.faults_left_out} more"))
+
+
+def _verdict(verified: bool) -> str:
+    return "verified" if verified else "BROKEN"

@@ -1,4 +1,4 @@
-"""Prove a project's audit chain and ground truth, or name what contradicts them.
+"""Prove a project's audit chain, ground truth and datasets, or name what contradicts them.
 
 Everything is read in pages, each in a transaction of its own, so that a project of any size is verified in bounded
 memory and beside its daily work. What looks wrong because it changed between two reads is read again under a lock
@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from services.access.keys import SYSTEM_PROJECT
 from services.audit.faults import FaultList, fault
 from services.audit.links import ChainWalk, entry_name
+from services.audit.shared import prove_shared
 from services.audit.stages import (
     decision_faults,
     is_decision_entry,
@@ -22,73 +24,98 @@ from services.audit.stages import (
     timeline_faults,
 )
 from services.contracts.lifecycle import RevisionRef, Stage
-from services.contracts.lineage import Origin
-from services.contracts.records import AuditEntry, GroundTruth, SampleSummary
+from services.contracts.records import AuditEntry, SampleSummary
 from services.contracts.verification import Anchor, Fault, VerificationReport
-from services.erasure.tombstones import erased_faults, erased_record_faults, tombstone_faults
-from services.errors import IntegrityError, NotFoundError
+from services.datasets.proof import DatasetProof
+from services.erasure.tombstones import erased_faults, tombstone_faults
+from services.errors import IntegrityError
 from services.ground_truth.commit import read_facts
-from services.ground_truth.origins import origin_faults
-from services.ground_truth.record import RevisionFacts
-from services.ground_truth.verify import RecordEvidence, record_faults, told_faults
+from services.ground_truth.proof import GroundTruthProof
 from services.lifecycle.journal import subject_of
 from services.ports.database import Database, Transaction
-from services.projects.registry import rule_set
-from services.rules.rule_set import RuleSet
+from services.progress import Meter, Tell, tell_nobody
 
 ENTRIES_A_PAGE = 500
 SAMPLES_A_PAGE = 50
-RECORDS_A_PAGE = 20
-ORIGINS_A_PAGE = 100_000
-"""More than the records of a page can have; without it a forger could make the verifier read without end."""
 _UNREADABLE = (ValueError, IntegrityError)
 """What reading a row raises that was changed into something the contract does not allow."""
 
 
-async def verify_project(database: Database, project: str, *, anchors: Iterable[Anchor] = ()) -> VerificationReport:
-    """Verify a project.
+async def verify_project(
+    database: Database,
+    project: str,
+    *,
+    anchors: Iterable[Anchor] = (),
+    tell: Tell = tell_nobody,
+) -> VerificationReport:
+    """Verify a project: the chain, then timelines and decisions, then records, then datasets.
 
     Args:
         database: The store of record.
         project: The project; one without any entry verifies, with nothing in it.
         anchors: Links of the chain that were noted earlier outside of the store. Without one, a chain that was
             rewritten together with every row it tells of can not be told from a true one.
+        tell: Is told after each page how far it is in ``audit``, ``samples``, ``records`` and ``datasets``.
     """
-    return await _Verification(database, project, anchors).run()
+    return await _Verification(database, project, anchors, tell).run()
 
 
 class _Verification:
     """One run over one project."""
 
-    def __init__(self, database: Database, project: str, anchors: Iterable[Anchor]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        project: str,
+        anchors: Iterable[Anchor],
+        tell: Tell,
+    ) -> None:
         self._database = database
         self._project = project
         self._walk = ChainWalk(anchors)
         self._audit = FaultList()
         self._lineage = FaultList()
-        self._records = 0
+        self._datasets = FaultList()
+        self._meter = Meter(tell)
         self._erased = 0
         self._telling_entries = 0
         self._matched_entries = 0
 
     async def run(self) -> VerificationReport:
+        async with self._database.transaction() as tx:
+            entries, _ = await tx.audit.head(self._project)
+            stages = await tx.samples.count_by_stage(self._project)
+            members = await tx.datasets.count_members(self._project)
+        self._meter.begin("audit", entries)
         await self._chain()
+        self._meter.begin("samples", sum(stages.values()))
         await self._revisions()
         if self._matched_entries < self._telling_entries:
             await self._stray_entries()
-        await self._ground_truth()
-        kept = self._audit.kept + self._lineage.kept
+        if self._project == SYSTEM_PROJECT:
+            await prove_shared(self._database, self._audit)
+        self._meter.begin("records", stages.get(Stage.COMMITTED, 0) + stages.get(Stage.REOPENED, 0))
+        records = GroundTruthProof(self._database, self._project, self._lineage, self._meter.advance)
+        await records.run()
+        self._meter.begin("datasets", members)
+        datasets = DatasetProof(self._database, self._project, self._datasets, self._meter.advance)
+        await datasets.run()
+        self._meter.end()
+        kept = self._audit.kept + self._lineage.kept + self._datasets.kept
+        found = self._audit.count + self._lineage.count + self._datasets.count
         return VerificationReport(
             project=self._project,
             audit_verified=not self._audit.count,
             lineage_verified=not self._lineage.count,
+            datasets_verified=not self._datasets.count,
             entries=self._walk.entries,
-            records=self._records,
+            records=records.records,
+            dataset_versions=datasets.versions,
             erased=self._erased,
             redacted=self._walk.redacted,
             head=self._walk.last,
             faults=kept,
-            faults_left_out=self._audit.count + self._lineage.count - len(kept),
+            faults_left_out=found - len(kept),
         )
 
     async def _chain(self) -> None:
@@ -109,6 +136,7 @@ class _Verification:
                 return
             self._audit.add(self._walk.follow(page))
             self._telling_entries += sum(1 for entry in page if _tells(entry))
+            self._meter.advance(len(page))
             limit = ENTRIES_A_PAGE
 
     async def _revisions(self) -> None:
@@ -124,6 +152,7 @@ class _Verification:
                 self._audit.add(await self._revision(summary))
             if not page:
                 return
+            self._meter.advance(len(page))
             last = page[-1]
             after = (last.created_at, last.ref.sample_id, last.ref.revision)
 
@@ -200,89 +229,6 @@ class _Verification:
                 return [fault("entry-without-decision", entry.subject, detail)]
         return []
 
-    async def _ground_truth(self) -> None:
-        after: tuple[str, int] | None = None
-        while True:
-            try:
-                async with self._database.transaction() as tx:
-                    page = await tx.ground_truth.list(self._project, after=after, limit=RECORDS_A_PAGE)
-                    until = (page[-1].ref.sample_id, page[-1].ref.revision) if page else None
-                    # After the records: they are written in the same transactions, so none is missing by chance.
-                    origins = await tx.ground_truth.origins_between(
-                        self._project, after=after, until=until, limit=ORIGINS_A_PAGE
-                    )
-                await self._origins(page, origins)
-                for record in page:
-                    self._lineage.add(await self._record(record))
-            except _UNREADABLE as error:
-                self._lineage.add([fault("record-unreadable", f"after {after}", str(error))])
-                return
-            if not page:
-                return
-            self._records += len(page)
-            after = (page[-1].ref.sample_id, page[-1].ref.revision)
-
-    async def _origins(self, page: tuple[GroundTruth, ...], origins: tuple[tuple[RevisionRef, Origin], ...]) -> None:
-        """Hold a page of records against what the table of origins says about them, and about others between them."""
-        kept: dict[RevisionRef, set[Origin]] = {record.ref: set() for record in page}
-        for ref, origin in origins:
-            kept.setdefault(ref, set()).add(origin)
-        for record in page:
-            self._lineage.add(origin_faults(record, kept.pop(record.ref), erased=_is_empty(record)))
-        for ref in kept:
-            self._lineage.add(await self._late_origins(ref))
-
-    async def _late_origins(self, ref: RevisionRef) -> list[Fault]:
-        """Look at origins of a record that was not there a moment ago: it came since, or there is none."""
-        before = (ref.sample_id, ref.revision - 1)
-        async with self._database.transaction() as tx:
-            record = await tx.ground_truth.get(ref)
-            if record is None:
-                return [fault("origin-stray", subject_of(ref), "it is found by what it rests on, and is not there")]
-            stored = await tx.ground_truth.origins_between(
-                self._project, after=before, until=(ref.sample_id, ref.revision), limit=ORIGINS_A_PAGE
-            )
-        return list(origin_faults(record, (origin for _, origin in stored), erased=_is_empty(record)))
-
-    async def _record(self, record: GroundTruth) -> list[Fault]:
-        # What looks wrong may have been erased while it was looked at: then the second look finds a tombstone.
-        return await self._look_at(record) and await self._look_at(record)
-
-    async def _look_at(self, record: GroundTruth) -> list[Fault]:
-        try:
-            async with self._database.transaction() as tx:
-                tombstone = await tx.erasures.tombstone(record.ref)
-                if tombstone is not None:
-                    # Read again: it may have been erased since the page was read.
-                    entries = await tx.audit.of_subjects(self._project, (subject_of(record.ref),))
-                    now = await tx.ground_truth.get(record.ref) or record
-                    return [*erased_record_faults(tombstone, now), *told_faults(now, entries)]
-                facts = await read_facts(tx, record.ref)
-                evidence = RecordEvidence(
-                    facts=facts,
-                    rules=await _rules(tx, facts),
-                    entries=await tx.audit.of_subjects(self._project, (subject_of(record.ref),)),
-                )
-        except NotFoundError as error:
-            return [fault("revision-missing", subject_of(record.ref), error.detail)]
-        except _UNREADABLE as error:
-            return [fault("source-unreadable", subject_of(record.ref), str(error))]
-        return list(record_faults(record, evidence))
-
-
-def _is_empty(record: GroundTruth) -> bool:
-    """Whether a record's content is gone; that a tombstone tells of it is looked at with the record."""
-    return not record.body and not record.lineage
-
 
 def _tells(entry: AuditEntry) -> bool:
     return is_stage_entry(entry) or is_decision_entry(entry)
-
-
-async def _rules(tx: Transaction, facts: RevisionFacts) -> RuleSet | None:
-    if not facts.check_runs:
-        return None
-    try:
-        return await rule_set(tx, facts.check_runs[-1].rule)
-    except NotFoundError:
-        return None

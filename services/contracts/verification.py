@@ -41,10 +41,17 @@ class VerificationReport(Contract):
     project: ProjectId
     audit_verified: bool
     lineage_verified: bool
+    datasets_verified: Annotated[bool, Field(description="Every dataset, its versions and their members.")] = True
     entries: Annotated[int, Field(ge=0, description="Audit entries looked at.")]
     records: Annotated[int, Field(ge=0, description="Ground-truth records looked at.")]
+    dataset_versions: Annotated[int, Field(ge=0, description="Dataset versions looked at.")] = 0
     erased: Annotated[int, Field(ge=0, description="Sample revisions whose content was erased.")] = 0
     redacted: Annotated[int, Field(ge=0, description="Audit entries whose personal text was erased.")] = 0
     head: Anchor | None = Field(default=None, description="The newest link; keep it elsewhere, give it next time.")
     faults: tuple[Fault, ...] = ()
     faults_left_out: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def verified(self) -> bool:
+        """Whether everything holds."""
+        return self.audit_verified and self.lineage_verified and self.datasets_verified

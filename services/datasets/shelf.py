@@ -23,11 +23,13 @@ from services.contracts.datasets import (
 )
 from services.contracts.lifecycle import RevisionRef
 from services.datasets.diff import DiffTally, label_changes, other_changes
-from services.datasets.manifest import leaf_bytes, leaf_of
+from services.datasets.manifest import leaf_bytes, leaf_of, told_of_dataset
 from services.datasets.merkle import MerkleTree
+from services.datasets.names import CREATED_ACTION, dataset_subject
 from services.datasets.versions import make_version
 from services.errors import IntegrityError, NotFoundError
 from services.ports.database import Database, Transaction
+from services.progress import Tell, tell_nobody
 from services.samples.reader import ensure_project, seen_ref
 
 _KEYS_A_READ = 1_000
@@ -68,9 +70,9 @@ class DatasetShelf:
             tx.audit.append(
                 project,
                 actor=principal.actor_id,
-                action="dataset.created",
-                subject=f"datasets/{new.name}",
-                body=new.model_dump(mode="json", include={"selection", "split"}, exclude_none=True),
+                action=CREATED_ACTION,
+                subject=dataset_subject(new.name),
+                body=told_of_dataset(dataset),
             )
         return dataset
 
@@ -85,15 +87,19 @@ class DatasetShelf:
         async with self._database.transaction() as tx:
             return await _seen(tx, principal, project, name)
 
-    async def make_version(self, principal: Principal, project: str, name: str, new: NewVersion) -> DatasetVersionView:
+    async def make_version(
+        self, principal: Principal, project: str, name: str, new: NewVersion, *, tell: Tell = tell_nobody
+    ) -> DatasetVersionView:
         """Keep what is committed now, as far as the selection asks for it, as the next version.
+
+        ``tell`` is told how far it is in ``records`` and ``card``.
 
         Raises:
             InvalidInputError: A record lacks what the dataset is split by.
         """
         async with self._database.transaction() as tx:
             dataset = await _seen(tx, principal, project, name, lock=True)
-            return await _view(tx, await make_version(tx, principal, dataset, new))
+            return await _view(tx, await make_version(tx, principal, dataset, new, tell))
 
     async def versions(
         self, principal: Principal, project: str, name: str, *, before: int | None, limit: int

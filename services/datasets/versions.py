@@ -20,12 +20,14 @@ from services.contracts.datasets import (
 )
 from services.contracts.lifecycle import RevisionRef
 from services.datasets.card import CardBuilder
-from services.datasets.manifest import leaf_bytes, manifest_sha256
+from services.datasets.manifest import leaf_bytes, manifest_sha256, told_of_version
 from services.datasets.merkle import MerkleTree
+from services.datasets.names import VERSIONED_ACTION, version_subject
 from services.datasets.selection import Candidate, fits
 from services.datasets.splits import group_of, split_of
 from services.errors import IntegrityError
 from services.ports.database import Transaction
+from services.progress import Meter, Tell, tell_nobody
 from services.projects.registry import rules_of
 from services.report.agreement_build import AgreementBuilder
 from services.report.agreement_reader import answers_of
@@ -34,7 +36,6 @@ from services.report.reader import stored_sample
 
 PAGE = 50
 _CARD_WINDOW_DAYS = 30
-VERSIONED_ACTION = "dataset.versioned"
 
 
 class _Assembly:
@@ -85,7 +86,9 @@ class _Assembly:
         )
 
 
-async def make_version(tx: Transaction, principal: Principal, dataset: Dataset, new: NewVersion) -> DatasetVersion:
+async def make_version(
+    tx: Transaction, principal: Principal, dataset: Dataset, new: NewVersion, tell: Tell = tell_nobody
+) -> DatasetVersion:
     """Keep the next version of a dataset.
 
     Args:
@@ -93,6 +96,7 @@ async def make_version(tx: Transaction, principal: Principal, dataset: Dataset, 
         principal: Who asks.
         dataset: The dataset, locked.
         new: What is asked for.
+        tell: Is told how far it is in ``records`` and ``card``.
 
     Raises:
         InvalidInputError: A record lacks what the dataset is split by.
@@ -102,6 +106,8 @@ async def make_version(tx: Transaction, principal: Principal, dataset: Dataset, 
     number = await tx.datasets.newest(project, name) + 1
     selection = new.selection or dataset.selection
     assembly = _Assembly(dataset, selection)
+    meter = Meter(tell)
+    meter.begin("records", await tx.datasets.count_candidates(project, selection))
     first: list[Member] = []
     async for page in tx.datasets.candidates(project, selection, page=PAGE):
         # Parsing and counting is work for the processor; other requests go on meanwhile.
@@ -109,10 +115,12 @@ async def make_version(tx: Transaction, principal: Principal, dataset: Dataset, 
         if members:
             await tx.datasets.add_members(project, name, number, members)
         first += members[: new.card_samples - len(first)]
+        meter.advance(len(page))
+    meter.begin("card", len(first))
     leaks = await tx.datasets.leaking_groups(project, name, number)
     if leaks:
         raise IntegrityError(f"groups of {name} are in several splits: {', '.join(leaks[:5])}")
-    agreement, report = await _measure(tx, project, first)
+    agreement, report = await _measure(tx, project, first, meter)
     content = VersionContent(
         project=project,
         dataset=name,
@@ -138,18 +146,14 @@ async def make_version(tx: Transaction, principal: Principal, dataset: Dataset, 
         project,
         actor=principal.actor_id,
         action=VERSIONED_ACTION,
-        subject=f"datasets/{name}/{number}",
-        body={
-            "manifest_sha256": version.manifest_sha256,
-            "merkle_root": content.merkle_root,
-            "samples": content.samples,
-        },
+        subject=version_subject(name, number),
+        body=told_of_version(version),
     )
     return version
 
 
 async def _measure(
-    tx: Transaction, project: str, members: Sequence[Member]
+    tx: Transaction, project: str, members: Sequence[Member], meter: Meter
 ) -> tuple[AgreementReport | None, DatasetReport | None]:
     """Return how far people agree on members, and how these do on the nine failures."""
     if not members:
@@ -166,6 +170,7 @@ async def _measure(
             left_out += 1
         else:
             await asyncio.to_thread(report.add, item)
+        meter.advance()
     told = await asyncio.to_thread(agreement.finish)
     # A card goes wherever the dataset goes: it tells of classes, and of nobody by name.
     unnamed = told.model_copy(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from services.audit.faults import fault
 from services.contracts.canonical import content_sha256
+from services.contracts.findings import RuleReference
 from services.contracts.lifecycle import Stage
 from services.contracts.records import AuditEntry, GroundTruth
 from services.contracts.verification import Fault
@@ -27,12 +28,12 @@ class RecordEvidence:
 
     Attributes:
         facts: The rows about its revision.
-        rules: The rule set under which it was accepted; None where it is not there.
+        rules: The rule sets of its check runs, as far as they are stored.
         entries: Audit entries about the revision.
     """
 
     facts: RevisionFacts
-    rules: RuleSet | None
+    rules: Mapping[RuleReference, RuleSet]
     entries: tuple[AuditEntry, ...]
 
 
@@ -47,7 +48,8 @@ def record_faults(record: GroundTruth, evidence: RecordEvidence) -> Iterator[Fau
         if not _equal(body.get(name), record.body.get(name)):
             yield fault("body-mismatch", subject, f"{name} is not what the stored rows say")
     yield from _lineage_faults(subject, record.lineage, build_lineage(evidence.facts, workflow_run_id=run_id))
-    yield from _rule_faults(subject, record, evidence.rules)
+    yield from _rule_faults(subject, evidence)
+    yield from _finding_faults(subject, evidence.facts)
     yield from told_faults(record, evidence.entries)
     if evidence.facts.revision.stage not in (Stage.COMMITTED, Stage.REOPENED):
         yield fault("record-without-commit", subject, f"its sample is at {evidence.facts.revision.stage}")
@@ -121,14 +123,26 @@ def _list_faults(subject: str, name: str, told: Any, stored: list[Any]) -> Itera
         yield fault("lineage-mismatch", subject, f"{name} are in another order, or repeated")
 
 
-def _rule_faults(subject: str, record: GroundTruth, rules: RuleSet | None) -> Iterator[Fault]:
-    told = record.lineage.get("rule_set")
-    if not isinstance(told, dict):
-        return
-    if rules is None:
-        yield fault("rule-set-missing", subject, f"rule set {told.get('id')} {told.get('version')} is not stored")
-    elif rules.sha256 != told.get("sha256"):
-        yield fault("rule-set-hash", subject, f"rule set {rules.id} {rules.version} has the hash {rules.sha256}")
+def _rule_faults(subject: str, evidence: RecordEvidence) -> Iterator[Fault]:
+    """Hold the rules of every check run, not only of the last, against what is stored of them."""
+    told = {(run.rule, run.rule_sha256): None for run in evidence.facts.check_runs}
+    for reference, sha256 in told:
+        rules = evidence.rules.get(reference)
+        if rules is None:
+            yield fault("rule-set-missing", subject, f"rule set {reference.id} {reference.version} is not stored")
+        elif rules.sha256 != sha256:
+            yield fault("rule-set-hash", subject, f"rule set {rules.id} {rules.version} has the hash {rules.sha256}")
+
+
+def _finding_faults(subject: str, facts: RevisionFacts) -> Iterator[Fault]:
+    """Hold what each finding says against the reports of the check runs, whose hashes are in the lineage."""
+    reported = {
+        content_sha256(finding) for run in facts.check_runs for finding in (*run.report.findings, *run.report.folded)
+    }
+    for item in facts.findings:
+        if content_sha256(item.finding) not in reported:
+            detail = f"finding {item.finding.finding_id} says something else than every check run"
+            yield fault("finding-contradicts-run", subject, detail)
 
 
 def told_faults(record: GroundTruth, entries: tuple[AuditEntry, ...]) -> Iterator[Fault]:

@@ -42,6 +42,10 @@ class DatasetRepository(Protocol):
         """
         ...
 
+    async def count_candidates(self, project: str, selection: Selection) -> int:
+        """Return how many records :meth:`candidates` would yield now."""
+        ...
+
     async def newest(self, project: str, name: str) -> int:
         """Return the number of the newest version; 0 if there is none."""
         ...
@@ -104,4 +108,20 @@ class DatasetRepository(Protocol):
 
     async def dependents(self, project: str, sample_id: str) -> Sequence[DependentVersion]:
         """Return every version that holds a record of a sample, by dataset and version."""
+        ...
+
+    async def groups(self, project: str, name: str, *, after: str | None, limit: int) -> Sequence[tuple[str, str]]:
+        """Return the groups of a dataset with the split each is kept in, by group after the cursor."""
+        ...
+
+    async def count_members(self, project: str) -> int:
+        """Return how many members all versions of a project have together."""
+        ...
+
+    async def dangling(self, project: str, *, limit: int) -> Sequence[tuple[str, int, str]]:
+        """Return (dataset, version, what) where members lack their version, group or record; never any."""
+        ...
+
+    async def version_numbers(self, project: str, name: str, *, after: int, limit: int) -> Sequence[int]:
+        """Return the numbers of a dataset's versions, ascending, above the cursor."""
         ...

@@ -12,6 +12,13 @@ from services.errors import AlreadyExistsError, ChangedMeanwhileError, Forbidden
 from services.ports.database import Database, Transaction
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
 
+RULES_ACTION = "rule_set.created"
+
+
+def rules_subject(rule_set_id: str, version: int) -> str:
+    """Return how the audit trail names a version of a rule set."""
+    return f"rule-sets/{rule_set_id}/{version}"
+
 
 def version_of(project: Project) -> str:
     """Return what tells one state of a project from another; it changes with every change."""
@@ -72,8 +79,8 @@ async def keep_rule_set(tx: Transaction, principal: Principal, rules: RuleSet) -
         tx.audit.append(
             SYSTEM_PROJECT,
             actor=principal.actor_id,
-            action="rule_set.created",
-            subject=f"rule-sets/{rules.id}/{rules.version}",
+            action=RULES_ACTION,
+            subject=rules_subject(rules.id, rules.version),
             body={"sha256": rules.sha256},
         )
 

@@ -33,6 +33,7 @@ from services.taxonomy.governance import (
 )
 from services.taxonomy.taxonomy import Taxonomy
 
+PUBLISHED_ACTION = "taxonomy.published"
 _WHAT = "A taxonomy"
 _NAMED = 5
 
@@ -177,7 +178,7 @@ async def _publish(tx: Transaction, principal: Principal, document: Taxonomy) ->
     draft = await tx.taxonomies.draft(document.id, lock=True)
     if draft is not None and draft.document.version <= document.version:
         await tx.taxonomies.drop_draft(document.id)
-    _note(tx, principal, "taxonomy.published", document, sha256)
+    _note(tx, principal, PUBLISHED_ACTION, document, sha256)
     return document
 
 
@@ -255,6 +256,11 @@ def _note(tx: Transaction, principal: Principal, action: str, document: Taxonomy
         SYSTEM_PROJECT,
         actor=principal.actor_id,
         action=action,
-        subject=f"taxonomies/{document.id}/{document.version}",
+        subject=taxonomy_subject(document.id, document.version),
         body={"sha256": sha256, "classes": len(document.classes)},
     )
+
+
+def taxonomy_subject(taxonomy_id: str, version: int) -> str:
+    """Return how the audit trail names a version of a taxonomy."""
+    return f"taxonomies/{taxonomy_id}/{version}"

@@ -158,6 +158,10 @@ EDITS: dict[str, tuple[str, set[str]]] = {
         {"commit-contradicts-entry"},
     ),
     "finding changed": ("UPDATE findings SET state = 'dismissed'", {"lineage-mismatch"}),
+    "finding rewritten": (
+        "UPDATE findings SET finding = jsonb_set(finding::jsonb, '{message}', '\"nothing to see\"')::json",
+        {"finding-contradicts-run"},
+    ),
     "finding deleted": ("DELETE FROM findings", {"lineage-mismatch"}),
     "check run deleted": ("DELETE FROM check_runs", {"lineage-mismatch"}),
     "check report edited": (
@@ -284,7 +288,7 @@ async def test_faults_are_found_whatever_the_size_of_a_page(
 ) -> None:
     monkeypatch.setattr("services.audit.verify.ENTRIES_A_PAGE", 3)
     monkeypatch.setattr("services.audit.verify.SAMPLES_A_PAGE", 1)
-    monkeypatch.setattr("services.audit.verify.RECORDS_A_PAGE", 1)
+    monkeypatch.setattr("services.ground_truth.proof.RECORDS_A_PAGE", 1)
     async with unguarded(database_url) as connection:
         await connection.execute("UPDATE audit_entries SET actor = 'eve'")
     report = await verify_project(committed, PROJECT)

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from infra.db.engine import open_database
+from services.contracts.datasets import VersionContent
+from services.datasets.manifest import manifest_sha256
 from tests.api_thread import ApiThread
+from tests.databases import unguarded
 from tests.dataset_world import PROJECT, a_box, commit
 from tests.integration.test_cli_notes import run
 
@@ -27,6 +30,19 @@ async def commit_all(database_url: str, *samples: tuple[str, str, int]) -> None:
             await commit(database, name, [a_box(label=label)], context={"attributes": {"seq": sequence}})
 
 
+async def change_note(database_url: str) -> None:
+    """Write another note into the first version, with a right hash."""
+    async with unguarded(database_url) as connection:
+        row = await connection.fetchrow("SELECT content FROM dataset_versions")
+        assert row is not None
+        content = VersionContent.model_validate_json(row["content"]).model_copy(update={"note": "better"})
+        await connection.execute(
+            "UPDATE dataset_versions SET content = $1, manifest_sha256 = $2",
+            content.model_dump_json(exclude_none=True),
+            manifest_sha256(content),
+        )
+
+
 def test_datasets_from_the_shell(server: ApiThread, database_url: str, tmp_path: Path) -> None:
     asyncio.run(commit_all(database_url, *((f"c{index}", "car", index // 2) for index in range(4))))
     by_sequence = ("--group-by", "context.attributes.seq", "--split", "train=1", "--split", "test=1")
@@ -41,6 +57,12 @@ def test_datasets_from_the_shell(server: ApiThread, database_url: str, tmp_path:
     assert "such as signs@3" in run(server, "dataset", "show", PROJECT, "cars", code=2)
     assert "verified" in run(server, "dataset", "verify", PROJECT, "cars@1")
     assert json.loads(run(server, "dataset", "prove", PROJECT, "cars@1", "c2"))["size"] == 4
+    asyncio.run(change_note(database_url))
+    broken = json.loads(run(server, "dataset", "verify", PROJECT, "cars@1", "--json", code=1))
+    assert any("audit trail says" in fault for fault in broken["faults"])
+    report = run(server, "verify", PROJECT, code=1)
+    assert "BROKEN" in report
+    assert "dataset-contradicts-entry" in report
 
     asyncio.run(commit_all(database_url, ("c1", "bus", 0)))
     assert "1 superseded" in run(server, "dataset", "show", PROJECT, "cars@1")

@@ -13,8 +13,10 @@ from infra.db.engine import PostgresDatabase, open_database
 from infra.db.roles import app_password, app_url, grant_app_role
 from services.audit.verify import verify_project
 from services.contracts.access import Principal, Role
+from services.contracts.datasets import NewDataset, NewVersion
 from services.contracts.erasure import ErasureRequest, OfSamples
 from services.contracts.notes import NewNote
+from services.datasets.shelf import DatasetShelf
 from services.erasure.desk import ErasureDesk
 from services.errors import InvalidInputError
 from services.notes.book import NoteBook
@@ -46,13 +48,16 @@ async def test_the_product_does_its_work_under_the_restricted_role(restricted_ur
         await add_project(database)
         record = await committed_sample(database, "s-1")
         await NoteBook(database).write(ADMIN, PROJECT, "s-1", NewNote(body="hello"))
+        shelf = DatasetShelf(database)
+        await shelf.create(ADMIN, PROJECT, NewDataset(name="calls"))
+        assert (await shelf.make_version(ADMIN, PROJECT, "calls", NewVersion())).content.samples == 1
         desk = ErasureDesk(database)
         request = ErasureRequest(subject=OfSamples(sample_ids=("s-1",)), reason="asked for")
         ordered = await desk.order(ADMIN, PROJECT, request)
         assert (await desk.apply(ADMIN, PROJECT, ordered.erasure_id)).counts.erased == 1
         report = await verify_project(database, PROJECT)
     assert report.faults == ()
-    assert (report.records, report.erased) == (1, 1)
+    assert (report.records, report.dataset_versions, report.erased) == (1, 1, 1)
     assert record.ref.sample_id == "s-1"
 
 

@@ -21,12 +21,21 @@ def peak_bytes() -> int:
     process that started this one had in memory.
     """
     try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * _KIBIBYTE
+        return peak_of("self")
     except OSError:
-        pass
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else _KIBIBYTE)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else _KIBIBYTE)
+
+
+def peak_of(process: int | str) -> int:
+    """Return the largest resident set of a process that runs, by its id, bytes.
+
+    Raises:
+        OSError: There is no such process, or the system does not tell.
+    """
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * _KIBIBYTE
+    raise OSError(f"/proc/{process}/status has no VmHWM")
 
 
 def _check_manifest(folder: Path) -> tuple[int, int]:

@@ -26,27 +26,33 @@ from services.contracts.datasets import (
 )
 from services.contracts.lifecycle import Stage
 from services.datasets.selection import Candidate
+from services.errors import IntegrityError
 
 _ADD = text("""
     INSERT INTO datasets (project, name, description, selection, split, created_by, created_at)
     VALUES (:project, :name, :description, :selection, :split, :created_by, :created_at)
 """)
 _GET = "SELECT * FROM datasets WHERE project = :project AND name = :name"
-_GET_ONE, _LOCK_ONE = text(_GET), text(f"{_GET} FOR NO KEY UPDATE")
+_GET_ONE = text(_GET)
+# Not the row itself: who may not change what is append-only may not lock it either.
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:project || '/' || :name, 16))")
 _LIST = text("SELECT * FROM datasets WHERE project = :project AND name > :after ORDER BY name LIMIT :limit")
+_CANDIDATE = """
+    truth.revision, truth.content_sha256, truth.committed_at, truth.body, truth.lineage,
+    ARRAY(SELECT DISTINCT change.stage FROM stage_changes AS change
+          WHERE change.project = truth.project AND change.sample_id = truth.sample_id
+            AND change.revision = truth.revision) AS stages
+"""
 _CANDIDATES = """
-    SELECT truth.revision, truth.content_sha256, truth.committed_at, truth.body, truth.lineage,
-           ARRAY(SELECT DISTINCT change.stage FROM stage_changes AS change
-                 WHERE change.project = truth.project AND change.sample_id = truth.sample_id
-                   AND change.revision = truth.revision) AS stages
+    SELECT {what}
     FROM ground_truth AS truth
     JOIN sample_revisions AS own USING (project, sample_id, revision)
     WHERE truth.project = :project AND {conditions}
       AND NOT EXISTS (SELECT FROM tombstones AS erased
                       WHERE erased.project = truth.project AND erased.sample_id = truth.sample_id
                         AND erased.revision = truth.revision)
-    ORDER BY truth.sample_id COLLATE "C"
 """
+_BY_SAMPLE = 'ORDER BY truth.sample_id COLLATE "C"'
 _COMMITTED = "own.stage = 'committed'"
 # Of a sample that was opened again, the record that was the newest until then; unless it was then withdrawn.
 _OR_REOPENED = """
@@ -93,6 +99,10 @@ _VERSIONS = text("""
     SELECT * FROM dataset_versions WHERE project = :project AND dataset = :name AND version < :before
     ORDER BY version DESC LIMIT :limit
 """)
+_NUMBERS = text("""
+    SELECT version FROM dataset_versions WHERE project = :project AND dataset = :name AND version > :after
+    ORDER BY version LIMIT :limit
+""")
 _STANDING = """
     SELECT member.*,
            CASE WHEN sample.current_revision = member.revision THEN 'current'
@@ -121,6 +131,29 @@ _RECORDS = """
     ORDER BY member.position LIMIT :limit
 """
 _OF_SPLIT = "AND member.split = :split"
+_GROUPS = text("""
+    SELECT group_key, split FROM dataset_groups
+    WHERE project = :project AND dataset = :name AND group_key > :after
+    ORDER BY group_key LIMIT :limit
+""")
+_COUNT_MEMBERS = text("SELECT count(*) AS members FROM dataset_members WHERE project = :project")
+_LACKING = """
+    SELECT DISTINCT dataset, version, '{what}' AS lacks FROM dataset_members
+    WHERE project = :project AND NOT EXISTS (SELECT FROM {table} AS other WHERE {same})
+"""
+_DANGLING = text(
+    " UNION ALL ".join(
+        _LACKING.format(
+            what=what, table=table, same=" AND ".join(f"other.{name} = dataset_members.{name}" for name in names)
+        )
+        for what, table, names in (
+            ("version", "dataset_versions", ("project", "dataset", "version")),
+            ("group", "dataset_groups", ("project", "dataset", "group_key", "split")),
+            ("record", "ground_truth", ("project", "sample_id", "revision")),
+        )
+    )
+    + " ORDER BY dataset, version, lacks LIMIT :limit"
+)
 _OF_SAMPLE = _STANDING.format(conditions="member.project = :project AND member.sample_id = :sample_id")
 _DEPENDENTS = text(f"SELECT * FROM ({_OF_SAMPLE}) AS told ORDER BY dataset, version")  # noqa: S608 - a constant
 
@@ -138,8 +171,11 @@ def _dataset_of(row: Any) -> Dataset:
 
 
 def _version_of(row: Any) -> DatasetVersion:
+    content = VersionContent.model_validate_json(row.content)
+    if (content.project, content.dataset, content.version) != (row.project, row.dataset, row.version):
+        raise IntegrityError(f"version {row.version} of {row.dataset} says that it is another")
     return DatasetVersion(
-        content=VersionContent.model_validate_json(row.content),
+        content=content,
         manifest_sha256=row.manifest_sha256,
         created_by=row.created_by,
         created_at=row.created_at,
@@ -172,6 +208,22 @@ def _candidates_of(rows: Sequence[Any]) -> list[Candidate]:
     ]
 
 
+def _chosen(project: str, selection: Selection) -> tuple[str, dict[str, Any]]:
+    """Return the conditions that the store can ask of candidates, and their values."""
+    values: dict[str, Any] = {"project": project}
+    conditions = [_COMMITTED if selection.reopened == "leave_out" else _OR_REOPENED]
+    for name, condition, value in (
+        ("samples", "truth.sample_id = ANY (CAST(:samples AS text[]))", [*selection.sample_ids] or None),
+        ("risks", "own.risk = ANY (CAST(:risks AS text[]))", [*selection.risks] or None),
+        ("first", "truth.committed_at >= :first", selection.committed_from),
+        ("end", "truth.committed_at < :end", selection.committed_before),
+    ):
+        if value is not None:
+            conditions.append(condition)
+            values[name] = value
+    return " AND ".join(conditions), values
+
+
 class PostgresDatasets(Repository):
     """Implements :class:`services.ports.datasets.DatasetRepository`."""
 
@@ -186,7 +238,9 @@ class PostgresDatasets(Repository):
 
     async def get(self, project: str, name: str, *, lock: bool = False) -> Dataset | None:
         """Return a dataset; with ``lock`` nobody else makes a version of it until this transaction ends."""
-        row = await self._first(_LOCK_ONE if lock else _GET_ONE, project=project, name=name)
+        if lock:
+            await self._run(_LOCK, project=project, name=name)
+        row = await self._first(_GET_ONE, project=project, name=name)
         return None if row is None else _dataset_of(row)
 
     async def list(self, project: str, *, after: str | None, limit: int) -> Sequence[Dataset]:
@@ -199,18 +253,8 @@ class PostgresDatasets(Repository):
 
         A cursor of the server reads them, so all are of the moment at which it was opened.
         """
-        values: dict[str, Any] = {"project": project}
-        conditions = [_COMMITTED if selection.reopened == "leave_out" else _OR_REOPENED]
-        for name, condition, value in (
-            ("samples", "truth.sample_id = ANY (CAST(:samples AS text[]))", [*selection.sample_ids] or None),
-            ("risks", "own.risk = ANY (CAST(:risks AS text[]))", [*selection.risks] or None),
-            ("first", "truth.committed_at >= :first", selection.committed_from),
-            ("end", "truth.committed_at < :end", selection.committed_before),
-        ):
-            if value is not None:
-                conditions.append(condition)
-                values[name] = value
-        statement = text(_CANDIDATES.format(conditions=" AND ".join(conditions)))
+        chosen, values = _chosen(project, selection)
+        statement = text(f"{_CANDIDATES.format(what=_CANDIDATE, conditions=chosen)} {_BY_SAMPLE}")
         connection = self._connection
         result = await connection.stream(statement.execution_options(yield_per=page), values)
         try:
@@ -218,6 +262,12 @@ class PostgresDatasets(Repository):
                 yield await asyncio.to_thread(_candidates_of, rows)
         finally:
             await result.close()
+
+    async def count_candidates(self, project: str, selection: Selection) -> int:
+        """Return how many records :meth:`candidates` would yield now."""
+        chosen, values = _chosen(project, selection)
+        row = await self._first(text(_CANDIDATES.format(what="count(*) AS records", conditions=chosen)), **values)
+        return 0 if row is None else int(row.records)
 
     async def newest(self, project: str, name: str) -> int:
         """Return the number of the newest version; 0 if there is none."""
@@ -327,3 +377,23 @@ class PostgresDatasets(Repository):
             DependentVersion(dataset=row.dataset, version=row.version, revision=row.revision, standing=row.standing)
             for row in rows
         ]
+
+    async def groups(self, project: str, name: str, *, after: str | None, limit: int) -> Sequence[tuple[str, str]]:
+        """Return the groups of a dataset with the split each is kept in, by group after the cursor."""
+        rows = await self._run(_GROUPS, project=project, name=name, after=after or "", limit=limit)
+        return [(row.group_key, row.split) for row in rows]
+
+    async def count_members(self, project: str) -> int:
+        """Return how many members all versions of a project have together."""
+        row = await self._first(_COUNT_MEMBERS, project=project)
+        return 0 if row is None else int(row.members)
+
+    async def dangling(self, project: str, *, limit: int) -> Sequence[tuple[str, int, str]]:
+        """Return (dataset, version, what) where members lack their version, group or record; never any."""
+        rows = await self._run(_DANGLING, project=project, limit=limit)
+        return [(row.dataset, row.version, row.lacks) for row in rows]
+
+    async def version_numbers(self, project: str, name: str, *, after: int, limit: int) -> Sequence[int]:
+        """Return the numbers of a dataset's versions, ascending, above the cursor."""
+        rows = await self._run(_NUMBERS, project=project, name=name, after=after, limit=limit)
+        return [row.version for row in rows]

@@ -38,7 +38,9 @@ def _entries(record: GroundTruth) -> tuple[AuditEntry, ...]:
 
 
 def _kinds(record: GroundTruth, facts: RevisionFacts, **changes: Any) -> set[str]:
-    evidence = RecordEvidence(facts=facts, rules=DEFAULT_RULE_SET, entries=_entries(RECORD))
+    evidence = RecordEvidence(
+        facts=facts, rules={DEFAULT_RULE_SET.reference: DEFAULT_RULE_SET}, entries=_entries(RECORD)
+    )
     return {item.kind for item in record_faults(record, replace(evidence, **changes))}
 
 
@@ -149,8 +151,8 @@ def test_a_record_dated_back_is_found() -> None:
 
 def test_other_rules_and_missing_rules_are_found() -> None:
     other = DEFAULT_RULE_SET.model_copy(update={"blocking_severity": "critical"})
-    assert "rule-set-hash" in _kinds(RECORD, FACTS, rules=other)
-    assert "rule-set-missing" in _kinds(RECORD, FACTS, rules=None)
+    assert "rule-set-hash" in _kinds(RECORD, FACTS, rules={DEFAULT_RULE_SET.reference: other})
+    assert "rule-set-missing" in _kinds(RECORD, FACTS, rules={})
 
 
 def test_a_record_of_a_sample_that_is_not_committed_is_found() -> None:

@@ -1,0 +1,1 @@
+"""Exports of large dataset versions, measured."""
