@@ -10,6 +10,7 @@ from services.contracts.lifecycle import CheckInput, StepResult
 from services.lifecycle.checking import check_alignment
 from services.ports.checks import CheckRunner
 from services.ports.database import Database
+from services.rule_changes.schedule import activate_due
 from services.taxonomy.carriers import Carriers
 
 
@@ -28,6 +29,7 @@ class AlignmentActivities:
 
     @activity.defn(name=CHECK_ALIGNMENT)
     async def check_alignment(self, given: CheckInput) -> StepResult:
-        """See :func:`services.lifecycle.checking.check_alignment`."""
+        """See :func:`services.lifecycle.checking.check_alignment`; rules whose moment has come are activated first."""
         async with guarded():
+            await activate_due(self._database, given.ref.project)
             return await check_alignment(self._database, self._runner, given.ref, self._carriers)

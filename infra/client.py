@@ -40,6 +40,7 @@ from services.contracts.review import (
     TaskKind,
     TaskState,
 )
+from services.contracts.rule_changes import ListedRuleSet
 from services.contracts.verification import Anchor, AuditHead, VerificationReport
 from services.contracts.webhooks import WebhookEndpoint
 from services.progress import Tell, tell_nobody
@@ -136,7 +137,7 @@ class ConcordClient(TaxonomyCalls):
         return Project.model_validate(await self.call("GET", f"/v1/projects/{path_part(project)}"))
 
     async def update_project(self, project: Project) -> Project:
-        """Replace a project's name, purpose, domain and configuration."""
+        """Replace a project's name, purpose, domain and configuration; its rule set is changed by an activation."""
         return Project.model_validate(await self.call("PUT", f"/v1/projects/{path_part(project.id)}", project))
 
     async def push_rule_set(self, rules: RuleSet) -> RuleReference:
@@ -144,9 +145,9 @@ class ConcordClient(TaxonomyCalls):
         await self.call("POST", "/v1/rule-sets", rules)
         return rules.reference
 
-    async def rule_sets(self) -> tuple[RuleReference, ...]:
-        """Return all rule set versions."""
-        return await self.all_of(RuleReference, "/v1/rule-sets")
+    async def rule_sets(self) -> tuple[ListedRuleSet, ...]:
+        """Return all rule set versions with their owners."""
+        return await self.all_of(ListedRuleSet, "/v1/rule-sets")
 
     async def rule_set(self, rule_set_id: str, version: int) -> RuleSet:
         """Return a rule set version."""

@@ -276,6 +276,14 @@ class MigrationConflictError(ConcordError):
     category = Category.CONFLICT
 
 
+class ActivationConflictError(ConcordError):
+    """The state of a scheduled activation does not allow this."""
+
+    code = "activation-conflict"
+    title = "The activation is not in a state that allows this"
+    category = Category.CONFLICT
+
+
 class StageConflictError(ConcordError):
     """The sample's stage does not allow this."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated
+from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 from starlette.responses import Response
 
@@ -17,11 +18,13 @@ from api.policies import requires
 from api.schemas import Page, ProjectPath
 from services.access.policy import Permission
 from services.contracts.access import Principal
-from services.contracts.base import Contract, Version
+from services.contracts.base import Version
 from services.contracts.definition import AppliedDefinition, DefinitionPlan, DefinitionVersion, ProjectDefinition
+from services.contracts.rule_changes import MAX_SAMPLES, Order, Recheck
+from services.definitions.applying import ProjectDefinitions
 from services.errors import InvalidInputError
 from services.ports.database import Database
-from services.projects.applying import ProjectDefinitions
+from services.rule_changes.activation import recheck_of
 
 router = APIRouter(prefix="/v1/projects/{project}", tags=["projects"])
 
@@ -46,7 +49,16 @@ Body = Annotated[
 ]
 
 
-class RevertRequest(Contract):
+Budget = Annotated[
+    int, Query(ge=0, le=MAX_SAMPLES, description="If the rules are others: so many open samples are checked again now.")
+]
+WhichFirst = Annotated[Order, Query(description="Which samples come first.")]
+DryRunId = Annotated[
+    UUID | None, Query(description="The dry run that the change of rules rests on, of the plan; it must be of these.")
+]
+
+
+class RevertRequest(Recheck):
     """To which version of its definition a project goes back."""
 
     version: Version = Field(description="Of the list of definitions.")
@@ -66,23 +78,49 @@ async def get_definition(principal: MayRead, services: Services, project: Projec
 
 
 @router.post("/definition/plan", response_model=DefinitionPlan)
-async def plan_definition(principal: MayWrite, services: Services, project: ProjectPath, definition: Body) -> Response:
-    """Tell what applying a definition would change; nothing is changed. The ETag is for the If-Match of the apply."""
+async def plan_definition(
+    principal: MayWrite,
+    services: Services,
+    project: ProjectPath,
+    definition: Body,
+    samples: Annotated[
+        int, Query(ge=0, le=MAX_SAMPLES, description="Other rules are tried on at most so many stored samples.")
+    ] = 50,
+    order: WhichFirst = "newest",
+) -> Response:
+    """Tell what applying a definition would change; nothing is changed. The ETag is for the If-Match of the apply.
+
+    Where the rules are others, they are tried on stored samples, which takes as long as the checks of these.
+    """
     _ensure_of(definition, project)
-    plan = await ProjectDefinitions(services.database).plan(principal, definition)
+    plan = await ProjectDefinitions(services.database).plan(
+        principal, definition, runner=services.runner, samples=samples, order=order
+    )
     return reply(plan, headers={"ETag": etag_of(plan.state_sha256)})
 
 
 @router.put("/definition", response_model=AppliedDefinition)
 async def apply_definition(
-    principal: MayWrite, project: ProjectPath, definition: Body, once: Idempotent, if_match: IfMatch = None
+    principal: MayWrite,
+    project: ProjectPath,
+    definition: Body,
+    once: Idempotent,
+    if_match: IfMatch = None,
+    budget: Budget = 50,
+    order: WhichFirst = "newest",
+    dry_run_id: DryRunId = None,
 ) -> Response:
-    """Make the project what the definition says, creating it if need be: all of it or nothing."""
+    """Make the project what the definition says, creating it if need be: all of it or nothing.
+
+    Other rules are activated: open samples are checked again by them, up to the budget.
+    """
     _ensure_of(definition, project)
+    recheck = Recheck(budget=budget, order=order, dry_run_id=dry_run_id)
 
     async def call(database: Database) -> Response:
         expected = expected_version(if_match, "project")
-        return reply(await ProjectDefinitions(database).apply(principal, definition, expected=expected))
+        applied = await ProjectDefinitions(database).apply(principal, definition, expected=expected, recheck=recheck)
+        return reply(applied)
 
     return await once.run(principal, call)
 
@@ -95,11 +133,13 @@ async def revert_definition(
     once: Idempotent,
     if_match: IfMatch = None,
 ) -> Response:
-    """Make the project again what an earlier version of its definition said."""
+    """Make the project again what an earlier version of its definition said; other rules are activated."""
 
     async def call(database: Database) -> Response:
         expected = expected_version(if_match, "project")
-        applied = await ProjectDefinitions(database).revert(principal, project, wanted.version, expected=expected)
+        applied = await ProjectDefinitions(database).revert(
+            principal, project, wanted.version, expected=expected, recheck=recheck_of(wanted)
+        )
         return reply(applied)
 
     return await once.run(principal, call)

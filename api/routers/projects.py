@@ -19,9 +19,11 @@ from services.contracts.access import Principal
 from services.contracts.base import Identifier
 from services.contracts.findings import RuleReference
 from services.contracts.records import Project
+from services.contracts.rule_changes import ListedRuleSet, OwnersRequest, RuleSetOwners
 from services.errors import InvalidInputError
 from services.ports.database import Database
 from services.projects.registry import ProjectRegistry, version_of
+from services.projects.rule_set_owners import owners_of, set_owners
 from services.rules.rule_set import RuleSet
 
 router = APIRouter(prefix="/v1")
@@ -39,6 +41,8 @@ _RULES = {
     "four_eyes_risks": ["high"],
     "routing": [{"queue": "spatial", "checks": ["lidar_camera"], "skill": "spatial", "priority": 200}],
 }
+_OWNERS = {"owners": ["anna", "ben"]}
+RuleSetPath = Annotated[Identifier, Path(examples=["default"])]
 
 MayRead = Annotated[Principal, Depends(requires(Permission.PROJECTS_READ))]
 MayWrite = Annotated[Principal, Depends(requires(Permission.PROJECTS_WRITE))]
@@ -87,7 +91,7 @@ async def update_project(
     once: Idempotent,
     if_match: IfMatch = None,
 ) -> Response:
-    """Replace a project's name, purpose, domain and configuration."""
+    """Replace a project's name, purpose, domain and configuration; its rule set is changed by an activation."""
     if content.id != project:
         sentence = f"must be {project!r}, as in the address"
         raise InvalidInputError(f"The project is not valid: /id {sentence}", places=(("/id", sentence),))
@@ -115,11 +119,11 @@ async def create_rule_set(
     return await once.run(principal, call)
 
 
-@router.get("/rule-sets", response_model=Page[RuleReference], tags=["rule sets"])
+@router.get("/rule-sets", response_model=Page[ListedRuleSet], tags=["rule sets"])
 async def list_rule_sets(
     principal: MayReadRules, services: Services, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
 ) -> Response:
-    """List all rule set versions; they are shared by all projects."""
+    """List all rule set versions with their owners; they are shared by all projects."""
     references = await ProjectRegistry(services.database).list_rule_sets()
     return page_reply(
         *slice_page(
@@ -133,11 +137,32 @@ async def list_rule_sets(
     )
 
 
+@router.get("/rule-sets/{rule_set_id}/owners", response_model=RuleSetOwners, tags=["rule sets"])
+async def get_rule_set_owners(principal: MayReadRules, services: Services, rule_set_id: RuleSetPath) -> Response:
+    """Return who owns a rule set; where nobody does, whoever may change rules publishes and activates it."""
+    return reply(await owners_of(services.database, rule_set_id))
+
+
+@router.put("/rule-sets/{rule_set_id}/owners", response_model=RuleSetOwners, tags=["rule sets"])
+async def put_rule_set_owners(
+    principal: MayWriteRules,
+    rule_set_id: RuleSetPath,
+    given: Annotated[OwnersRequest, Depends(json_body(OwnersRequest, what="owners", example=_OWNERS))],
+    once: Idempotent,
+) -> Response:
+    """Name who may publish versions of a rule set and activate them; once it has owners, only they name others."""
+
+    async def call(database: Database) -> Response:
+        return reply(await set_owners(database, principal, rule_set_id, given))
+
+    return await once.run(principal, call)
+
+
 @router.get("/rule-sets/{rule_set_id}/{version}", response_model=RuleSet, tags=["rule sets"])
 async def get_rule_set(
     principal: MayReadRules,
     services: Services,
-    rule_set_id: Annotated[Identifier, Path(examples=["default"])],
+    rule_set_id: RuleSetPath,
     version: Annotated[int, Path(ge=1, le=MAX_INTEGER, examples=[1])],
 ) -> Response:
     """Return a rule set version."""

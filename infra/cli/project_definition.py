@@ -5,18 +5,32 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 
 from infra.cli.connection import KeyOption, UrlOption, with_client
 from infra.cli.console import EXIT_FOUND, JsonOption, messages, output, plain, print_json, print_table
+from infra.cli.rules_dry_run import named, print_activation, print_dry_run
 from infra.client import ConcordClient
 from infra.storage.project_files import definition_yaml, read_definition
 from infra.templates import TEMPLATES, write_template
-from services.contracts.definition import AppliedDefinition, DefinitionPlan, DefinitionVersion, ProjectDefinition
+from services.contracts.definition import (
+    AppliedDefinition,
+    DefinitionPlan,
+    DefinitionVersion,
+    ProjectDefinition,
+    RuleChange,
+)
+from services.contracts.rule_changes import MAX_SAMPLES, Order, Recheck
 
 FileArgument = Annotated[Path, typer.Argument(help="The definition, as YAML.")]
 ProjectArgument = Annotated[str, typer.Argument(help="The project.")]
+BudgetOption = Annotated[
+    int, typer.Option(min=0, max=MAX_SAMPLES, help="If the rules are others: open samples to check again now.")
+]
+OrderOption = Annotated[Order, typer.Option(help="Which samples come first.")]
+DryRunOption = Annotated[UUID | None, typer.Option("--dry-run", help="The dry run that a change of rules rests on.")]
 _SHOWN = 100
 _SIGNS = {"add": "+", "change": "~", "remove": "-"}
 
@@ -47,16 +61,24 @@ def init_project(
 
 
 def plan_project(
-    file: FileArgument, json_output: JsonOption = False, url: UrlOption = None, key: KeyOption = None
+    file: FileArgument,
+    *,
+    samples: Annotated[
+        int, typer.Option(min=0, max=MAX_SAMPLES, help="Try other rules on at most so many stored samples.")
+    ] = 50,
+    order: OrderOption = "newest",
+    json_output: JsonOption = False,
+    url: UrlOption = None,
+    key: KeyOption = None,
 ) -> None:
-    """Show what applying a definition would change.
+    """Show what applying a definition would change; other rules are tried on stored samples.
 
     Exit 0: nothing. Exit 1: something would be changed.
     """
     definition = read_definition(file)
 
     async def work(client: ConcordClient) -> DefinitionPlan:
-        return await client.plan_definition(definition)
+        return await client.plan_definition(definition, samples=samples, order=order)
 
     plan = with_client(url, key, work)
     _say_plan(plan, json_output)
@@ -71,15 +93,22 @@ def apply_project(
         str | None,
         typer.Option("--planned", help="state_sha256 of the plan; refused if the project was changed since."),
     ] = None,
+    budget: BudgetOption = 50,
+    order: OrderOption = "newest",
+    dry_run_id: DryRunOption = None,
     json_output: JsonOption = False,
     url: UrlOption = None,
     key: KeyOption = None,
 ) -> None:
-    """Make the project what the definition says, creating it if need be: all of it or nothing."""
+    """Make the project what the definition says, creating it if need be: all of it or nothing.
+
+    Other rules than the project goes by are activated: open samples are checked again by them, up to the budget.
+    """
     definition = read_definition(file)
+    recheck = Recheck(budget=budget, order=order, dry_run_id=dry_run_id)
 
     async def work(client: ConcordClient) -> AppliedDefinition:
-        return await client.apply_definition(definition, state_sha256=planned)
+        return await client.apply_definition(definition, state_sha256=planned, recheck=recheck)
 
     _say_applied(with_client(url, key, work), json_output)
 
@@ -87,14 +116,19 @@ def apply_project(
 def revert_project(
     project: ProjectArgument,
     version: Annotated[int, typer.Argument(help="Of `concord project history`.")],
+    *,
+    budget: BudgetOption = 50,
+    order: OrderOption = "newest",
+    dry_run_id: DryRunOption = None,
     json_output: JsonOption = False,
     url: UrlOption = None,
     key: KeyOption = None,
 ) -> None:
-    """Make a project again what an earlier version of its definition said."""
+    """Make a project again what an earlier version of its definition said; other rules are activated."""
+    recheck = Recheck(budget=budget, order=order, dry_run_id=dry_run_id)
 
     async def work(client: ConcordClient) -> AppliedDefinition:
-        return await client.revert_definition(project, version)
+        return await client.revert_definition(project, version, recheck=recheck)
 
     _say_applied(with_client(url, key, work), json_output)
 
@@ -164,8 +198,20 @@ def _say_plan(plan: DefinitionPlan, json_output: bool, *, applied: AppliedDefini
     if applied is not None and applied.version is not None:
         what = f"applied as version {applied.version}: {what}"
     messages().print(plain(f"{plan.project}: {what}"))
+    if applied is not None and applied.activation is not None:
+        print_activation(applied.activation)
+    if applied is None and plan.rules is not None:
+        _say_rules(plan.rules)
     if applied is None and plan.changes:
         messages().print(plain(f"state_sha256 {plan.state_sha256}"))
+
+
+def _say_rules(change: RuleChange) -> None:
+    if change.dry_run is not None:
+        print_dry_run(change.dry_run)
+        return
+    went = f"the project would go over from {named(change.before)} to {named(change.after)}"
+    messages().print(plain(f"{went}; not tried on stored samples: {change.not_tried}"))
 
 
 def _short(value: Any) -> str:

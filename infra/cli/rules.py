@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
@@ -21,26 +20,21 @@ from infra.cli.console import (
     print_table,
 )
 from infra.cli.project import parse_rules
-from infra.cli.rules_dry_run import named, print_dry_run
+from infra.cli.rules_activate import register
+from infra.cli.rules_dry_run import print_dry_run
 from infra.cli.rules_try import differences, for_trial, print_trial, trial_document
 from infra.client import ConcordClient
 from infra.storage.project_files import rules_from
 from infra.storage.rule_files import BUILT_IN, read_rules
 from infra.telemetry.logging import configure_logging
 from services.contracts.findings import RuleReference
-from services.contracts.rule_changes import (
-    MAX_SAMPLES,
-    Activation,
-    ActivationRequest,
-    DryRun,
-    DryRunRequest,
-    Order,
-)
+from services.contracts.rule_changes import MAX_SAMPLES, DryRun, DryRunRequest, ListedRuleSet, Order
 from services.rules.escalation import EscalationRule
 from services.rules.reference import rules_reference
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
 
 app = typer.Typer(help="Validate, try, publish and activate rule sets.", no_args_is_help=True, add_completion=False)
+register(app)
 
 NamedRules = Annotated[str | None, typer.Argument(help=f"{', '.join(BUILT_IN)}, a file, or ID@VERSION on the server.")]
 
@@ -76,16 +70,16 @@ def push_rules(
 
 @app.command("list")
 def list_rules(json_output: JsonOption = False, url: UrlOption = None, key: KeyOption = None) -> None:
-    """List all rule set versions."""
+    """List all rule set versions with their owners."""
 
-    async def work(client: ConcordClient) -> tuple[RuleReference, ...]:
+    async def work(client: ConcordClient) -> tuple[ListedRuleSet, ...]:
         return await client.rule_sets()
 
     found = with_client(url, key, work)
     if json_output:
         print_json({"items": found})
         return
-    print_table(("rule set", "version"), [(item.id, item.version) for item in found])
+    print_table(("rule set", "version", "owners"), [(item.id, item.version, ", ".join(item.owners)) for item in found])
 
 
 @app.command("show")
@@ -200,33 +194,6 @@ def dry_run(
         print_json(made)
     else:
         print_dry_run(made)
-
-
-@app.command("activate")
-def activate(
-    project: Annotated[str, typer.Argument(help="The project.")],
-    rules: Annotated[str, typer.Argument(help="ID@VERSION on the server.")],
-    *,
-    budget: Annotated[int, typer.Option(min=0, max=MAX_SAMPLES, help="Open samples to check again now.")] = 50,
-    order: OrderOption = "newest",
-    dry_run_id: Annotated[UUID | None, typer.Option("--dry-run", help="The dry run that it rests on.")] = None,
-    json_output: JsonOption = False,
-    url: UrlOption = None,
-    key: KeyOption = None,
-) -> None:
-    """Let a project go by a rule set, and have open samples checked again by it, up to the budget."""
-    given = ActivationRequest(rule_set=parse_rules(rules), budget=budget, order=order, dry_run_id=dry_run_id)
-
-    async def work(client: ConcordClient) -> Activation:
-        return await client.activate_rules(project, given)
-
-    done = with_client(url, key, work)
-    if json_output:
-        print_json(done)
-        return
-    told = f"{project} goes by {named(done.rule_set)} (before: {named(done.before)})"
-    again = f"{len(done.rechecked)} samples are checked again, {done.left} others in review when their tasks are done"
-    output().print(plain(f"{told}; {again}"))
 
 
 @app.command("reference")

@@ -1,15 +1,30 @@
-"""``concord rules dry-run``: what a rule set would change for a project's stored samples, for a person."""
+"""What a rule set would change for a project's stored samples, and what its activation did, for a person."""
 
 from __future__ import annotations
 
 from infra.cli.console import output, plain, print_table
 from services.contracts.findings import RuleReference
-from services.contracts.rule_changes import DryRun, FindingChange, KindAccuracy, QueueChange, SampleTrial, Share
+from services.contracts.rule_changes import (
+    Activation,
+    DryRun,
+    FindingChange,
+    KindAccuracy,
+    QueueChange,
+    SampleTrial,
+    Share,
+)
 
 
 def named(rules: RuleReference) -> str:
     """Return how people write a rule set version."""
     return f"{rules.id}@{rules.version}"
+
+
+def print_activation(done: Activation) -> None:
+    """Print what an activation did."""
+    told = f"{done.project} goes by {named(done.rule_set)} (before: {named(done.before)})"
+    again = f"{len(done.rechecked)} samples are checked again, {done.left} others in review when their tasks are done"
+    output().print(plain(f"{told}; {again}"))
 
 
 def print_dry_run(made: DryRun) -> None:

@@ -14,6 +14,7 @@ from infra.db.engine import PostgresDatabase
 from infra.messaging.ingester import Ingester
 from infra.messaging.nats import open_nats
 from infra.messaging.relay import EventRelay
+from infra.rule_timer import RuleTimer
 from infra.settings import Settings
 from infra.temporal.client import connect_temporal
 from infra.temporal.dispatcher import WorkflowDispatcher
@@ -27,6 +28,8 @@ _log = structlog.get_logger(__name__)
 @asynccontextmanager
 async def open_ingester(settings: Settings) -> AsyncIterator[Service]:
     """Open what moves messages: events in, events out over NATS and webhooks, and what Temporal is told.
+
+    Rule sets that were scheduled are activated here too.
 
     They work side by side: while Temporal is away events still come in.
     """
@@ -43,6 +46,7 @@ async def open_ingester(settings: Settings) -> AsyncIterator[Service]:
                 group.create_task(ingester.run(stop), name="ingester")
                 group.create_task(relay.run(stop), name="event-relay")
                 group.create_task(webhooks.run(stop), name="webhook-sender")
+                group.create_task(RuleTimer(database).run(stop), name="rule-timer")
                 if settings.anchor_file is not None:
                     keeper = AnchorKeeper(database, settings.anchor_file, settings.anchor_every_s)
                     group.create_task(keeper.run(stop), name="anchor-keeper")

@@ -26,6 +26,7 @@ from infra.db.repositories.projects import PostgresProjects
 from infra.db.repositories.quality import PostgresQuality
 from infra.db.repositories.queues import PostgresQueues
 from infra.db.repositories.review import PostgresReview
+from infra.db.repositories.rule_changes import PostgresRuleChanges
 from infra.db.repositories.samples import PostgresSamples
 from infra.db.repositories.search import PostgresSearch
 from infra.db.repositories.task_operations import PostgresTaskOperations
@@ -51,6 +52,7 @@ from services.ports.probes import ProbeRepository
 from services.ports.quality import QualityRepository
 from services.ports.queues import PeopleRepository, QueueRepository
 from services.ports.review import ReviewRepository
+from services.ports.rule_changes import RuleChangeRepository
 from services.ports.samples import SampleRepository
 from services.ports.search import SearchRepository
 from services.ports.task_operations import TaskOperationRepository
@@ -65,6 +67,7 @@ class PostgresTransaction:
 
     access: AccessRepository
     projects: ProjectRepository
+    rule_changes: RuleChangeRepository
     taxonomies: TaxonomyRepository
     taxonomy_migrations: TaxonomyMigrationRepository
     inbox: InboxRepository
@@ -93,6 +96,7 @@ class PostgresTransaction:
         self._connection = connection
         self.access = PostgresAccess(connection)
         self.projects = PostgresProjects(connection)
+        self.rule_changes = PostgresRuleChanges(connection)
         self.taxonomies = PostgresTaxonomies(connection)
         self.taxonomy_migrations = PostgresTaxonomyMigrations(connection)
         self.inbox = PostgresInbox(connection)

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from services.contracts.base import Contract, Identifier, Name, ProjectId, Sha256, Text, UtcDatetime, Version
+from services.contracts.findings import RuleReference
 from services.contracts.queues import MAX_QUEUES, ReviewQueue
 from services.contracts.records import ProjectSettings
+from services.contracts.rule_changes import Activation, DryRun
 from services.rules.context_gate import ContextField
 from services.rules.coverage import RequiredStream
 from services.rules.rule_set import RuleSet
@@ -64,6 +66,15 @@ class DefinitionChange(Contract):
     after: Any = None
 
 
+class RuleChange(Contract):
+    """That a project goes over to other rules, and what that would change for its stored samples."""
+
+    before: RuleReference
+    after: RuleReference
+    dry_run: DryRun | None = Field(default=None, description="By the rules, settings and queues of the definition.")
+    not_tried: Text = Field(default="", description="Why there is no dry run.")
+
+
 class DefinitionPlan(Contract):
     """What applying a definition would change; nothing is changed by asking."""
 
@@ -72,6 +83,9 @@ class DefinitionPlan(Contract):
     state_sha256: Sha256 = Field(description="Of what the project is now; an apply may ask that it still is so.")
     changes: Annotated[tuple[DefinitionChange, ...], Field(max_length=MAX_CHANGES)]
     rule_set: Identifier = Field(description="ID@VERSION that the project would go by.")
+    rules: RuleChange | None = Field(
+        default=None, description="Where the project goes by other rules now: an apply activates these."
+    )
 
 
 class DefinitionVersion(Contract):
@@ -94,4 +108,7 @@ class AppliedDefinition(Contract):
     plan: DefinitionPlan
     version: Version | None = Field(
         default=None, description="Under which it is kept; none where nothing was to be changed."
+    )
+    activation: Activation | None = Field(
+        default=None, description="Of the rules, where they are others than before: what is checked again."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
@@ -184,10 +185,9 @@ class DryRun(Contract):
     made_at: UtcDatetime
 
 
-class ActivationRequest(Contract):
-    """Which stored rule set a project goes by from now on."""
+class Recheck(Contract):
+    """Which open samples are checked again when a project goes over to other rules, and on what that rests."""
 
-    rule_set: RuleReference
     budget: Annotated[int, Field(ge=0, le=MAX_SAMPLES)] = Field(
         default=50, description="So many open samples are checked again now."
     )
@@ -197,9 +197,22 @@ class ActivationRequest(Contract):
     )
 
 
+class ActivationRequest(Recheck):
+    """Which stored rule set a project goes by from now on."""
+
+    rule_set: RuleReference
+
+
+class ScheduleRequest(ActivationRequest):
+    """Which stored rule set a project goes by from a moment on."""
+
+    effective_at: UtcDatetime = Field(description="From when on; it lies ahead.")
+
+
 class Activation(Contract):
     """What an activation did."""
 
+    activation_id: UUID
     project: ProjectId
     before: RuleReference
     rule_set: RuleReference
@@ -207,3 +220,55 @@ class Activation(Contract):
         description="Their tasks were taken back, and their workflows told to check them."
     )
     left: Count = Field(description="Other samples in review: checked under the new rules when their tasks are done.")
+
+
+class ActivationState(StrEnum):
+    """Where an activation is."""
+
+    SCHEDULED = "scheduled"
+    ACTIVATED = "activated"
+    CANCELLED = "cancelled"
+
+
+class RuleActivation(Contract):
+    """From when on a project goes, or was to go, by a rule set."""
+
+    activation_id: UUID
+    project: ProjectId
+    rule_set: RuleReference
+    rule_sha256: Sha256
+    state: ActivationState
+    effective_at: UtcDatetime = Field(description="From when on.")
+    recheck: Recheck
+    requested_by: Identifier
+    requested_at: UtcDatetime
+    before: RuleReference | None = Field(default=None, description="What the project went by until then.")
+    activated_at: UtcDatetime | None = Field(
+        default=None, description="When it was done: of what was scheduled a moment after `effective_at`."
+    )
+    rechecked: Count | None = Field(default=None, description="Samples that were checked again at once.")
+    left: Count | None = None
+    cancelled_by: Identifier | None = None
+    cancelled_at: UtcDatetime | None = None
+
+
+class OwnersRequest(Contract):
+    """Who owns a rule set from now on."""
+
+    owners: Annotated[tuple[Identifier, ...], Field(max_length=100)] = Field(
+        description="People, by the actor of their keys; none: whoever may change rule sets at all."
+    )
+
+
+class RuleSetOwners(OwnersRequest):
+    """Who may publish versions of a rule set, and let projects go by them."""
+
+    rule_set_id: Identifier
+    changed_by: Identifier | None = None
+    changed_at: UtcDatetime | None = None
+
+
+class ListedRuleSet(RuleReference):
+    """A rule set version with those who own the rule set."""
+
+    owners: tuple[Identifier, ...] = ()

@@ -138,8 +138,11 @@ async def _carry_over(database: Database, revision: SampleRevision, labels: Labe
 async def _keep(tx: Transaction, revision: SampleRevision, checked: _Checked) -> StepResult:
     project = await read_project_rules(tx, revision.ref.project)
     facts = await read_facts(tx, revision, project)
+    # Other rules whose moment has come are activated by the next call, which then checks by them.
+    overdue = await tx.rule_changes.next_due(revision.ref.project) is not None
     moved_on = (
-        revision.label_version != checked.label_version
+        overdue
+        or revision.label_version != checked.label_version
         or project.rules != checked.project.rules
         or project.config.taxonomy != checked.project.config.taxonomy
     )

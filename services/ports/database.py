@@ -35,6 +35,7 @@ from services.ports.probes import ProbeRepository
 from services.ports.quality import QualityRepository
 from services.ports.queues import PeopleRepository, QueueRepository
 from services.ports.review import ReviewRepository
+from services.ports.rule_changes import RuleChangeRepository
 from services.ports.samples import SampleRepository
 from services.ports.search import SearchRepository
 from services.ports.task_operations import TaskOperationRepository
@@ -213,6 +214,7 @@ class Transaction(Protocol):
 
     access: AccessRepository
     projects: ProjectRepository
+    rule_changes: RuleChangeRepository
     taxonomies: TaxonomyRepository
     taxonomy_migrations: TaxonomyMigrationRepository
     inbox: InboxRepository

@@ -8,8 +8,10 @@ from services.contracts.access import Principal
 from services.contracts.canonical import content_sha256
 from services.contracts.findings import RuleReference
 from services.contracts.records import Project
+from services.contracts.rule_changes import ListedRuleSet
 from services.errors import AlreadyExistsError, ChangedMeanwhileError, ForbiddenError, InvalidInputError, NotFoundError
 from services.ports.database import Database, Transaction
+from services.projects.rule_set_owners import ensure_owner
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
 
 RULES_ACTION = "rule_set.created"
@@ -72,10 +74,12 @@ async def keep_rule_set(tx: Transaction, principal: Principal, rules: RuleSet) -
 
     Raises:
         AlreadyExistsError: This id and version has other content.
+        ForbiddenError: It is new, and others own the rule set.
     """
     known = await tx.projects.rule_set(rules.reference)
     await tx.projects.add_rule_set(rules)
     if known is None:
+        await ensure_owner(tx, principal, rules.id)
         tx.audit.append(
             SYSTEM_PROJECT,
             actor=principal.actor_id,
@@ -83,6 +87,20 @@ async def keep_rule_set(tx: Transaction, principal: Principal, rules: RuleSet) -
             subject=rules_subject(rules.id, rules.version),
             body={"sha256": rules.sha256},
         )
+
+
+def _ensure_same_rules(known: Project, wanted: Project) -> None:
+    before, after = known.config.rule_set, wanted.config.rule_set
+    if after == before:
+        return
+    # Samples in review would keep tasks and findings of the rules before, and nobody would be told.
+    sentence = (
+        f"the project goes by {before.id}@{before.version}; a change of its rules has samples checked again, "
+        f"so activate {after.id}@{after.version} instead: POST /v1/projects/{known.id}/rule-sets/activate, "
+        f"or `concord rules activate {known.id} {after.id}@{after.version}`"
+    )
+    place = "/config/rule_set"
+    raise InvalidInputError(f"The project is not valid: {place}: {sentence}", places=((place, sentence),))
 
 
 class ProjectRegistry:
@@ -95,7 +113,7 @@ class ProjectRegistry:
         """Keep a new project; the same content again answers the one that is there.
 
         Raises:
-            ForbiddenError: The key does not cover this id, or the id is reserved.
+            ForbiddenError: The key does not cover this id, the id is reserved, or others own the rule set.
             AlreadyExistsError: The id is taken by another content.
             InvalidInputError: The rule set does not exist.
         """
@@ -110,6 +128,7 @@ class ProjectRegistry:
                     return existing
                 raise AlreadyExistsError(f"There is a project {project.id!r} already; change it with PUT.")
             await self._ensure_rules(tx, project)
+            await ensure_owner(tx, principal, project.config.rule_set.id)
             await self._ensure_taxonomy(tx, project)
             await tx.projects.add(project)
             self._note(tx, project, actor=principal.actor_id, action="project.created")
@@ -135,7 +154,7 @@ class ProjectRegistry:
         return tuple(_as_seen(project, principal) for project in known if principal.sees(project.id))
 
     async def update(self, principal: Principal, project: Project, *, expected: str | None = None) -> Project:
-        """Replace a project's name, purpose, domain and configuration.
+        """Replace a project's name, purpose, domain and configuration, all but its rule set.
 
         Args:
             principal: Who asks.
@@ -145,7 +164,7 @@ class ProjectRegistry:
         Raises:
             NotFoundError: There is no such project that the key sees.
             ChangedMeanwhileError: Somebody else has changed it since ``expected``.
-            InvalidInputError: The rule set does not exist.
+            InvalidInputError: It names another rule set, which must be activated, or a taxonomy that there is not.
         """
         ensure_sees(principal, project.id)
         async with self._database.transaction() as tx:
@@ -156,7 +175,7 @@ class ProjectRegistry:
                 raise ChangedMeanwhileError(f"Project {project.id!r} was changed since you read it; read it again.")
             if known == project:
                 return known
-            await self._ensure_rules(tx, project)
+            _ensure_same_rules(known, project)
             await self._ensure_taxonomy(tx, project)
             await tx.projects.update_config(project)
             self._note(tx, project, actor=principal.actor_id, action="project.updated", before=known)
@@ -185,12 +204,16 @@ class ProjectRegistry:
         async with self._database.transaction() as tx:
             return await rule_set(tx, reference)
 
-    async def list_rule_sets(self) -> tuple[RuleReference, ...]:
-        """Return all rule set versions, the built-in default among them, by id and version."""
+    async def list_rule_sets(self) -> tuple[ListedRuleSet, ...]:
+        """Return all rule set versions with their owners, the built-in default among them, by id and version."""
         async with self._database.transaction() as tx:
             known = set(await tx.projects.list_rule_sets())
+            owners = {item.rule_set_id: item.owners for item in await tx.rule_changes.every_owner()}
         known.add(DEFAULT_RULE_SET.reference)
-        return tuple(sorted(known, key=lambda reference: (reference.id, reference.version)))
+        return tuple(
+            ListedRuleSet(id=reference.id, version=reference.version, owners=owners.get(reference.id, ()))
+            for reference in sorted(known, key=lambda reference: (reference.id, reference.version))
+        )
 
     @staticmethod
     async def _ensure_taxonomy(tx: Transaction, project: Project) -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 from services.access.policy import ensure_sees, project_not_found
 from services.contracts.access import Principal
 from services.contracts.findings import RuleReference
-from services.contracts.rule_changes import DryRun, DryRunRequest, SampleTrial, SkippedSample
+from services.contracts.lifecycle import RevisionRef
+from services.contracts.queues import ReviewQueue
+from services.contracts.records import Project
+from services.contracts.rule_changes import DryRun, DryRunRequest, Order, SampleTrial, SkippedSample
 from services.errors import NotFoundError, UnavailableError
-from services.lifecycle.steps import ProjectRules
 from services.ports.checks import CheckRunner
 from services.ports.database import Database, Transaction
 from services.projects.registry import rule_set
 from services.rule_changes.comparing import dry_run_counts, kind_accuracies, queue_changes
 from services.rule_changes.facts import TRIED_STAGES, SampleFacts, read_facts_of
-from services.rule_changes.trial import Setting, try_sample
+from services.rule_changes.trial import Desk, Setting, try_sample
 from services.rules.rule_set import RuleSet
 from services.taxonomy.carriers import Carriers
 
@@ -29,8 +32,53 @@ def subject_of_dry_run(dry_run_id: UUID) -> str:
     return f"rule-dry-runs/{dry_run_id}"
 
 
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a project is, and what it would be.
+
+    Attributes:
+        before: The project as it is.
+        queues_before: Its queues.
+        after: As it would be; its rule set is not asked for.
+        queues: The queues that it would have.
+        rules: The rules that it would go by; they need not be stored.
+    """
+
+    before: Project
+    queues_before: tuple[ReviewQueue, ...]
+    after: Project
+    queues: tuple[ReviewQueue, ...]
+    rules: RuleSet
+
+
 async def dry_run(
     database: Database, principal: Principal, project: str, given: DryRunRequest, runner: CheckRunner | None
+) -> DryRun:
+    """Try other rules on stored samples of a project that stays as it is otherwise; see :func:`try_proposal`.
+
+    Raises:
+        NotFoundError: There is no such project that the key sees, or no such rule set.
+        UnavailableError: The checks can not be run now.
+    """
+    ensure_sees(principal, project)
+    async with database.transaction() as tx:
+        stored = await tx.projects.get(project)
+        if stored is None:
+            raise project_not_found(project)
+        rules = given.rules or await rule_set(tx, given.rule_set or stored.config.rule_set)
+        queues = await tx.queues.list(project)
+    proposal = Proposal(stored, queues, stored, queues, rules)
+    return await try_proposal(database, principal, proposal, runner, samples=given.samples, order=given.order)
+
+
+async def try_proposal(
+    database: Database,
+    principal: Principal,
+    proposal: Proposal,
+    runner: CheckRunner | None,
+    *,
+    samples: int,
+    order: Order,
 ) -> DryRun:
     """Check stored samples by other rules and say what differs from what is stored, with the list behind each number.
 
@@ -41,36 +89,34 @@ async def dry_run(
     Args:
         database: The store of record.
         principal: Who asks.
-        project: The project.
-        given: The rules and how many samples.
+        proposal: What the project would be.
         runner: Runs the checks; None where this server runs none.
+        samples: At most so many.
+        order: Which come first.
 
     Raises:
-        NotFoundError: There is no such project that the key sees, or no such rule set.
         UnavailableError: The checks can not be run now.
     """
-    ensure_sees(principal, project)
+    if runner is None:
+        raise UnavailableError("this server runs no checks; send the dry run to one that does")
+    project, rules = proposal.before.id, proposal.rules
     known: dict[RuleReference, RuleSet] = {}
     async with database.transaction() as tx:
-        stored = await tx.projects.get(project)
-        if stored is None:
-            raise project_not_found(project)
-        rules = given.rules or await rule_set(tx, given.rule_set or stored.config.rule_set)
-        if runner is None:
-            raise UnavailableError("this server runs no checks; send the dry run to one that does")
-        carrier = await Carriers().of(tx, stored.config.taxonomy)
-        refs = await tx.samples.checked(
-            project, stages=TRIED_STAGES, riskiest=given.order == "riskiest", limit=given.samples
-        )
-        queues = await tx.queues.list(project)
+        carrier = await Carriers().of(tx, proposal.after.config.taxonomy)
+        refs = await tx.samples.checked(project, stages=TRIED_STAGES, riskiest=order == "riskiest", limit=samples)
         measured = await tx.operations.handling_s(project, await tx.now() - _MEASURED_OVER)
-    setting = Setting(ProjectRules(stored.config, rules, stored.domain), queues, carrier, known, runner)
+    setting = Setting(
+        rules=rules,
+        desk_before=_desk(proposal.before, proposal.queues_before),
+        desk=_desk(proposal.after, proposal.queues),
+        carrier=carrier,
+        known_rules=known,
+        runner=runner,
+    )
     trials: list[SampleTrial] = []
     skipped: list[SkippedSample] = []
     for ref in refs:
-        async with database.transaction() as tx:
-            facts = await read_facts_of(tx, ref)
-            reason = await _read_rules(tx, facts, known)
+        facts, reason = await _read(database, ref, known)
         if reason is None:
             trials.append(await try_sample(facts, setting))
         else:
@@ -80,10 +126,10 @@ async def dry_run(
         made = DryRun(
             dry_run_id=uuid4(),
             project=project,
-            against=stored.config.rule_set,
+            against=proposal.before.config.rule_set,
             rule_set=rules.reference,
             rule_sha256=rules.sha256,
-            order=given.order,
+            order=order,
             counts=dry_run_counts(trials, loads, skipped=len(skipped)),
             kinds=kind_accuracies(trials),
             queues=loads,
@@ -105,6 +151,19 @@ async def dry_run(
             },
         )
     return made
+
+
+def _desk(project: Project, queues: tuple[ReviewQueue, ...]) -> Desk:
+    return Desk(queues=queues, domain=project.domain, max_review_rounds=project.config.max_review_rounds)
+
+
+async def _read(
+    database: Database, ref: RevisionRef, known: dict[RuleReference, RuleSet]
+) -> tuple[SampleFacts, str | None]:
+    """Return a sample, and why it can not be tried."""
+    async with database.transaction() as tx:
+        facts = await read_facts_of(tx, ref)
+        return facts, await _read_rules(tx, facts, known)
 
 
 async def _read_rules(tx: Transaction, facts: SampleFacts, known: dict[RuleReference, RuleSet]) -> str | None:

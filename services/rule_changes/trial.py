@@ -12,7 +12,6 @@ from services.contracts.records import CheckRun
 from services.contracts.review import FindingState, NewTask, ReviewTask
 from services.contracts.rule_changes import PlannedTask, SampleTrial
 from services.lifecycle.merge import merge_findings
-from services.lifecycle.steps import ProjectRules
 from services.ports.checks import CheckRunner
 from services.review.routing import route
 from services.rule_changes.comparing import (
@@ -29,27 +28,39 @@ from services.taxonomy.migrating import Carrier, uses_of
 
 
 @dataclass(frozen=True, slots=True)
+class Desk:
+    """What decides, beside the rules, whom findings ask.
+
+    Attributes:
+        queues: The project's own queues.
+        domain: Its domain.
+        max_review_rounds: Of its configuration.
+    """
+
+    queues: Sequence[ReviewQueue]
+    domain: str
+    max_review_rounds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Setting:
     """What the trials of one dry run have in common.
 
     Attributes:
-        project: The project as it is, with the rules that are tried in the place of its own.
-        queues: Its queues.
+        rules: The rules that are tried.
+        desk_before: The project as it is.
+        desk: The project as it would be.
         carrier: Carries labels over to its taxonomy; None where it names none.
         known_rules: The rule sets of the stored check runs.
         runner: Runs the checks.
     """
 
-    project: ProjectRules
-    queues: Sequence[ReviewQueue]
+    rules: RuleSet
+    desk_before: Desk
+    desk: Desk
     carrier: Carrier | None
     known_rules: Mapping[RuleReference, RuleSet]
     runner: CheckRunner
-
-    @property
-    def rules(self) -> RuleSet:
-        """The rules that are tried."""
-        return self.project.rules
 
 
 async def try_sample(facts: SampleFacts, setting: Setting) -> SampleTrial:
@@ -72,10 +83,10 @@ async def try_sample(facts: SampleFacts, setting: Setting) -> SampleTrial:
     if rechecked:
         own = await checks.report(run.label_version, setting.rules.id)
         tasks_before = _planned(facts.live_tasks)
-        tasks_after = _tasks(facts, run, own, setting.rules, setting, afresh=False)
+        tasks_after = _tasks(facts, run, own, setting.rules, setting.desk, setting.carrier, afresh=False)
     else:
-        tasks_before = _tasks(facts, run, run.report, before, setting, afresh=True)
-        tasks_after = _tasks(facts, run, report, setting.rules, setting, afresh=True)
+        tasks_before = _tasks(facts, run, run.report, before, setting.desk_before, setting.carrier, afresh=True)
+        tasks_after = _tasks(facts, run, report, setting.rules, setting.desk, setting.carrier, afresh=True)
     judged = truths(facts.decisions)
     return SampleTrial(
         ref=facts.revision.ref,
@@ -132,7 +143,14 @@ def _carried(facts: SampleFacts, labels: Annotations, carrier: Carrier | None) -
 
 
 def _tasks(
-    facts: SampleFacts, run: CheckRun, report: CheckReport, rules: RuleSet, setting: Setting, *, afresh: bool
+    facts: SampleFacts,
+    run: CheckRun,
+    report: CheckReport,
+    rules: RuleSet,
+    desk: Desk,
+    carrier: Carrier | None,
+    *,
+    afresh: bool,
 ) -> tuple[PlannedTask, ...]:
     """Return the tasks that a report leads to, by the very steps that a check takes.
 
@@ -141,7 +159,8 @@ def _tasks(
         run: Its stored check run on the same labels.
         report: What the checks say.
         rules: Whom they ask.
-        setting: The project.
+        desk: What else decides whom they ask.
+        carrier: Carries labels over to the project's taxonomy.
         afresh: As if nothing had been found or decided before; else as the sample is now.
     """
     merged = merge_findings(
@@ -149,7 +168,7 @@ def _tasks(
         report,
         ref=facts.revision.ref,
         rules=rules,
-        annotations=_carried(facts, facts.labels_of(run.label_version), setting.carrier),
+        annotations=_carried(facts, facts.labels_of(run.label_version), carrier),
         label_version=run.label_version,
         now=facts.now,
     )
@@ -159,10 +178,10 @@ def _tasks(
         facts.revision,
         facts.label_sets_until(run.label_version) if afresh else facts.label_sets,
         () if afresh else facts.decisions,
-        queues=setting.queues,
-        domain=setting.project.domain,
+        queues=desk.queues,
+        domain=desk.domain,
         folded=report.folded,
-        max_review_rounds=setting.project.config.max_review_rounds,
+        max_review_rounds=desk.max_review_rounds,
     )
     return _planned(tasks)
 

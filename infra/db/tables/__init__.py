@@ -18,6 +18,7 @@ from infra.db.tables.projects import ProjectDefinitionRow, ProjectRow, RuleSetRo
 from infra.db.tables.quality import GoldAnswerRow, PersonPauseRow, ScoredAnswerRow
 from infra.db.tables.queues import ReviewLaneRow, ReviewQueueRow
 from infra.db.tables.review import DecisionRow, DraftRow, FindingRow, ReviewTaskRow, TaskActivityRow
+from infra.db.tables.rule_changes import RuleActivationRow, RuleSetOwnersRow
 from infra.db.tables.samples import (
     AssetRow,
     CheckRunRow,
@@ -87,6 +88,8 @@ __all__ = [
     "ReviewTaskRow",
     "ReviewerRow",
     "ReviewerSkillRow",
+    "RuleActivationRow",
+    "RuleSetOwnersRow",
     "RuleSetRow",
     "SampleRevisionRow",
     "SampleRow",

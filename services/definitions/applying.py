@@ -1,4 +1,8 @@
-"""Make a project what its definition says: plan, apply in one transaction, go back."""
+"""Make a project what its definition says: plan, apply in one transaction, go back.
+
+Where the rules are others than before, a plan tries them on stored samples, and an apply activates them: what is open
+is checked again by them, as after any other change of a project's rules.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,24 @@ from services.contracts.definition import (
     DefinitionPlan,
     DefinitionVersion,
     ProjectDefinition,
+    RuleChange,
 )
-from services.errors import ChangedMeanwhileError, ForbiddenError, InvalidInputError, NotFoundError
+from services.contracts.records import Project
+from services.contracts.rule_changes import Activation, Order, Recheck
+from services.errors import (
+    ChangedMeanwhileError,
+    ForbiddenError,
+    InvalidInputError,
+    NotFoundError,
+    UnavailableError,
+)
+from services.ports.checks import CheckRunner
 from services.ports.database import Database, Transaction
 from services.projects.definition import ProjectState, changes, compiled, definition_of, state_sha256
 from services.projects.registry import keep_rule_set, rule_set
+from services.projects.rule_set_owners import ensure_owner
+from services.rule_changes.activation import Switch, dry_run_of, switch_now
+from services.rule_changes.dry_run import Proposal, try_proposal
 
 
 class ProjectDefinitions:
@@ -43,8 +60,23 @@ class ProjectDefinitions:
             raise project_not_found(project)
         return definition_of(state), state_sha256(state)
 
-    async def plan(self, principal: Principal, definition: ProjectDefinition) -> DefinitionPlan:
-        """Return what applying a definition would change.
+    async def plan(
+        self,
+        principal: Principal,
+        definition: ProjectDefinition,
+        *,
+        runner: CheckRunner | None = None,
+        samples: int = 0,
+        order: Order = "newest",
+    ) -> DefinitionPlan:
+        """Return what applying a definition would change, with a dry run of its rules where they are others.
+
+        Args:
+            principal: Who asks.
+            definition: What the project is to be.
+            runner: Runs the checks of the dry run; None where this server runs none.
+            samples: The rules are tried on at most so many; 0 for no dry run.
+            order: Which come first.
 
         Raises:
             NotFoundError: The key does not cover this project.
@@ -52,37 +84,79 @@ class ProjectDefinitions:
         """
         _ensure_covered(principal, definition.id)
         async with self._database.transaction() as tx:
-            plan, _ = await _planned(tx, definition, await _state(tx, definition.id))
-        return plan
+            now = await _state(tx, definition.id)
+            plan, wanted = await _planned(tx, definition, now)
+        if now is None or plan.rules is None:
+            return plan
+        return plan.model_copy(
+            update={"rules": await self._tried(principal, plan.rules, now, wanted, runner, samples, order)}
+        )
+
+    async def _tried(
+        self,
+        principal: Principal,
+        change: RuleChange,
+        now: ProjectState,
+        wanted: ProjectState,
+        runner: CheckRunner | None,
+        samples: int,
+        order: Order,
+    ) -> RuleChange:
+        if not samples:
+            return change.model_copy(update={"not_tried": "It was not asked for."})
+        proposal = Proposal(now.project, now.queues, wanted.project, wanted.queues, wanted.rules)
+        try:
+            made = await try_proposal(self._database, principal, proposal, runner, samples=samples, order=order)
+        except UnavailableError as error:
+            # What would be changed is known all the same.
+            return change.model_copy(update={"not_tried": error.detail[:2_000]})
+        return change.model_copy(update={"dry_run": made})
 
     async def apply(
-        self, principal: Principal, definition: ProjectDefinition, *, expected: str | None = None
+        self,
+        principal: Principal,
+        definition: ProjectDefinition,
+        *,
+        expected: str | None = None,
+        recheck: Recheck | None = None,
     ) -> AppliedDefinition:
         """Make a project what a definition says, all of it or nothing; the same again changes nothing.
 
         Rules that are new become the next version of the rule set named after the project; no version ever changes.
+        Rules that are others than the project goes by are activated: open samples are checked again, up to the budget.
         Queues that the definition does not name are removed; tasks that wait in them stay there.
 
         Args:
             principal: Who asks.
             definition: What the project is to be.
             expected: The plan's ``state_sha256``; None applies to any state.
+            recheck: Which open samples are checked again where the rules are others.
 
         Raises:
             NotFoundError: The key does not cover this project.
+            ForbiddenError: The rules are others, and somebody else owns their rule set.
+            InvalidInputError: The dry run is not one of these rules in this project.
             ChangedMeanwhileError: The project is no longer what it was when the plan was made.
         """
         _ensure_covered(principal, definition.id)
         async with self._database.transaction() as tx:
-            return await _apply(tx, principal, definition, expected, origin="applied")
+            return await _apply(tx, principal, definition, expected, recheck, origin="applied")
 
     async def revert(
-        self, principal: Principal, project: str, version: int, *, expected: str | None = None
+        self,
+        principal: Principal,
+        project: str,
+        version: int,
+        *,
+        expected: str | None = None,
+        recheck: Recheck | None = None,
     ) -> AppliedDefinition:
         """Make a project again what an earlier version of its definition said; this is a version of its own.
 
         Raises:
             NotFoundError: There is no such version.
+            ForbiddenError: The rules are others, and somebody else owns their rule set.
+            InvalidInputError: The dry run is not one of these rules in this project.
             ChangedMeanwhileError: The project is no longer what ``expected`` says.
         """
         ensure_sees(principal, project)
@@ -90,7 +164,9 @@ class ProjectDefinitions:
             kept = await tx.projects.definition(project, version)
             if kept is None:
                 raise NotFoundError(f"Project {project!r} has no version {version} of its definition.")
-            return await _apply(tx, principal, kept.definition, expected, origin="reverted", reverts_to=version)
+            return await _apply(
+                tx, principal, kept.definition, expected, recheck, origin="reverted", reverts_to=version
+            )
 
     async def history(
         self, principal: Principal, project: str, *, before: int | None, limit: int
@@ -130,12 +206,14 @@ async def _planned(
         raise InvalidInputError(
             f"This would change {len(found)} places at once; apply at most {MAX_CHANGES} in a step."
         )
+    before, after = None if now is None else now.rules.reference, wanted.rules.reference
     plan = DefinitionPlan(
         project=definition.id,
         creates=now is None,
         state_sha256=state_sha256(now),
         changes=found,
-        rule_set=f"{wanted.rules.id}@{wanted.rules.version}",
+        rule_set=f"{after.id}@{after.version}",
+        rules=None if before in (None, after) else RuleChange(before=before, after=after),
     )
     return plan, wanted
 
@@ -145,6 +223,7 @@ async def _apply(
     principal: Principal,
     definition: ProjectDefinition,
     expected: str | None,
+    recheck: Recheck | None,
     *,
     origin: DefinitionOrigin,
     reverts_to: int | None = None,
@@ -156,19 +235,18 @@ async def _apply(
     if not plan.changes:
         return AppliedDefinition(plan=plan, version=None)
     await keep_rule_set(tx, principal, wanted.rules)
+    activation = None
     if now is None:
+        await ensure_owner(tx, principal, wanted.rules.id)
         await tx.projects.add(wanted.project)
     else:
         if not await tx.projects.list_definitions(definition.id, before=None, limit=1):
             await tx.projects.add_definition(definition_of(now), origin="found", actor=principal.actor_id)
-        await tx.projects.update_config(wanted.project)
-    before = {queue.name: queue for queue in now.queues} if now is not None else {}
-    after = {queue.name: queue for queue in wanted.queues}
-    for name in before.keys() - after.keys():
-        await tx.queues.delete(definition.id, name)
-    for name, queue in after.items():
-        if before.get(name) != queue:
-            await tx.queues.put(definition.id, queue)
+        if plan.rules is None:
+            await tx.projects.update_config(wanted.project)
+    await _put_queues(tx, now, wanted)
+    if now is not None and plan.rules is not None:
+        activation = await _activate(tx, principal, now.project, wanted, recheck or Recheck())
     version = await tx.projects.add_definition(
         definition, origin=origin, actor=principal.actor_id, reverts_to=reverts_to
     )
@@ -185,6 +263,26 @@ async def _apply(
             "after_sha256": state_sha256(wanted),
             "rule_set": plan.rule_set,
             "changes": len(plan.changes),
+            "activation_id": None if activation is None else str(activation.activation_id),
         },
     )
-    return AppliedDefinition(plan=plan, version=version)
+    return AppliedDefinition(plan=plan, version=version, activation=activation)
+
+
+async def _put_queues(tx: Transaction, now: ProjectState | None, wanted: ProjectState) -> None:
+    project = wanted.project.id
+    before = {queue.name: queue for queue in now.queues} if now is not None else {}
+    after = {queue.name: queue for queue in wanted.queues}
+    for name in before.keys() - after.keys():
+        await tx.queues.delete(project, name)
+    for name, queue in after.items():
+        if before.get(name) != queue:
+            await tx.queues.put(project, queue)
+
+
+async def _activate(
+    tx: Transaction, principal: Principal, before: Project, wanted: ProjectState, recheck: Recheck
+) -> Activation:
+    await ensure_owner(tx, principal, wanted.rules.id)
+    dry_run = await dry_run_of(tx, before.id, recheck.dry_run_id, wanted.rules)
+    return await switch_now(tx, principal, Switch(before, wanted.project, wanted.rules, recheck, dry_run))

@@ -1,0 +1,1 @@
+"""Projects as one document: planned, applied, and gone back from."""
