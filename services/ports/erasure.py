@@ -47,6 +47,12 @@ class ErasureRepository(Protocol):
         """Return a revision that the erasure has not looked at yet."""
         ...
 
+    async def erased_of(
+        self, project: str, erasure_id: UUID, *, after: RevisionRef | None, limit: int
+    ) -> tuple[RevisionRef, ...]:
+        """Return revisions whose content is gone, of those that an erasure is about, by sample and revision."""
+        ...
+
     async def look_again(self, erasure_id: UUID) -> None:
         """Let what was refused wait again."""
         ...

@@ -14,7 +14,9 @@ from services.contracts.definition import (
     DefinitionVersion,
     ProjectDefinition,
 )
+from services.contracts.project_events import DefinitionApplied
 from services.errors import ChangedMeanwhileError, ForbiddenError, InvalidInputError, NotFoundError
+from services.lifecycle.project_events import tell_project, tell_rules
 from services.ports.database import Database, Transaction
 from services.projects.definition import ProjectState, changes, compiled, definition_of, state_sha256
 from services.projects.registry import keep_rule_set, rule_set
@@ -187,4 +189,18 @@ async def _apply(
             "changes": len(plan.changes),
         },
     )
+    applied = DefinitionApplied(
+        project=definition.id,
+        at=await tx.now(),
+        version=version,
+        origin="reverted" if reverts_to is not None else "applied",
+        reverts_to=reverts_to,
+        definition_sha256=content_sha256(definition),
+        rule_set=wanted.rules.reference,
+        changes=len(plan.changes),
+        actor=principal.actor_id,
+    )
+    await tell_project(tx, applied)
+    if now is not None:
+        await tell_rules(tx, now.project, wanted.project, principal.actor_id)
     return AppliedDefinition(plan=plan, version=version)

@@ -9,6 +9,7 @@ from services.contracts.canonical import content_sha256
 from services.contracts.findings import RuleReference
 from services.contracts.records import Project
 from services.errors import AlreadyExistsError, ChangedMeanwhileError, ForbiddenError, InvalidInputError, NotFoundError
+from services.lifecycle.project_events import tell_rules
 from services.ports.database import Database, Transaction
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
 
@@ -153,6 +154,7 @@ class ProjectRegistry:
             await self._ensure_taxonomy(tx, project)
             await tx.projects.update_config(project)
             self._note(tx, project, actor=principal.actor_id, action="project.updated", before=known)
+            await tell_rules(tx, known, project, principal.actor_id)
         return project
 
     async def add_rule_set(self, principal: Principal, rules: RuleSet) -> RuleReference:

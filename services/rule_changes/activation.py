@@ -12,6 +12,7 @@ from services.contracts.records import Project
 from services.contracts.rule_changes import Activation, ActivationRequest
 from services.errors import InvalidInputError
 from services.lifecycle.journal import tell_workflow
+from services.lifecycle.project_events import tell_rules
 from services.lifecycle.steps import cancel_task, is_live, lock_revision
 from services.ports.database import Database, Transaction
 from services.projects.registry import known_rules
@@ -44,6 +45,7 @@ async def activate(database: Database, principal: Principal, project: str, given
         await tx.projects.add_rule_set(rules)
         changed = _with_rules(stored, rules)
         await tx.projects.update_config(changed)
+        await tell_rules(tx, stored, changed, principal.actor_id)
         chosen = await _chosen(tx, project, given, rules)
         # Locks of several samples are always taken in the order of their ids.
         again = {ref for ref in sorted(chosen, key=lambda ref: ref.sample_id) if await _check_again(tx, ref, rules)}

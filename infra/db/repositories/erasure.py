@@ -83,6 +83,11 @@ _NEXT = text("""
     SELECT CAST(:project AS text) AS project, sample_id, revision FROM erasure_items
     WHERE erasure_id = :erasure_id AND outcome = 'waiting' ORDER BY sample_id, revision LIMIT 1
 """)
+_ERASED_OF = text("""
+    SELECT CAST(:project AS text) AS project, sample_id, revision FROM erasure_items
+    WHERE erasure_id = :erasure_id AND outcome = 'erased' AND (sample_id, revision) > (:sample_id, :revision)
+    ORDER BY sample_id, revision LIMIT :limit
+""")
 _LOOK_AGAIN = text("""
     UPDATE erasure_items SET outcome = 'waiting' WHERE erasure_id = :erasure_id AND outcome IN ('held', 'live')
 """)
@@ -232,6 +237,14 @@ class PostgresErasures(Repository):
         """Return a revision that the erasure has not looked at yet."""
         row = await self._first(_NEXT, project=project, erasure_id=erasure_id)
         return None if row is None else ref_of(row)
+
+    async def erased_of(
+        self, project: str, erasure_id: UUID, *, after: RevisionRef | None, limit: int
+    ) -> tuple[RevisionRef, ...]:
+        """Return revisions whose content is gone, of those that an erasure is about, by sample and revision."""
+        place = {"sample_id": after.sample_id if after else "", "revision": after.revision if after else 0}
+        rows = await self._run(_ERASED_OF, project=project, erasure_id=erasure_id, limit=limit, **place)
+        return tuple(ref_of(row) for row in rows)
 
     async def look_again(self, erasure_id: UUID) -> None:
         """Let what was refused wait again."""
