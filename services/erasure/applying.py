@@ -16,6 +16,7 @@ from services.ports.database import Database, Transaction
 
 _A_CALL = 100
 _WITHDRAWN_BECAUSE = "to be erased"
+_GONE = ("erased", "texts", "notes", "profiles", "dead_letters")
 _OUTCOMES = {"held": Outcome.HELD, "live": Outcome.LIVE}
 
 
@@ -56,7 +57,8 @@ async def finish(tx: Transaction, actor: str, erasure: Erasure) -> Erasure:
             subject=audit_subject(erasure),
             body={name: count for name, count in erasure.counts.model_dump().items() if count},
         )
-        await _tell(tx, await known_erasure(tx, erasure))
+        if any(getattr(erasure.counts, name) for name in _GONE):
+            await _tell(tx, await known_erasure(tx, erasure))
     return await known_erasure(tx, erasure)
 
 
