@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.problems import Problem
-from services.contracts.events import EventType, Receipt
+from services.contracts.events import AnyReceipt, EventType
 from services.errors import MalformedJsonError, UnsupportedMediaTypeError
 from services.intake.cloud_events import (
     ATTRIBUTE_PREFIX,
@@ -39,7 +39,7 @@ class BatchReply(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    results: list[Receipt | RefusedEvent] = Field(max_length=MAX_BATCH)
+    results: list[AnyReceipt | RefusedEvent] = Field(max_length=MAX_BATCH)
 
 
 async def read_request(request: Request) -> EventMessage | tuple[EventMessage, ...]:

@@ -45,9 +45,13 @@ class Settings(BaseSettings):
     webhook_timeout_s: Annotated[float, Field(gt=0, le=40)] = 15.0
     anchor_file: Path | None = Field(
         default=None,
-        description="A file outside of the database that the ingester appends the heads of all audit chains to.",
+        description="A file outside of the database that the ingester appends the heads of all audit chains to; "
+        "events tell them without one.",
     )
     anchor_every_s: Annotated[float, Field(ge=1, le=31_536_000)] = 86_400.0
+    retention_every_s: Annotated[float, Field(ge=1, le=31_536_000)] = Field(
+        default=3_600.0, description="How often the ingester looks for what projects no longer keep."
+    )
     log_level: str = "INFO"
     log_format: str = Field(default="json", pattern="^(json|console)$")
     alive_file: Path | None = Field(default=None, description="A file to touch as a sign of life, for a supervisor.")

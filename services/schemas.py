@@ -29,6 +29,16 @@ from services.contracts.findings import CheckReport, Finding, LabelPatch
 from services.contracts.lifecycle import Stage
 from services.contracts.manifest import SampleManifest
 from services.contracts.notes import NOTE_MENTIONED, NoteMentioned
+from services.contracts.project_events import (
+    PROJECT_EVENTS,
+    AuditAnchored,
+    DatasetVersioned,
+    DefinitionApplied,
+    ErasureProposed,
+    RulesActivated,
+    SubjectErased,
+    TaxonomyAnnounced,
+)
 from services.contracts.records import GroundTruth, Project
 from services.contracts.review import Decision, DecisionInput, Evidence, ReviewTask
 from services.contracts.verification import VerificationReport
@@ -65,6 +75,13 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "task-deadline": TaskDeadline,
     "note-mentioned": NoteMentioned,
     "person-paused": PersonPaused,
+    "dataset-versioned": DatasetVersioned,
+    "audit-anchored": AuditAnchored,
+    "erasure-proposed": ErasureProposed,
+    "subject-erased": SubjectErased,
+    "rules-activated": RulesActivated,
+    "definition-applied": DefinitionApplied,
+    "taxonomy-announced": TaxonomyAnnounced,
 }
 SCHEMAS = frozenset({*_MODELS, ASYNCAPI})
 """Names of all published documents."""
@@ -92,6 +109,7 @@ def asyncapi_document() -> dict[str, Any]:
         TASK_OVERDUE: TaskDeadline,
         NOTE_MENTIONED: NoteMentioned,
         PAUSED: PersonPaused,
+        **PROJECT_EVENTS,
     }
     incoming: dict[str, type[BaseModel]] = {kind.value: model for kind, model in DATA_MODELS.items()}
     models = {*incoming.values(), *outgoing.values()}
@@ -99,7 +117,12 @@ def asyncapi_document() -> dict[str, Any]:
         [(model, "validation") for model in sorted(models, key=lambda model: model.__name__)],
         ref_template=_REFERENCE,
     )
-    messages = {kind: _message(kind, model) for kind, model in {**incoming, **outgoing}.items()}
+    # Some types go both ways, with data of their own each way: upstream's fact, and what became of it here.
+    keys = {kind: f"{kind}-in" if kind in outgoing else kind for kind in incoming}
+    messages = {
+        **{keys[kind]: _message(kind, model) for kind, model in incoming.items()},
+        **{kind: _message(kind, model) for kind, model in outgoing.items()},
+    }
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -108,7 +131,8 @@ def asyncapi_document() -> dict[str, Any]:
             "description": (
                 "CloudEvents 1.0 in structured or binary mode over NATS JetStream. Events in are accepted over HTTP "
                 "(POST /v1/events) alike. The pair (source, id) is the dedupe key for ever. Stage changes carry "
-                "a sequence without gaps per sample. Events out may be told more than once."
+                "a sequence without gaps per sample. Events out may be told more than once, in order per sample, and "
+                "per subject where they are about no sample."
             ),
         },
         "defaultContentType": "application/cloudevents+json",
@@ -117,11 +141,11 @@ def asyncapi_document() -> dict[str, Any]:
                 "address": f"{INCOMING_SUBJECT_PREFIX}.{{origin}}",
                 "description": "Events from upstream systems.",
                 "parameters": {"origin": {"description": "Anything; names the sender for people."}},
-                "messages": {kind: _reference("messages", kind) for kind in incoming},
+                "messages": {kind: _reference("messages", keys[kind]) for kind in incoming},
             },
             "events": {
                 "address": f"{OUTGOING_SUBJECT_PREFIX}.{{project}}.{{type}}",
-                "description": "Stage changes and deadlines of tasks, in order per sample.",
+                "description": "Stage changes, deadlines, and what happens to a project; in order per subject.",
                 "parameters": {
                     "project": {"description": "The project's id."},
                     "type": {"description": "The event's type, dots included."},
@@ -131,7 +155,7 @@ def asyncapi_document() -> dict[str, Any]:
         },
         "operations": {
             "receiveFromUpstream": {"action": "receive", "channel": {"$ref": "#/channels/ingest"}},
-            "tellStageChanges": {"action": "send", "channel": {"$ref": "#/channels/events"}},
+            "tellWhatHappened": {"action": "send", "channel": {"$ref": "#/channels/events"}},
         },
         "components": {"messages": messages, "schemas": definitions["$defs"]},
     }

@@ -23,7 +23,7 @@ from services.ports.database import Database
 from services.review.desk import ReviewDesk
 from services.review.leases import ClaimWish
 from services.rules.rule_set import RuleSet
-from tests.intake_events import NoAssets, created
+from tests.intake_events import NoAssets, created, take_in
 
 DRAFT_POLICY: dict[str, Any] = {"context": {"policy": {"id": "privacy", "version": "1", "status": "draft"}}}
 REVIEWER = Principal(actor_id="rex", key_id="key-rex", role=Role.REVIEWER, projects=None, skills=())
@@ -44,7 +44,7 @@ class ChecksHere:
 
 async def accepted_sample(database: Database, sample_id: str) -> RevisionRef:
     """A sample whose only disagreement a reviewer has accepted; the project is ``calls``."""
-    receipt = await Inbox(database, NoAssets()).receive(created(sample_id, **DRAFT_POLICY), via="http", projects=None)
+    receipt = await take_in(Inbox(database, NoAssets()), created(sample_id, **DRAFT_POLICY))
     ref = receipt.ref
     await prepare_sample(database, NoAssets(), lambda _: (), ref)
     await check_alignment(database, ChecksHere(), ref)

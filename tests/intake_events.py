@@ -6,11 +6,12 @@ import json
 from typing import Any
 
 from infra.db.engine import PostgresDatabase
-from services.contracts.events import EventType
+from services.contracts.events import EventType, Receipt
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.records import Project, ProjectConfig
 from services.contracts.review import NewTask, ReviewTask, TaskKind
 from services.intake.cloud_events import STRUCTURED_TYPE, EventMessage
+from services.intake.inbox import Inbox
 from services.lifecycle.journal import move
 from services.ports.assets import AssetBytes
 from services.rules.rule_set import DEFAULT_RULE_SET
@@ -54,6 +55,13 @@ def structured(document: Any) -> EventMessage:
 def created(sample_id: str = "s-1", event_id: str | None = None, **changes: Any) -> EventMessage:
     """The message that a sample was created."""
     return structured(event(manifest(sample_id, **changes), id=event_id or f"created-{sample_id}"))
+
+
+async def take_in(inbox: Inbox, message: EventMessage) -> Receipt:
+    """Have an event about a sample taken in, as from a sender who may touch every project."""
+    receipt = await inbox.receive(message, via="http", projects=None)
+    assert isinstance(receipt, Receipt)
+    return receipt
 
 
 async def add_project(database: PostgresDatabase, project: str = PROJECT, config: ProjectConfig | None = None) -> None:

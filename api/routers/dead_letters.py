@@ -15,7 +15,7 @@ from api.paging import DEFAULT_LIMIT, Cursor, IdKey, Limit, cut_page, decode_cur
 from api.policies import requires
 from services.access.policy import Permission
 from services.contracts.access import Principal
-from services.contracts.events import Receipt
+from services.contracts.events import AnyReceipt
 from services.contracts.records import DeadLetter
 
 router = APIRouter(tags=["dead letters"])
@@ -47,7 +47,7 @@ async def list_dead_letters(
     return page_reply(page, next_cursor)
 
 
-@router.post("/v1/dead-letters/{dead_letter_id}/replay", status_code=202, response_model=Receipt)
+@router.post("/v1/dead-letters/{dead_letter_id}/replay", status_code=202, response_model=AnyReceipt)
 async def replay_dead_letter(
     dead_letter_id: UUID,
     services: Services,

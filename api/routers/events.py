@@ -16,8 +16,7 @@ from api.policies import requires
 from api.problems import problem_document
 from services.access.policy import Permission
 from services.contracts.access import Principal
-from services.contracts.events import Receipt
-from services.contracts.lifecycle import trace_ids
+from services.contracts.events import AnyReceipt
 from services.errors import ConcordError, UnavailableError
 from services.intake.cloud_events import EventMessage
 from services.intake.inbox import Arrival, Inbox
@@ -32,7 +31,7 @@ _LANES_AT_ONCE = 4
 @router.post(
     "/v1/events",
     status_code=202,
-    response_model=Receipt | BatchReply,
+    response_model=AnyReceipt | BatchReply,
     responses={207: {"model": BatchReply, "description": "Some events of the batch were refused"}},
     openapi_extra=REQUEST_DOCUMENTATION,
 )
@@ -102,6 +101,6 @@ async def _take(request: Request, inbox: Inbox, arrival: Arrival, principal: Pri
     return receipt.model_dump(mode="json")
 
 
-def _log_taken(request: Request, receipt: Receipt) -> None:
+def _log_taken(request: Request, receipt: AnyReceipt) -> None:
     # The first line about a sample: from here its workflow's id leads through the logs of every process.
-    _log.info("event_taken_in", request_id=request.state.request_id, outcome=receipt.outcome, **trace_ids(receipt.ref))
+    _log.info("event_taken_in", request_id=request.state.request_id, outcome=receipt.outcome, **receipt.traced)

@@ -18,9 +18,14 @@ from infra.rule_timer import RuleTimer
 from infra.settings import Settings
 from infra.temporal.client import connect_temporal
 from infra.temporal.dispatcher import WorkflowDispatcher
+from infra.upkeep import Chore, Upkeep
 from infra.webhooks.sender import WebhookSender
+from services.audit.telling import AnchorTeller
+from services.erasure.retention import RetentionKeeper
 from services.errors import UnavailableError
 from services.intake.inbox import Inbox
+
+_LOOK_FOR_ANCHORS_EVERY_S = 300.0
 
 _log = structlog.get_logger(__name__)
 
@@ -41,12 +46,26 @@ async def open_ingester(settings: Settings) -> AsyncIterator[Service]:
         relay = EventRelay(database, nats)
         webhooks = WebhookSender(database, webhook_http(settings))
 
+        upkeep = Upkeep(
+            database,
+            (
+                Chore("retention", settings.retention_every_s, RetentionKeeper(database).step),
+                # Looked at more often than told: the distance is kept over restarts, by when it was told last.
+                Chore(
+                    "anchors",
+                    min(settings.anchor_every_s, _LOOK_FOR_ANCHORS_EVERY_S),
+                    AnchorTeller(database, settings.anchor_every_s).step,
+                ),
+            ),
+        )
+
         async def run(stop: asyncio.Event) -> None:
             async with asyncio.TaskGroup() as group:
                 group.create_task(ingester.run(stop), name="ingester")
                 group.create_task(relay.run(stop), name="event-relay")
                 group.create_task(webhooks.run(stop), name="webhook-sender")
                 group.create_task(RuleTimer(database).run(stop), name="rule-timer")
+                group.create_task(upkeep.run(stop), name="upkeep")
                 if settings.anchor_file is not None:
                     keeper = AnchorKeeper(database, settings.anchor_file, settings.anchor_every_s)
                     group.create_task(keeper.run(stop), name="anchor-keeper")

@@ -17,7 +17,6 @@ from nats.js.errors import FetchTimeoutError, NotFoundError
 from infra.messaging.cloud_events import message_of_nats
 from infra.messaging.nats import INGEST_STREAM, ensure_streams
 from services.contracts.events import INCOMING_SUBJECT_PREFIX
-from services.contracts.lifecycle import trace_ids
 from services.errors import ConcordError, StageConflictError, UnavailableError, UndeliverableError
 from services.errors import NotFoundError as UnknownError
 from services.intake.cloud_events import EventMessage
@@ -208,7 +207,7 @@ class Ingester:
                 return
             await self._put_aside(message, arrival.message, error)
             return
-        _log.info("event_taken_in", outcome=receipt.outcome, **trace_ids(receipt.ref))
+        _log.info("event_taken_in", outcome=receipt.outcome, **receipt.traced)
         await message.ack()
 
     async def _put_aside(self, message: Msg, incoming: EventMessage, error: ConcordError) -> None:

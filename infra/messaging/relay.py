@@ -1,4 +1,4 @@
-"""Events out: what the outbox holds for the outside, published to JetStream in order per sample."""
+"""Events out: what the outbox holds for the outside, published to JetStream in order per sample or other subject."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _log = structlog.get_logger(__name__)
 
 
 class EventRelay:
-    """Publishes outgoing events, at least once and in order per sample.
+    """Publishes outgoing events, at least once and in order per sample or other subject.
 
     Any number of processes may run it; one at a time publishes. Even if two did, each publishes an event only
     after the one before it is stored, and the stream drops an event whose id it has: the order stays.
@@ -73,9 +73,9 @@ class EventRelay:
             waiting = await tx.outbox.pending((TOPIC,), limit=_LIMIT)
         if not waiting:
             return False
-        lanes: dict[tuple[str, str], list[OutboxMessage]] = {}
+        lanes: dict[tuple[str, str | None, str | None], list[OutboxMessage]] = {}
         for message in waiting:
-            lanes.setdefault((message.project, message.sample_id), []).append(message)
+            lanes.setdefault(message.lane, []).append(message)
         batch = _Batch(self._nats)
         await asyncio.gather(*(batch.run_lane(lane) for lane in lanes.values()))
         async with self._database.transaction() as tx:
@@ -99,7 +99,7 @@ class _Batch:
         self.unreachable: Exception | None = None
 
     async def run_lane(self, lane: list[OutboxMessage]) -> None:
-        """Publish one sample's events one after the other; behind one that fails, all wait."""
+        """Publish the events of one sample or subject one after the other; behind one that fails, all wait."""
         async with self._slots:
             for message in lane:
                 if self.unreachable is not None or not await self._publish(message):
@@ -117,12 +117,13 @@ class _Batch:
             self.unreachable = error
             return False
         except (APIError, nats.errors.MaxPayloadError, ValueError) as error:
-            # The fault is with this event; those of other samples go on.
+            # The fault is with this event; those of other lanes go on.
             self.failed[message.message_id] = f"{type(error).__name__}: {error}"
             _log.warning(
                 "event_not_published",
                 project=message.project,
                 sample_id=message.sample_id,
+                subject=message.subject,
                 error=type(error).__name__,
             )
             return False

@@ -93,6 +93,9 @@ class Erasure(Contract):
     requested_at: UtcDatetime
     finished_at: UtcDatetime | None = None
     counts: ErasureCounts = Field(default_factory=ErasureCounts)
+    policy_days: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="The days of the retention policy that ordered it; none: a person did."
+    )
 
 
 class ApplyRequest(Contract):
@@ -156,4 +159,9 @@ class Retention(Contract):
 
     keep_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
         description="Days after the end of a revision (committed, rejected, withdrawn, reopened)."
+    )
+    when_expired: Literal["propose", "erase"] | None = Field(
+        default=None,
+        description="erase: it is erased by itself; propose, or none: its erasure is ordered by itself, and a person "
+        "applies it.",
     )

@@ -12,8 +12,10 @@ from services.contracts.annotations import Annotations
 from services.contracts.base import Contract, Identifier, Name, ProjectId, Sha256, Text, UtcDatetime, Version
 from services.contracts.calibration import PAUSED
 from services.contracts.label_base import Author
-from services.contracts.lifecycle import RevisionRef, Stage
+from services.contracts.lifecycle import RevisionRef, Stage, trace_ids
 from services.contracts.notes import NOTE_MENTIONED
+from services.contracts.project_events import PROJECT_EVENTS
+from services.contracts.taxonomies import TaxonomyReference
 
 
 class EventType(StrEnum):
@@ -23,6 +25,7 @@ class EventType(StrEnum):
     SAMPLE_UPDATED = "concord.sample.updated.v1"  # data: a sample manifest; becomes the next revision
     SAMPLE_WITHDRAWN = "concord.sample.withdrawn.v1"  # data: SampleWithdrawn
     LABELS_SUBMITTED = "concord.labels.submitted.v1"  # data: LabelsSubmitted
+    TAXONOMY_PUBLISHED = "concord.taxonomy.published.v1"  # data: a taxonomy document
 
 
 class SampleWithdrawn(Contract):
@@ -55,12 +58,15 @@ class IncomingEvent(Contract):
     content_sha256: Sha256 = Field(description="Of type, subject and data in canonical form.")
 
 
-class Receipt(Contract):
-    """What the sender of an event is told."""
-
+class _Receipt(Contract):
     source: str
     id: str
     outcome: Literal["accepted", "duplicate"]
+
+
+class Receipt(_Receipt):
+    """What the sender of an event about a sample is told."""
+
     project: ProjectId
     sample_id: Identifier
     revision: Annotated[int, Field(ge=1)]
@@ -69,6 +75,25 @@ class Receipt(Contract):
     def ref(self) -> RevisionRef:
         """The sample revision that the event led to."""
         return RevisionRef(project=self.project, sample_id=self.sample_id, revision=self.revision)
+
+    @property
+    def traced(self) -> dict[str, str]:
+        """The ids by which what the event led to is followed through the logs."""
+        return trace_ids(self.ref)
+
+
+class TaxonomyReceipt(_Receipt):
+    """What the sender of a taxonomy is told."""
+
+    taxonomy: TaxonomyReference
+
+    @property
+    def traced(self) -> dict[str, str]:
+        """The ids by which what the event led to is followed through the logs."""
+        return {"taxonomy": self.taxonomy}
+
+
+AnyReceipt = Receipt | TaxonomyReceipt
 
 
 OUTGOING_SOURCE = "/concord"
@@ -141,5 +166,6 @@ OUTGOING_EVENT_TYPES = (
     TASK_OVERDUE,
     NOTE_MENTIONED,
     PAUSED,
+    *PROJECT_EVENTS,
 )
 """Every type of event that the product sends."""

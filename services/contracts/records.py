@@ -236,18 +236,28 @@ class StoredEvent(Contract):
     """An event in the inbox, with what it led to."""
 
     event: IncomingEvent
-    ref: RevisionRef
+    led_to: RevisionRef | TaxonomyReference = Field(description="A sample revision, or a taxonomy version.")
     received_at: UtcDatetime
 
 
 class OutboxMessage(Contract):
-    """Something to tell the outside, written in the transaction that made it true."""
+    """Something to tell the outside, written in the transaction that made it true.
+
+    It is about a sample, or about what ``subject`` names in its project.
+    """
 
     message_id: int
     topic: Literal["event", "workflow_start", "workflow_signal"]
     project: ProjectId
-    sample_id: Identifier
+    sample_id: Identifier | None = None
+    subject: Text | None = None
+    event_type: str | None = Field(default=None, description="Of events; none where it was not kept yet.")
     sequence: int | None = Field(default=None, description="Per sample, for events.")
     body: dict[str, Any]
     created_at: UtcDatetime
     attempts: int = 0
+
+    @property
+    def lane(self) -> tuple[str, str | None, str | None]:
+        """What messages that must keep their order have in common."""
+        return self.project, self.sample_id, self.subject

@@ -94,6 +94,7 @@ class WebhookDelivery(Contract):
     event_type: str
     event_id: str
     sample_id: Identifier | None = None
+    subject: Text | None = Field(default=None, description="What in the project the event is about, if no sample.")
     state: DeliveryState
     attempts: Annotated[int, Field(ge=0)] = Field(description="Since it was begun, or begun again.")
     next_attempt_at: UtcDatetime | None = None

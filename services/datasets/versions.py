@@ -19,6 +19,7 @@ from services.contracts.datasets import (
     VersionContent,
 )
 from services.contracts.lifecycle import RevisionRef
+from services.contracts.project_events import DatasetVersioned
 from services.datasets.card import CardBuilder
 from services.datasets.manifest import leaf_bytes, manifest_sha256, told_of_version
 from services.datasets.merkle import MerkleTree
@@ -26,6 +27,7 @@ from services.datasets.names import VERSIONED_ACTION, version_subject
 from services.datasets.selection import Candidate, fits
 from services.datasets.splits import group_of, split_of
 from services.errors import IntegrityError
+from services.lifecycle.project_events import tell_project
 from services.ports.database import Transaction
 from services.progress import Meter, Tell, tell_nobody
 from services.projects.registry import rules_of
@@ -149,7 +151,24 @@ async def make_version(
         subject=version_subject(name, number),
         body=told_of_version(version),
     )
+    await tell_project(tx, _told(version))
     return version
+
+
+def _told(version: DatasetVersion) -> DatasetVersioned:
+    content = version.content
+    return DatasetVersioned(
+        project=content.project,
+        at=version.created_at,
+        dataset=content.dataset,
+        version=content.version,
+        merkle_root=content.merkle_root,
+        manifest_sha256=version.manifest_sha256,
+        samples=content.samples,
+        labels=content.labels,
+        splits={split.name: split.samples for split in content.splits},
+        created_by=version.created_by,
+    )
 
 
 async def _measure(

@@ -19,6 +19,7 @@ from services.contracts.definition import (
     ProjectDefinition,
     RuleChange,
 )
+from services.contracts.project_events import DefinitionApplied
 from services.contracts.records import Project
 from services.contracts.rule_changes import Activation, Order, Recheck
 from services.errors import (
@@ -28,6 +29,7 @@ from services.errors import (
     NotFoundError,
     UnavailableError,
 )
+from services.lifecycle.project_events import tell_project
 from services.ports.checks import CheckRunner
 from services.ports.database import Database, Transaction
 from services.projects.definition import ProjectState, changes, compiled, definition_of, state_sha256
@@ -266,6 +268,18 @@ async def _apply(
             "activation_id": None if activation is None else str(activation.activation_id),
         },
     )
+    applied = DefinitionApplied(
+        project=definition.id,
+        at=await tx.now(),
+        version=version,
+        origin="reverted" if reverts_to is not None else "applied",
+        reverts_to=reverts_to,
+        definition_sha256=content_sha256(definition),
+        rule_set=wanted.rules.reference,
+        changes=len(plan.changes),
+        actor=principal.actor_id,
+    )
+    await tell_project(tx, applied)
     return AppliedDefinition(plan=plan, version=version, activation=activation)
 
 

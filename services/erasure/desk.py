@@ -23,21 +23,13 @@ from services.contracts.erasure import (
     OfExpired,
     OfPerson,
     OfSamples,
-    Outcome,
     Tombstone,
 )
-from services.contracts.lifecycle import FINAL_STAGES, RevisionRef
 from services.contracts.records import Project
-from services.erasure.tombstones import ERASED_ACTION
+from services.erasure.applying import apply_batch, audit_subject, finish
 from services.errors import InvalidInputError, LegalHoldError, NotFoundError
-from services.lifecycle.journal import subject_of
-from services.lifecycle.revisions import withdraw_revision
 from services.ports.database import Database, Transaction
 from services.samples.reader import seen_ref
-
-_A_CALL = 100
-_WITHDRAWN_BECAUSE = "to be erased"
-_OUTCOMES = {"held": Outcome.HELD, "live": Outcome.LIVE}
 
 
 class ErasureDesk:
@@ -87,7 +79,7 @@ class ErasureDesk:
                 project,
                 actor=principal.actor_id,
                 action="erasure.ordered",
-                subject=_subject(erasure.erasure_id),
+                subject=audit_subject(erasure),
                 body={
                     "kind": erasure.kind,
                     "revisions": revisions,
@@ -123,14 +115,7 @@ class ErasureDesk:
                 if erasure.finished_at is None:
                     await self._apply_at_once(tx, principal, erasure, subject)
                 return await _erasure(tx, project, erasure_id)
-        for _ in range(_A_CALL):
-            async with self._database.transaction() as tx:
-                ref = await tx.erasures.next_waiting(project, erasure_id)
-                if ref is None:
-                    break
-                await _erase(tx, principal, erasure, ref)
-        async with self._database.transaction() as tx:
-            return await self._finish(tx, principal, await _erasure(tx, project, erasure_id, lock=True))
+        return await apply_batch(self._database, principal.actor_id, erasure)
 
     async def get(self, principal: Principal, project: str, erasure_id: UUID) -> Erasure:
         """Return an erasure with how far it is."""
@@ -213,52 +198,7 @@ class ErasureDesk:
             counts = None if texts is None else ErasureCounts(texts=texts)
         if counts is None:
             raise LegalHoldError(f"A legal hold is in force in {erasure.project!r}; release it, then apply again.")
-        await self._finish(tx, principal, erasure.model_copy(update={"counts": counts}))
-
-    @staticmethod
-    async def _finish(tx: Transaction, principal: Principal, erasure: Erasure) -> Erasure:
-        """Note the end of an erasure of which nothing waits any more, and take that back after a retry."""
-        done = not erasure.counts.waiting
-        if done == (erasure.finished_at is not None):
-            return erasure
-        beside = erasure.counts.model_copy(update=dict.fromkeys(("waiting", "erased", "held", "live"), 0))
-        await tx.erasures.finish(erasure.erasure_id, beside, await tx.now() if done else None)
-        if done:
-            # Once for all of them: they have no index by sample.
-            await tx.erasures.drop_replies(erasure.project, erasure.erasure_id)
-            tx.audit.append(
-                erasure.project,
-                actor=principal.actor_id,
-                action="erasure.finished",
-                subject=_subject(erasure.erasure_id),
-                body={name: count for name, count in erasure.counts.model_dump().items() if count},
-            )
-        return await _erasure(tx, erasure.project, erasure.erasure_id)
-
-
-async def _erase(tx: Transaction, principal: Principal, erasure: Erasure, ref: RevisionRef) -> None:
-    """Erase one revision, or note why not; told once, by whoever erased it."""
-    # In the order that everybody keeps: the sample, its revision.
-    await tx.samples.lock_sample(ref.project, ref.sample_id)
-    revision = await tx.samples.get(ref, lock=True)
-    live = revision is not None and revision.stage not in FINAL_STAGES
-    if revision is not None and live and erasure.withdraw and not await tx.erasures.is_held(ref):
-        await withdraw_revision(tx, revision, principal.actor_id, _WITHDRAWN_BECAUSE)
-    outcome = await tx.erasures.erase(ref, erasure.erasure_id, actor=principal.actor_id)
-    await tx.erasures.set_outcome(erasure.erasure_id, ref, _OUTCOMES.get(outcome, Outcome.ERASED))
-    tombstone = await tx.erasures.tombstone(ref) if outcome == "done" else None
-    if tombstone is None:
-        return
-    tx.audit.append(
-        ref.project,
-        actor=principal.actor_id,
-        action=ERASED_ACTION,
-        subject=subject_of(ref),
-        body={
-            "erasure_id": str(erasure.erasure_id),
-            "hashes": tombstone.hashes.model_dump(mode="json", exclude_none=True),
-        },
-    )
+        await finish(tx, principal.actor_id, erasure.model_copy(update={"counts": counts}))
 
 
 async def _project(tx: Transaction, principal: Principal, project: str) -> Project:
@@ -282,10 +222,6 @@ def _keep_days(project: Project, subject: ErasureSubject) -> int | None:
     if project.config.retention is None:
         raise InvalidInputError(f"Project {project.id!r} keeps everything for ever; set config.retention first.")
     return project.config.retention.keep_days
-
-
-def _subject(erasure_id: UUID) -> str:
-    return f"erasures/{erasure_id}"
 
 
 def _audit_hold(tx: Transaction, hold: LegalHold, principal: Principal, action: str) -> None:

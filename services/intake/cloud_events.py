@@ -31,23 +31,28 @@ from services.errors import (
     UnknownEventTypeError,
     UnsupportedMediaTypeError,
 )
+from services.taxonomy.taxonomy import Taxonomy
 
 STRUCTURED_TYPE = "application/cloudevents+json"
 BATCH_TYPE = "application/cloudevents-batch+json"
 ATTRIBUTE_PREFIX = "ce-"
 MAX_BATCH = 1_000
 
-DATA_MODELS: Mapping[EventType, type[SampleManifest | SampleWithdrawn | LabelsSubmitted]] = {
+EventData = SampleManifest | SampleWithdrawn | LabelsSubmitted | Taxonomy
+
+DATA_MODELS: Mapping[EventType, type[EventData]] = {
     EventType.SAMPLE_CREATED: SampleManifest,
     EventType.SAMPLE_UPDATED: SampleManifest,
     EventType.SAMPLE_WITHDRAWN: SampleWithdrawn,
     EventType.LABELS_SUBMITTED: LabelsSubmitted,
+    EventType.TAXONOMY_PUBLISHED: Taxonomy,
 }
 _DATA_NAMES: Mapping[EventType, str] = {
     EventType.SAMPLE_CREATED: "sample manifest",
     EventType.SAMPLE_UPDATED: "sample manifest",
     EventType.SAMPLE_WITHDRAWN: "withdrawal",
     EventType.LABELS_SUBMITTED: "submission of labels",
+    EventType.TAXONOMY_PUBLISHED: "taxonomy",
 }
 
 _REQUIRED = ("id", "source", "specversion", "type")
@@ -186,7 +191,7 @@ def event_of(envelope: Envelope) -> IncomingEvent:
     )
 
 
-def data_of(event: IncomingEvent) -> SampleManifest | SampleWithdrawn | LabelsSubmitted:
+def data_of(event: IncomingEvent) -> EventData:
     """Return the data of an event, validated by its type; places begin with ``/data``.
 
     Raises:

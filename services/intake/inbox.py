@@ -10,22 +10,33 @@ from typing import Literal, TypeVar
 from uuid import UUID, uuid4
 
 from services.contracts.access import Principal
-from services.contracts.events import IncomingEvent, LabelsSubmitted, Receipt, SampleWithdrawn
+from services.contracts.events import (
+    AnyReceipt,
+    EventType,
+    IncomingEvent,
+    Receipt,
+    SampleWithdrawn,
+    TaxonomyReceipt,
+)
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.manifest import SampleManifest
 from services.contracts.records import DeadLetter, StoredEvent
+from services.contracts.taxonomies import TaxonomyReference
 from services.errors import (
     AssetError,
     ConcordError,
     EventConflictError,
+    ForbiddenError,
     NotFoundError,
     PayloadTooLargeError,
     UnavailableError,
 )
-from services.intake.cloud_events import EventMessage, data_of, event_of, read_envelope
-from services.lifecycle.revisions import open_revision, submit_labels, withdraw_sample
+from services.intake.cloud_events import EventData, EventMessage, data_of, event_of, read_envelope
+from services.lifecycle.revisions import actor_of, open_revision, submit_labels, withdraw_sample
 from services.ports.assets import AssetReader
 from services.ports.database import Database, Transaction
+from services.taxonomy.registry import publish_version
+from services.taxonomy.taxonomy import Taxonomy
 
 Answer = TypeVar("Answer")
 Via = Literal["http", "nats"]
@@ -46,15 +57,19 @@ class Arrival:
         event: The event.
         project: The project its data names, if it names one.
         sample_id: The sample its data names, if it names one.
+        taxonomy_id: The taxonomy it is, if it is one.
     """
 
     message: EventMessage
     event: IncomingEvent
     project: str | None
     sample_id: str | None
+    taxonomy_id: str | None = None
 
     def lane(self, number: int) -> tuple[str | int, ...]:
         """Return what events that must keep their order have in common; ``number`` tells apart all others."""
+        if self.taxonomy_id is not None:
+            return ("taxonomy", "of", self.taxonomy_id)
         return (number,) if self.project is None or self.sample_id is None else (self.project, self.sample_id)
 
 
@@ -74,7 +89,7 @@ class Inbox:
         """Raise UnavailableError unless events can be taken in now."""
         await self._database.ping()
 
-    async def receive(self, message: EventMessage, *, via: Via, projects: Projects) -> Receipt:
+    async def receive(self, message: EventMessage, *, via: Via, projects: Projects) -> AnyReceipt:
         """Read and accept one event; what can not be accepted is kept as a dead letter before the error goes on.
 
         Args:
@@ -97,7 +112,7 @@ class Inbox:
             await self.refuse(message, error, via=via, projects=projects)
             raise
 
-    async def take(self, arrival: Arrival, *, via: Via, projects: Projects) -> Receipt:
+    async def take(self, arrival: Arrival, *, via: Via, projects: Projects) -> AnyReceipt:
         """Accept an event that was read; one that is refused is kept as :meth:`receive` says."""
         try:
             return await self.accept(arrival.event, via=via, projects=projects)
@@ -107,7 +122,7 @@ class Inbox:
             await self.refuse(arrival.message, error, via=via, projects=projects)
             raise
 
-    async def accept(self, event: IncomingEvent, *, via: Via, projects: Projects) -> Receipt:
+    async def accept(self, event: IncomingEvent, *, via: Via, projects: Projects) -> AnyReceipt:
         """Accept an event and do what it says, in one transaction; the same event again is answered alike.
 
         Nothing is locked while assets are looked at.
@@ -116,6 +131,8 @@ class Inbox:
             EventConflictError: The pair (source, id) was accepted with other content.
             UnknownEventTypeError, InvalidInputError: The type or the data is not one of the contract.
             NotFoundError: There is no such project or sample, or none that the sender may touch.
+            ForbiddenError: It is a taxonomy, and the sender may touch some projects only.
+            LabelInUseError: Labels in use would have no class in the taxonomy.
             AlreadyExistsError, StageConflictError, TaskHeldError: The sample does not allow it now.
             AssetError: An asset is missing, forbidden, too large or has another hash.
             UnavailableError: Try again.
@@ -123,6 +140,8 @@ class Inbox:
         named = _named(event.data, "project")
         if named is not None and projects is not None and named not in projects:
             raise _no_project(named)
+        if event.type == EventType.TAXONOMY_PUBLISHED and projects is not None:
+            raise ForbiddenError("A taxonomy concerns every project; this key is limited to some of them.")
         # Looked up before anything is validated: what was accepted once is answered alike, even when the contract
         # has become stricter or the assets are gone.
         async with self._database.transaction() as tx:
@@ -136,9 +155,9 @@ class Inbox:
             stored = await tx.inbox.lock(event.source, event.id)
             if stored is not None:
                 return _answer_again(event, stored)
-            ref = await _apply(tx, event, data)
-            await tx.inbox.add(event, ref, via=via)
-        return _receipt(event, ref, "accepted")
+            led_to = await _apply(tx, event, data)
+            await tx.inbox.add(event, led_to, via=via)
+        return _receipt(event, led_to, "accepted")
 
     async def refuse(
         self, message: EventMessage, error: ConcordError, *, via: Via, projects: Projects
@@ -183,7 +202,7 @@ class Inbox:
         async with self._database.transaction() as tx:
             return await tx.inbox.list_dead_letters(projects=principal.projects, after=after, limit=limit)
 
-    async def replay(self, dead_letter_id: UUID, principal: Principal) -> Receipt:
+    async def replay(self, dead_letter_id: UUID, principal: Principal) -> AnyReceipt:
         """Try a dead letter again, from the stored bytes, and note how it went.
 
         Raises:
@@ -246,6 +265,7 @@ def _read(message: EventMessage) -> Arrival:
         event=event,
         project=_named(event.data, "project"),
         sample_id=_named(event.data, "sample_id"),
+        taxonomy_id=_named(event.data, "id") if event.type == EventType.TAXONOMY_PUBLISHED else None,
     )
 
 
@@ -262,9 +282,10 @@ def _assets_of(manifest: SampleManifest) -> Iterator[tuple[str, str, str | None]
         yield f"/data/label_files/{index}/uri", file.uri, file.sha256
 
 
-async def _apply(
-    tx: Transaction, event: IncomingEvent, data: SampleManifest | SampleWithdrawn | LabelsSubmitted
-) -> RevisionRef:
+async def _apply(tx: Transaction, event: IncomingEvent, data: EventData) -> RevisionRef | TaxonomyReference:
+    if isinstance(data, Taxonomy):
+        published = await publish_version(tx, data, published_by=actor_of(event), at="/data")
+        return published.reference
     project = await tx.projects.get(data.project)
     if project is None:
         raise _no_project(data.project)
@@ -275,25 +296,22 @@ async def _apply(
     return await submit_labels(tx, data, config=project.config)
 
 
-def _answer_again(event: IncomingEvent, stored: StoredEvent) -> Receipt:
+def _answer_again(event: IncomingEvent, stored: StoredEvent) -> AnyReceipt:
     if stored.event.content_sha256 != event.content_sha256:
         raise EventConflictError(
             f"the event {event.id!r} of source {event.source!r} was accepted with other content; "
             "give the new event an id of its own",
             places=(("/id", "was used with other content"),),
         )
-    return _receipt(event, stored.ref, "duplicate")
+    return _receipt(event, stored.led_to, "duplicate")
 
 
-def _receipt(event: IncomingEvent, ref: RevisionRef, outcome: Literal["accepted", "duplicate"]) -> Receipt:
-    return Receipt(
-        source=event.source,
-        id=event.id,
-        outcome=outcome,
-        project=ref.project,
-        sample_id=ref.sample_id,
-        revision=ref.revision,
-    )
+def _receipt(
+    event: IncomingEvent, led_to: RevisionRef | TaxonomyReference, outcome: Literal["accepted", "duplicate"]
+) -> AnyReceipt:
+    if isinstance(led_to, str):
+        return TaxonomyReceipt(source=event.source, id=event.id, outcome=outcome, taxonomy=led_to)
+    return Receipt(source=event.source, id=event.id, outcome=outcome, **led_to.model_dump())
 
 
 def _no_project(project: str) -> NotFoundError:

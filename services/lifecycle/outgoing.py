@@ -18,6 +18,7 @@ from services.contracts.events import (
 )
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.notes import NOTE_MENTIONED, NoteMentioned, mention_event_id
+from services.contracts.project_events import PROJECT_EVENTS, ProjectEvent
 from services.contracts.records import OutboxMessage
 from services.intake.cloud_events import structured_event
 from services.lifecycle.journal import subject_of
@@ -42,6 +43,9 @@ class OutgoingEvent:
 
 def outgoing(message: OutboxMessage) -> OutgoingEvent:
     """Return the event of an outbox message; the same each time it is made."""
+    about_project = PROJECT_EVENTS.get(message.event_type or "")
+    if about_project is not None:
+        return _of_project(about_project.model_validate(message.body))
     if "moment_key" in message.body:
         told = TaskDeadline.model_validate(message.body)
         return _event(task_event_id(told), task_event_type(told), told, {})
@@ -52,6 +56,19 @@ def outgoing(message: OutboxMessage) -> OutgoingEvent:
         return _of_person(PersonPaused.model_validate(message.body))
     change = StageChanged.model_validate(message.body)
     return _event(stage_event_id(change), stage_event_type(change.stage), change, {"sequence": str(change.sequence)})
+
+
+def _of_project(told: ProjectEvent) -> OutgoingEvent:
+    body = structured_event(
+        event_id=told.event_id,
+        source=OUTGOING_SOURCE,
+        event_type=told.TYPE,
+        subject=told.subject,
+        time=told.at,
+        data=told,
+        extensions={"partitionkey": f"{told.project}/{told.subject}"},
+    )
+    return OutgoingEvent(told.event_id, told.TYPE, f"{OUTGOING_SUBJECT_PREFIX}.{told.project}.{told.TYPE}", body)
 
 
 def _of_person(told: PersonPaused) -> OutgoingEvent:

@@ -23,6 +23,7 @@ from services.contracts.records import (
     Project,
     StoredEvent,
 )
+from services.contracts.taxonomies import TaxonomyReference
 from services.ports.answers import AnswerRepository
 from services.ports.calibration import CalibrationRepository
 from services.ports.datasets import DatasetRepository
@@ -124,8 +125,10 @@ class InboxRepository(Protocol):
         """
         ...
 
-    async def add(self, event: IncomingEvent, ref: RevisionRef, *, via: Literal["http", "nats"]) -> None:
-        """Keep an accepted event."""
+    async def add(
+        self, event: IncomingEvent, led_to: RevisionRef | TaxonomyReference, *, via: Literal["http", "nats"]
+    ) -> None:
+        """Keep an accepted event with what it led to: a sample revision or a taxonomy version."""
         ...
 
     async def events_of(self, ref: RevisionRef) -> tuple[StoredEvent, ...]:
@@ -173,6 +176,21 @@ class OutboxRepository(Protocol):
             sequence: Of events, the number in the sample's sequence.
             event_type: Of events, the CloudEvents type; every webhook of the project that wants it gets a delivery.
             event_id: Of events, the CloudEvents id.
+        """
+        ...
+
+    async def add_about(
+        self, project: str, subject: str, body: dict[str, Any], *, event_type: str, event_id: str
+    ) -> None:
+        """Keep an event about something else of a project than a sample, and wake the relay at the commit.
+
+        Args:
+            project: The project, whose webhooks get a delivery each if they want the type.
+            subject: What it is about; events of one subject are told in the order in which they were kept. The caller
+                holds a lock that serialises them.
+            body: What is said.
+            event_type: The CloudEvents type.
+            event_id: The CloudEvents id.
         """
         ...
 

@@ -31,6 +31,26 @@ class ErasureRepository(Protocol):
         """Keep an erasure with the revisions it is about now; return how many. A context's value is not kept."""
         ...
 
+    async def add_expired(self, erasure: Erasure, *, limit: int) -> int:
+        """Keep an erasure of what has outlived its policy's days and is under no hold, the oldest first.
+
+        Returns:
+            How many revisions it is about; 0, and nothing kept, if there are none.
+        """
+        ...
+
+    async def under_policy(self, project: str) -> Erasure | None:
+        """Return the unfinished erasure that the project's retention policy ordered."""
+        ...
+
+    async def projects_under_policy(self) -> tuple[str, ...]:
+        """Return the projects that have one."""
+        ...
+
+    async def drop_waiting(self, erasure_id: UUID) -> int:
+        """Take out of an erasure what it has not looked at yet; return how many revisions."""
+        ...
+
     async def get(self, project: str, erasure_id: UUID, *, lock: bool = False) -> Erasure | None:
         """Return an erasure with how far it is."""
         ...
@@ -44,7 +64,16 @@ class ErasureRepository(Protocol):
         ...
 
     async def next_waiting(self, project: str, erasure_id: UUID) -> RevisionRef | None:
-        """Return a revision that the erasure has not looked at yet."""
+        """Return a revision that the erasure has not looked at yet, and that nobody else is at.
+
+        Until the transaction ends, nobody else gets it, and :meth:`drop_waiting` waits for it.
+        """
+        ...
+
+    async def erased_of(
+        self, project: str, erasure_id: UUID, *, after: RevisionRef | None, limit: int
+    ) -> tuple[RevisionRef, ...]:
+        """Return revisions whose content is gone, of those that an erasure is about, by sample and revision."""
         ...
 
     async def look_again(self, erasure_id: UUID) -> None:

@@ -86,3 +86,7 @@ class AuditRepository(Protocol):
     async def head(self, project: str) -> tuple[int, str]:
         """Return the sequence and hash of the newest entry as the chain's head states it; (0, zeros) if none."""
         ...
+
+    async def note_anchor(self, project: str, sequence: int, *, every_s: float) -> bool:
+        """Note that a link is told of; False if the chain has not grown, or was told of less than ``every_s`` ago."""
+        ...

@@ -175,9 +175,9 @@ async def _pause_below_bar(tx: Transaction, policy: GoldPolicy, decision: Decisi
         },
     )
     told = PersonPaused(**pause.model_dump())
-    await tx.outbox.add(
-        "event",
-        decision.ref,
+    await tx.outbox.add_about(
+        project,
+        f"reviewers/{actor_id}",
         told.model_dump(mode="json", exclude_none=True),
         event_type=PAUSED,
         event_id=paused_event_id(told),

@@ -23,6 +23,7 @@ from services.contracts.rule_changes import (
 )
 from services.errors import InvalidInputError
 from services.lifecycle.journal import tell_workflow
+from services.lifecycle.project_events import tell_rules
 from services.lifecycle.steps import cancel_task, is_live, lock_revision
 from services.ports.database import Database, Transaction
 from services.projects.registry import known_rules
@@ -115,6 +116,7 @@ async def switch_rules(
     """
     project, rules, recheck = switch.before.id, switch.rules, switch.recheck
     await tx.projects.update_config(switch.after)
+    await tell_rules(tx, switch.before, switch.after, actor)
     chosen = await _chosen(tx, project, recheck, rules)
     # Locks of several samples are always taken in the order of their ids.
     again = {ref for ref in sorted(chosen, key=lambda ref: ref.sample_id) if await _check_again(tx, ref, rules)}

@@ -9,7 +9,8 @@ from services.access.keys import SYSTEM_PROJECT
 from services.access.policy import ensure_unscoped
 from services.contracts.access import Principal
 from services.contracts.canonical import content_sha256
-from services.contracts.taxonomies import TaxonomySummary
+from services.contracts.project_events import TaxonomyAnnounced
+from services.contracts.taxonomies import TaxonomySummary, split_reference
 from services.errors import (
     AlreadyExistsError,
     ChangedMeanwhileError,
@@ -17,6 +18,7 @@ from services.errors import (
     LabelInUseError,
     NotFoundError,
 )
+from services.lifecycle.project_events import tell_project
 from services.ports.database import Database, Transaction
 from services.ports.taxonomies import StoredDraft
 from services.taxonomy.carriers import stored_taxonomy
@@ -110,7 +112,7 @@ class TaxonomyRegistry:
                 return await _seen(tx, known)
             draft = StoredDraft(document, sha256, principal.actor_id, await tx.now())
             await tx.taxonomies.put_draft(draft)
-            _note(tx, principal, "taxonomy.drafted", document, sha256)
+            _note(tx, principal.actor_id, "taxonomy.drafted", document, sha256)
             return await _seen(tx, draft)
 
     async def drop_draft(self, principal: Principal, taxonomy_id: str, *, expected: str | None = None) -> None:
@@ -127,7 +129,7 @@ class TaxonomyRegistry:
             known = await _draft(tx, taxonomy_id)
             _ensure_unchanged(known, expected)
             await tx.taxonomies.drop_draft(taxonomy_id)
-            _note(tx, principal, "taxonomy.draft_dropped", known.document, known.sha256)
+            _note(tx, principal.actor_id, "taxonomy.draft_dropped", known.document, known.sha256)
 
     async def publish_draft(self, principal: Principal, taxonomy_id: str, *, expected: str | None = None) -> Taxonomy:
         """Publish the draft of a taxonomy as the version it names.
@@ -142,7 +144,7 @@ class TaxonomyRegistry:
             await tx.taxonomies.lock(taxonomy_id)
             known = await _draft(tx, taxonomy_id)
             _ensure_unchanged(known, expected)
-            return await _publish(tx, principal, known.document)
+            return await publish_version(tx, known.document, published_by=principal.actor_id)
 
     async def publish(self, principal: Principal, document: Taxonomy) -> Taxonomy:
         """Publish a version at once; the same content again is nothing new.
@@ -155,11 +157,22 @@ class TaxonomyRegistry:
         """
         ensure_unscoped(principal, _WHAT)
         async with self._database.transaction() as tx:
-            await tx.taxonomies.lock(document.id)
-            return await _publish(tx, principal, document)
+            return await publish_version(tx, document, published_by=principal.actor_id)
 
 
-async def _publish(tx: Transaction, principal: Principal, document: Taxonomy) -> Taxonomy:
+async def publish_version(tx: Transaction, document: Taxonomy, *, published_by: str, at: str = "") -> Taxonomy:
+    """Publish a version in the caller's transaction, and tell the projects that go by the taxonomy.
+
+    Args:
+        tx: The transaction.
+        document: The version.
+        published_by: Who published it, as the audit trail names them.
+        at: Where the document stands in what was sent; the places of errors begin with it.
+
+    Raises:
+        AlreadyExistsError, InvalidInputError, LabelInUseError: As for :meth:`TaxonomyRegistry.publish`.
+    """
+    await tx.taxonomies.lock(document.id)
     known = await tx.taxonomies.get(document.reference)
     if known is not None:
         if known != document:
@@ -168,21 +181,39 @@ async def _publish(tx: Transaction, principal: Principal, document: Taxonomy) ->
     versions = await tx.taxonomies.versions(document.id)
     if versions and document.version <= versions[-1].version:
         newest = versions[-1].version
-        _refuse([DocumentFault(place="/version", sentence=f"must be above {newest}, the newest that is published")])
+        _refuse([DocumentFault(place="/version", sentence=f"must be above {newest}, the newest that is published")], at)
     faults = document_faults(document, {item.reference: item for item in versions})
     if faults:
-        _refuse(faults)
-    await _ensure_none_vanishes(tx, document, versions)
+        _refuse(faults, at)
+    await _ensure_none_vanishes(tx, document, versions, at)
     sha256 = content_sha256(document)
-    await tx.taxonomies.add(document, sha256=sha256, published_by=principal.actor_id)
+    await tx.taxonomies.add(document, sha256=sha256, published_by=published_by)
     draft = await tx.taxonomies.draft(document.id, lock=True)
     if draft is not None and draft.document.version <= document.version:
         await tx.taxonomies.drop_draft(document.id)
-    _note(tx, principal, PUBLISHED_ACTION, document, sha256)
+    _note(tx, published_by, PUBLISHED_ACTION, document, sha256)
+    await _announce(tx, document, sha256, published_by)
     return document
 
 
-async def _ensure_none_vanishes(tx: Transaction, document: Taxonomy, versions: Sequence[Taxonomy]) -> None:
+async def _announce(tx: Transaction, document: Taxonomy, sha256: str, published_by: str) -> None:
+    now = await tx.now()
+    for project in await tx.projects.list():
+        current = project.config.taxonomy
+        if current is not None and split_reference(current)[0] == document.id:
+            announced = TaxonomyAnnounced(
+                project=project.id,
+                at=now,
+                taxonomy=document.reference,
+                sha256=sha256,
+                classes=len(document.classes),
+                published_by=published_by,
+                current=current,
+            )
+            await tell_project(tx, announced)
+
+
+async def _ensure_none_vanishes(tx: Transaction, document: Taxonomy, versions: Sequence[Taxonomy], at: str) -> None:
     """Refuse a version that has no class for labels in use and does not say what becomes of them."""
     if not versions:
         return
@@ -198,10 +229,10 @@ async def _ensure_none_vanishes(tx: Transaction, document: Taxonomy, versions: S
         if use.label in lost.get(use.version or current.get(use.project) or "", ())
     ]
     if used:
-        raise _in_use(document, used)
+        raise _in_use(document, used, at)
 
 
-def _in_use(document: Taxonomy, used: Sequence[ClassUse]) -> LabelInUseError:
+def _in_use(document: Taxonomy, used: Sequence[ClassUse], at: str) -> LabelInUseError:
     def told(use: ClassUse) -> str:
         return (
             f"{use.label!r} is the class of labels in {use.committed} committed and {use.under_way} open samples of "
@@ -213,7 +244,7 @@ def _in_use(document: Taxonomy, used: Sequence[ClassUse]) -> LabelInUseError:
     return LabelInUseError(
         f"{document.reference} has no class for labels in use: {'; '.join(told(use) for use in used[:_NAMED])}{more}. "
         "Say in steps what becomes of it: a rename, merge, split or deprecate.",
-        places=tuple(("/steps", told(use)) for use in used[:50]),
+        places=tuple((f"{at}/steps", told(use)) for use in used[:50]),
         facts={
             "classes": ", ".join(classes)[:2_000],
             "committed_samples": sum(use.committed for use in used),
@@ -222,8 +253,8 @@ def _in_use(document: Taxonomy, used: Sequence[ClassUse]) -> LabelInUseError:
     )
 
 
-def _refuse(faults: Iterable[DocumentFault]) -> NoReturn:
-    places = tuple((fault.place, fault.sentence) for fault in faults)
+def _refuse(faults: Iterable[DocumentFault], at: str) -> NoReturn:
+    places = tuple((at + fault.place, fault.sentence) for fault in faults)
     more = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
     raise InvalidInputError(f"The taxonomy can not be published: {places[0][0]}: {places[0][1]}{more}", places=places)
 
@@ -251,10 +282,10 @@ def _ensure_unchanged(draft: StoredDraft, expected: str | None) -> None:
         raise ChangedMeanwhileError(f"The draft of {draft.document.id!r} was changed since you read it; read it again.")
 
 
-def _note(tx: Transaction, principal: Principal, action: str, document: Taxonomy, sha256: str) -> None:
+def _note(tx: Transaction, actor: str, action: str, document: Taxonomy, sha256: str) -> None:
     tx.audit.append(
         SYSTEM_PROJECT,
-        actor=principal.actor_id,
+        actor=actor,
         action=action,
         subject=taxonomy_subject(document.id, document.version),
         body={"sha256": sha256, "classes": len(document.classes)},

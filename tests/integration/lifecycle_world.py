@@ -31,7 +31,7 @@ from services.lifecycle.prepare import prepare_sample
 from services.ports.pre_label import PreLabeler
 from services.review.desk import ReviewDesk
 from services.rules.rule_set import DEFAULT_RULE_SET, RoutingRule, RuleSet
-from tests.intake_events import NoAssets, created
+from tests.intake_events import NoAssets, created, take_in
 
 PROJECT = "calls"
 RULES = DEFAULT_RULE_SET.model_copy(
@@ -112,7 +112,7 @@ class World:
     async def post(self, sample_id: str = "s-1", *labels: dict[str, Any], **changes: Any) -> RevisionRef:
         manifest = {"project": PROJECT, "annotations": list(labels), **changes}
         message = created(f"{sample_id}-{self.mark}", **manifest)
-        receipt = await self.inbox.receive(message, via="http", projects=None)
+        receipt = await take_in(self.inbox, message)
         return receipt.ref
 
     async def checked(self, sample_id: str = "s-1", *labels: dict[str, Any], **changes: Any) -> RevisionRef:

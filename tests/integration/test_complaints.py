@@ -30,7 +30,7 @@ from services.errors import (
 from services.lifecycle.prepare import prepare_sample
 from services.lifecycle.settle import settle_review
 from services.review.leases import ClaimWish
-from tests.intake_events import NoAssets, created, event, structured
+from tests.intake_events import NoAssets, created, event, structured, take_in
 from tests.integration.lifecycle_world import PROJECT, World, label, no_models, person
 from tests.integration.read_costs import blocks_read
 from tests.review_world import lapse
@@ -141,7 +141,7 @@ async def test_duplicate_tasks_on_re_sync(world: World) -> None:
     ref, task = await waiting(world)
     manifest: dict[str, Any] = {"project": PROJECT, "annotations": [label("a1", "wrong")]}
     for _ in range(3):
-        again = await world.inbox.receive(created(f"s-1-{world.mark}", **manifest), via="http", projects=None)
+        again = await take_in(world.inbox, created(f"s-1-{world.mark}", **manifest))
         assert (again.outcome, again.ref) == ("duplicate", ref)
         await settle_review(world.database, ref)
     assert await world.tasks(ref) == (task,)

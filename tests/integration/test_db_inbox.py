@@ -36,7 +36,7 @@ async def test_event_comes_back_under_its_pair_with_what_it_led_to(database: Pos
         stored = await tx.inbox.lock(event.source, event.id)
         assert await tx.inbox.lock(event.source, event.id + "x") is None
         assert stored is not None
-        assert (stored.event, stored.ref) == (event, ref)
+        assert (stored.event, stored.led_to) == (event, ref)
         assert await tx.inbox.events_of(ref) == (stored,)
         assert await tx.inbox.events_of(a_ref("other")) == ()
 

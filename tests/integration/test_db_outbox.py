@@ -56,7 +56,7 @@ async def end_pauses(database_url: str) -> None:
     await connection.close()
 
 
-def told(messages: list[OutboxMessage]) -> list[tuple[str, int | None]]:
+def told(messages: list[OutboxMessage]) -> list[tuple[str | None, int | None]]:
     return [(message.sample_id, message.sequence) for message in messages]
 
 

@@ -49,7 +49,7 @@ async def record(
         return await tx.webhooks.record(claimed, attempt(claimed, error=error), step)
 
 
-def told(claimed: list[ClaimedDelivery]) -> list[tuple[str, int | None]]:
+def told(claimed: list[ClaimedDelivery]) -> list[tuple[str | None, int | None]]:
     return [(item.message.sample_id, item.message.sequence) for item in claimed if item.message is not None]
 
 
@@ -380,7 +380,10 @@ async def test_claim_reads_only_what_waits_among_a_hundred_thousand_told_deliver
         if node.get("Relation Name") == "webhook_deliveries" and node["Node Type"] != "ModifyTable"
     ]
     assert used
-    assert set(used) <= {*(f"ix_webhook_deliveries_{name}" for name in ("due", "order", "leased", "state")), KEY}, plan
+    assert set(used) <= {
+        *(f"ix_webhook_deliveries_{name}" for name in ("due", "order", "subjects", "leased", "state")),
+        KEY,
+    }, plan
     assert told(await claim(database)) == [("s1", 1)]
 
 

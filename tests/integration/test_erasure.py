@@ -37,7 +37,7 @@ from services.intake.inbox import Inbox
 from services.notes.book import NoteBook
 from services.samples.reader import SampleReader
 from tests.committed import DRAFT_POLICY, REVIEWER, committed_sample
-from tests.intake_events import PROJECT, NoAssets, add_project, ask_for_labels, created
+from tests.intake_events import PROJECT, NoAssets, add_project, ask_for_labels, created, take_in
 
 pytestmark = pytest.mark.servers
 
@@ -53,7 +53,7 @@ def named(sample_id: str, patient: str) -> dict[str, Any]:
 
 async def received(database: PostgresDatabase, sample_id: str, patient: str) -> RevisionRef:
     message = created(sample_id, **named(sample_id, patient))
-    return (await Inbox(database, NoAssets()).receive(message, via="http", projects=None)).ref
+    return (await take_in(Inbox(database, NoAssets()), message)).ref
 
 
 async def erase(database: PostgresDatabase, subject: ErasureSubject, *, withdraw: bool = False) -> Erasure:

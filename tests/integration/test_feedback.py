@@ -29,7 +29,7 @@ from services.ground_truth.commit import commit_ground_truth
 from services.intake.inbox import Inbox
 from services.lifecycle.journal import move
 from tests.api_thread import ApiThread
-from tests.intake_events import NoAssets, structured
+from tests.intake_events import NoAssets, structured, take_in
 from tests.intake_events import event as an_event
 from tests.review_world import OWN, ApiWorld, add_projects, add_sample, box, open_client, open_task, problem_code
 
@@ -140,7 +140,7 @@ async def received(world: ApiWorld, sample_id: str, event_type: EventType = Even
     document = {"format": "concord.sample/1", "sample_id": sample_id, "project": OWN,
                 "streams": [{"id": "cam", "modality": "image"}]}  # fmt: skip
     message = structured(an_event(document, event_type, id=f"{event_type}-{sample_id}"))
-    return (await Inbox(world.database, NoAssets()).receive(message, via="http", projects=None)).ref
+    return (await take_in(Inbox(world.database, NoAssets()), message)).ref
 
 
 async def labelled(world: ApiWorld, ref: RevisionRef, *sets: tuple[LabelOrigin, tuple[Box, ...]]) -> None:

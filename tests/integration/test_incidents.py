@@ -33,7 +33,7 @@ from services.errors import (
 )
 from services.ground_truth.commit import commit_ground_truth
 from services.intake.inbox import Inbox
-from tests.intake_events import NoAssets, event, structured
+from tests.intake_events import NoAssets, event, structured, take_in
 from tests.integration.incident_world import (
     OPS,
     SHARED_RULES,
@@ -374,7 +374,7 @@ async def test_a_sample_that_upstream_replaces_joins_again_if_it_is_still_wrong(
     manifest = (await world.revision(refs[0])).manifest
     data = manifest.model_dump(mode="json", exclude_none=True)
     message = structured(event(data, "concord.sample.updated.v1", id="again"))
-    receipt = await inbox.receive(message, via="http", projects=None)
+    receipt = await take_in(inbox, message)
     assert (await world.only_incident()).progress.gone == 1
     await world.pump()
     found = await world.only_incident()

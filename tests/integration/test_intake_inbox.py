@@ -47,7 +47,9 @@ async def inbox(database: PostgresDatabase) -> Inbox:
 
 
 async def post(inbox: Inbox, message: EventMessage, projects: tuple[str, ...] | None = None) -> Receipt:
-    return await inbox.receive(message, via="http", projects=projects)
+    receipt = await inbox.receive(message, via="http", projects=projects)
+    assert isinstance(receipt, Receipt)
+    return receipt
 
 
 async def letters(inbox: Inbox) -> tuple[DeadLetter, ...]:

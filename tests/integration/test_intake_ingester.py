@@ -16,13 +16,14 @@ from infra.messaging.ingester import DURABLE, MAX_DELIVERIES, Ingester
 from infra.messaging.nats import INGEST_STREAM, ensure_streams, open_nats
 from services.contracts.access import Principal, Role
 from services.contracts.canonical import canonical_json
-from services.contracts.events import EventType, IncomingEvent, Receipt
+from services.contracts.events import AnyReceipt, EventType, IncomingEvent
 from services.contracts.records import DeadLetter
 from services.errors import UnavailableError
 from services.intake.cloud_events import STRUCTURED_TYPE, EventMessage
 from services.intake.inbox import Inbox, Projects, Via
 from tests.intake_events import PROJECT, NoAssets, add_project, created, event, manifest, structured
 from tests.nats_server import OwnNats, own_nats
+from tests.taxonomy_events import published
 
 pytestmark = pytest.mark.servers
 
@@ -182,6 +183,25 @@ async def test_events_of_one_sample_keep_their_order(database: PostgresDatabase,
             assert stored.event_id == f"{number}-5"
 
 
+async def test_taxonomies_are_published_in_their_order_once_and_bad_ones_put_aside(
+    database: PostgresDatabase, client: Client, inbox: Inbox
+) -> None:
+    late = published(1, "tram", event_id="late")
+    for message in (published(1), published(1), published(2), late, published(3, classes=[]), published(3)):
+        await publish(client, message)
+    async with ingesting(client, inbox):
+        await until(lambda: settled(client))
+    async with database.transaction() as tx:
+        kept = await tx.taxonomies.list()
+    assert [(item.version, item.published_by) for item in kept] == [
+        (number, "source:cameras-fleet-7") for number in (1, 2, 3)
+    ]
+    by_reason = {letter.reason_code: letter for letter in await letters(inbox)}
+    assert by_reason.keys() == {"already-exists", "invalid-input"}
+    assert ("/data/classes",) in {place[:1] for place in by_reason["invalid-input"].places}
+    assert {letter.via for letter in by_reason.values()} == {"nats"}
+
+
 async def test_an_event_before_the_one_it_builds_on_waits_for_it(
     database: PostgresDatabase, client: Client, inbox: Inbox
 ) -> None:
@@ -213,7 +233,7 @@ class Troubled(Inbox):
         if self.away:
             raise UnavailableError("the database is away")
 
-    async def accept(self, event: IncomingEvent, *, via: Via, projects: Projects) -> Receipt:
+    async def accept(self, event: IncomingEvent, *, via: Via, projects: Projects) -> AnyReceipt:
         self.calls += 1
         await self._trouble(self, event)
         return await super().accept(event, via=via, projects=projects)
@@ -226,7 +246,7 @@ class DiesAfterCommit(Inbox):
         super().__init__(database, NoAssets())
         self.died = asyncio.Event()
 
-    async def accept(self, event: IncomingEvent, *, via: Via, projects: Projects) -> Receipt:
+    async def accept(self, event: IncomingEvent, *, via: Via, projects: Projects) -> AnyReceipt:
         receipt = await super().accept(event, via=via, projects=projects)
         if not self.died.is_set():
             self.died.set()
@@ -303,7 +323,7 @@ async def test_the_server_may_be_killed_and_the_consumer_deleted(
         await until(lambda: arrived("before"))
         server.kill()
         await server.start()
-        await until(lambda: published(client, "after"))
+        await until(lambda: is_stored(client, "after"))
         await until(lambda: arrived("after"))
         await client.jetstream().delete_consumer(INGEST_STREAM, DURABLE)
         await publish(client, created("without"))
@@ -311,7 +331,7 @@ async def test_the_server_may_be_killed_and_the_consumer_deleted(
     assert await letters(inbox) == ()
 
 
-async def published(client: Client, sample_id: str) -> bool:
+async def is_stored(client: Client, sample_id: str) -> bool:
     try:
         await publish(client, created(sample_id))
     except Exception:  # the connection is not back yet

@@ -29,7 +29,7 @@ from services.contracts.review import TaskKind, Verdict
 from services.errors import UnavailableError
 from services.lifecycle.steps import lifecycle_input
 from services.rules.context_gate import ContextGateRules
-from tests.intake_events import event, structured
+from tests.intake_events import event, structured, take_in
 from tests.integration.lifecycle_system import System, actions
 from tests.integration.lifecycle_world import PROJECT, RULES, World, label, person
 
@@ -154,7 +154,7 @@ async def test_new_revision_replaces_the_old_one_with_its_workflow(system: Syste
             "annotations": [label("a1", "greeting")],
         }
         message = structured(event(document, "concord.sample.updated.v1", id="next"))
-        receipt = await system.world.inbox.receive(message, via="http", projects=None)
+        receipt = await take_in(system.world.inbox, message)
         new = old.model_copy(update={"revision": receipt.revision})
         assert (await system.result(old)).stage is Stage.WITHDRAWN
         await system.reaches(new, Stage.COMMITTED)

@@ -20,7 +20,7 @@ from services.contracts.findings import CheckReport, RuleReference
 from services.contracts.lifecycle import CheckInput, NextStep
 from services.contracts.manifest import SampleManifest
 from services.contracts.records import AuditEntry
-from services.contracts.review import TaskKind
+from services.contracts.review import TaskKind, TaskState
 from services.contracts.rule_changes import ActivationState, RuleActivation, ScheduleRequest
 from services.errors import ActivationConflictError, InvalidInputError, NotFoundError
 from services.lifecycle.prepare import prepare_sample
@@ -110,7 +110,7 @@ async def test_an_activation_that_was_interrupted_is_done_whole_the_next_time(wo
     assert interrupted.cancelled()
     assert await rules_now(world) == OLD.reference
     assert (await kept(world, activation)).state is ActivationState.SCHEDULED
-    assert await world.only_task(ref, TaskKind.REVIEW), "its task was not taken back"
+    assert (await world.only_task(ref, TaskKind.REVIEW)).state is TaskState.OPEN, "its task was not taken back"
 
     (made,) = await activate_due(world.database, PROJECT)
     assert (made.rechecked, await world.signalled()) == (1, [ref])

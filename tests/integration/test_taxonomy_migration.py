@@ -40,7 +40,7 @@ from services.review.desk import ReviewDesk
 from services.taxonomy.applying import migrate_samples
 from services.taxonomy.migrations import MigrationDesk
 from tests.committed import REVIEWER, ChecksHere
-from tests.intake_events import NoAssets, event, structured
+from tests.intake_events import NoAssets, event, structured, take_in
 
 SAMPLES = 40
 
@@ -122,7 +122,7 @@ async def test_only_what_a_split_leaves_open_is_opened_again_with_the_rest_carri
         ("rider", NEW),
         ("person", OLD),
     ]
-    assert sorted(message.sample_id for message in starts) == [f"drive-0000{n}9" for n in range(4)]
+    assert sorted(str(message.sample_id) for message in starts) == [f"drive-0000{n}9" for n in range(4)]
 
 
 async def test_batches_that_run_at_once_or_again_do_nothing_twice(road: PostgresDatabase) -> None:
@@ -172,7 +172,7 @@ async def test_cancelled_migration_leaves_the_rest_for_another_one(road: Postgre
 
 async def test_sample_under_way_is_left_alone_and_carried_over_when_it_is_checked(road: PostgresDatabase) -> None:
     message = structured(event(manifest_of(1_000), id="late"))
-    ref = (await Inbox(road, NoAssets()).receive(message, via="http", projects=None)).ref
+    ref = (await take_in(Inbox(road, NoAssets()), message)).ref
     await prepare_sample(road, NoAssets(), lambda _: (), ref)
     done = (await finished(road, await started(road))).done
     assert done.elsewhere == {"checking": 1}

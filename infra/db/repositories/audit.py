@@ -62,6 +62,13 @@ _CONDITIONS = {
     "until": "at < :until",
 }
 _OF_SUBJECTS = text(f"{_ENTRY} AND subject = ANY (CAST(:subjects AS text[])) ORDER BY sequence")
+# The row's lock is held to the end, and one that was told lately, or of a longer chain, is left as it is.
+_NOTE_ANCHOR = text("""
+    INSERT INTO told_anchors (project, sequence, told_at) VALUES (:project, :sequence, clock_timestamp())
+    ON CONFLICT (project) DO UPDATE SET sequence = EXCLUDED.sequence, told_at = EXCLUDED.told_at
+    WHERE told_anchors.sequence < EXCLUDED.sequence
+      AND told_anchors.told_at <= EXCLUDED.told_at - make_interval(secs => :every_s)
+""")
 _HEAD = text("SELECT sequence, sha256 FROM audit_heads WHERE project = :project")
 
 
@@ -198,3 +205,7 @@ class PostgresAudit(Repository):
         """Return the sequence and hash of the newest entry as the chain's head states it; (0, zeros) if none."""
         row = await self._first(_HEAD, project=project)
         return (0, GENESIS_SHA256) if row is None else (row.sequence, row.sha256)
+
+    async def note_anchor(self, project: str, sequence: int, *, every_s: float) -> bool:
+        """Note that a link is told of; False if the chain has not grown, or was told of less than ``every_s`` ago."""
+        return await self._count(_NOTE_ANCHOR, project=project, sequence=sequence, every_s=every_s) == 1

@@ -66,6 +66,18 @@ _ADD = text("""
     INSERT INTO erasures (erasure_id, project, subject, reason, withdraw, requested_by, requested_at, counts)
     VALUES (:erasure_id, :project, :subject, :reason, :withdraw, :requested_by, :requested_at, :counts)
 """)
+_ADD_EXPIRED = text(f"""
+    WITH chosen AS MATERIALIZED (
+        {_CHOSEN["expired"]} AND NOT {_HELD} ORDER BY it.updated_at LIMIT :limit
+    ), erasure AS (
+        INSERT INTO erasures (erasure_id, project, subject, reason, withdraw, requested_by, requested_at, counts,
+                              policy_days)
+        SELECT :erasure_id, :project, :subject, :reason, :withdraw, :requested_by, :requested_at, :counts, :days
+        WHERE EXISTS (SELECT FROM chosen)
+    )
+    INSERT INTO erasure_items (erasure_id, sample_id, revision, outcome)
+    SELECT :erasure_id, chosen.sample_id, chosen.revision, 'waiting' FROM chosen
+""")  # noqa: S608 - constants
 _ADD_ITEMS = """
     INSERT INTO erasure_items (erasure_id, sample_id, revision, outcome)
     SELECT :erasure_id, chosen.sample_id, chosen.revision, 'waiting' FROM ({chosen}) AS chosen
@@ -73,6 +85,10 @@ _ADD_ITEMS = """
 _ERASURE = "SELECT * FROM erasures WHERE project = :project"
 _GET = text(f"{_ERASURE} AND erasure_id = :erasure_id")
 _LOCK = text(f"{_ERASURE} AND erasure_id = :erasure_id FOR NO KEY UPDATE")
+_UNDER_POLICY = "policy_days IS NOT NULL AND finished_at IS NULL"
+_OF_POLICY = text(f"{_ERASURE} AND {_UNDER_POLICY} ORDER BY requested_at LIMIT 1")
+_PROJECTS_UNDER_POLICY = text(f"SELECT DISTINCT project FROM erasures WHERE {_UNDER_POLICY}")  # noqa: S608
+_DROP_WAITING = text("DELETE FROM erasure_items WHERE erasure_id = :erasure_id AND outcome = 'waiting'")
 _LIST = f"{_ERASURE} {{conditions}} ORDER BY requested_at DESC, erasure_id DESC LIMIT :limit"
 _OUTCOMES = text("""
     SELECT erasure_id, outcome, count(*) AS n FROM erasure_items
@@ -82,6 +98,12 @@ _SUBJECT_OF = text("SELECT subject FROM erasures WHERE erasure_id = :erasure_id"
 _NEXT = text("""
     SELECT CAST(:project AS text) AS project, sample_id, revision FROM erasure_items
     WHERE erasure_id = :erasure_id AND outcome = 'waiting' ORDER BY sample_id, revision LIMIT 1
+    FOR NO KEY UPDATE SKIP LOCKED
+""")
+_ERASED_OF = text("""
+    SELECT CAST(:project AS text) AS project, sample_id, revision FROM erasure_items
+    WHERE erasure_id = :erasure_id AND outcome = 'erased' AND (sample_id, revision) > (:sample_id, :revision)
+    ORDER BY sample_id, revision LIMIT :limit
 """)
 _LOOK_AGAIN = text("""
     UPDATE erasure_items SET outcome = 'waiting' WHERE erasure_id = :erasure_id AND outcome IN ('held', 'live')
@@ -180,7 +202,7 @@ class PostgresErasures(Repository):
         """Keep an erasure with the revisions it is about now; return how many."""
         await self._count(
             _ADD,
-            **erasure.model_dump(exclude={"kind", "finished_at", "counts"}),
+            **erasure.model_dump(exclude={"kind", "finished_at", "counts", "policy_days"}),
             subject=body_text(_kept(subject)),
             counts=model_text(erasure.counts),
         )
@@ -189,6 +211,30 @@ class PostgresErasures(Repository):
             return 0
         statement = text(_ADD_ITEMS.format(chosen=chosen[0]))
         return await self._count(statement, erasure_id=erasure.erasure_id, project=erasure.project, **chosen[1])
+
+    async def add_expired(self, erasure: Erasure, *, limit: int) -> int:
+        """Keep an erasure of what has outlived its policy's days and is under no hold, the oldest first."""
+        return await self._count(
+            _ADD_EXPIRED,
+            **erasure.model_dump(exclude={"kind", "finished_at", "counts", "policy_days"}),
+            subject=body_text(_kept(OfExpired())),
+            counts=model_text(erasure.counts),
+            days=erasure.policy_days,
+            limit=limit,
+        )
+
+    async def under_policy(self, project: str) -> Erasure | None:
+        """Return the unfinished erasure that the project's retention policy ordered."""
+        row = await self._first(_OF_POLICY, project=project)
+        return None if row is None else (await self._erasures([row]))[0]
+
+    async def projects_under_policy(self) -> tuple[str, ...]:
+        """Return the projects that have one."""
+        return tuple(row.project for row in await self._run(_PROJECTS_UNDER_POLICY))
+
+    async def drop_waiting(self, erasure_id: UUID) -> int:
+        """Take out of an erasure what it has not looked at yet; return how many revisions."""
+        return await self._count(_DROP_WAITING, erasure_id=erasure_id)
 
     async def get(self, project: str, erasure_id: UUID, *, lock: bool = False) -> Erasure | None:
         """Return an erasure with how far it is."""
@@ -224,14 +270,23 @@ class PostgresErasures(Repository):
                 requested_at=row.requested_at,
                 finished_at=row.finished_at,
                 counts=ErasureCounts(**{**body_of(row.counts), **counted[row.erasure_id]}),
+                policy_days=row.policy_days,
             )
             for row in rows
         )
 
     async def next_waiting(self, project: str, erasure_id: UUID) -> RevisionRef | None:
-        """Return a revision that the erasure has not looked at yet."""
+        """Return a revision that the erasure has not looked at yet, and that nobody else is at; it is locked."""
         row = await self._first(_NEXT, project=project, erasure_id=erasure_id)
         return None if row is None else ref_of(row)
+
+    async def erased_of(
+        self, project: str, erasure_id: UUID, *, after: RevisionRef | None, limit: int
+    ) -> tuple[RevisionRef, ...]:
+        """Return revisions whose content is gone, of those that an erasure is about, by sample and revision."""
+        place = {"sample_id": after.sample_id if after else "", "revision": after.revision if after else 0}
+        rows = await self._run(_ERASED_OF, project=project, erasure_id=erasure_id, limit=limit, **place)
+        return tuple(ref_of(row) for row in rows)
 
     async def look_again(self, erasure_id: UUID) -> None:
         """Let what was refused wait again."""

@@ -13,19 +13,20 @@ from services.contracts.canonical import content_sha256
 from services.contracts.events import IncomingEvent
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.records import DeadLetter, StoredEvent
+from services.contracts.taxonomies import TaxonomyReference
 from services.errors import NotFoundError
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:event_key, 1))")
 _GET = text("""
-    SELECT event, project, sample_id, revision, received_at FROM inbox WHERE event_key = :event_key
+    SELECT event, project, sample_id, revision, taxonomy, received_at FROM inbox WHERE event_key = :event_key
 """)
 _EVENTS_OF = text(f"""
-    SELECT event, project, sample_id, revision, received_at FROM inbox
+    SELECT event, project, sample_id, revision, taxonomy, received_at FROM inbox
     WHERE {OF_REVISION} ORDER BY received_at, source, event_id
 """)  # noqa: S608 - a constant
 _ADD = text("""
-    INSERT INTO inbox (event_key, source, event_id, content_sha256, event, via, project, sample_id, revision)
-    VALUES (:event_key, :source, :event_id, :content_sha256, :event, :via, :project, :sample_id, :revision)
+    INSERT INTO inbox (event_key, source, event_id, content_sha256, event, via, project, sample_id, revision, taxonomy)
+    VALUES (:event_key, :source, :event_id, :content_sha256, :event, :via, :project, :sample_id, :revision, :taxonomy)
 """)
 _ADD_LETTER = text("""
     INSERT INTO dead_letters (dead_letter_id, source, event_id, event_type, project, via, reason_code, reason, places,
@@ -61,7 +62,7 @@ def event_key(source: str, event_id: str) -> str:
 def _event_of(row: Any) -> StoredEvent:
     return StoredEvent(
         event=IncomingEvent.model_validate_json(row.event),
-        ref=RevisionRef(project=row.project, sample_id=row.sample_id, revision=row.revision),
+        led_to=row.taxonomy or RevisionRef(project=row.project, sample_id=row.sample_id, revision=row.revision),
         received_at=row.received_at,
     )
 
@@ -99,8 +100,11 @@ class PostgresInbox(Repository):
         row = await self._first(_GET, event_key=key)
         return None if row is None else _event_of(row)
 
-    async def add(self, event: IncomingEvent, ref: RevisionRef, *, via: Literal["http", "nats"]) -> None:
-        """Keep an accepted event."""
+    async def add(
+        self, event: IncomingEvent, led_to: RevisionRef | TaxonomyReference, *, via: Literal["http", "nats"]
+    ) -> None:
+        """Keep an accepted event with what it led to: a sample revision or a taxonomy version."""
+        of_sample = led_to.model_dump() if isinstance(led_to, RevisionRef) else dict.fromkeys(RevisionRef.model_fields)
         await self._count(
             _ADD,
             event_key=event_key(event.source, event.id),
@@ -109,7 +113,8 @@ class PostgresInbox(Repository):
             content_sha256=event.content_sha256,
             event=event.model_dump_json(),
             via=via,
-            **ref.model_dump(),
+            **of_sample,
+            taxonomy=None if isinstance(led_to, RevisionRef) else led_to,
         )
 
     async def events_of(self, ref: RevisionRef) -> tuple[StoredEvent, ...]:

@@ -31,13 +31,13 @@ _ADD = text(ADD_MESSAGES)
 # One statement, so that a project without webhooks pays no round trip for them.
 _ADD_EVENT = text("""
     WITH message AS (
-        INSERT INTO outbox (topic, project, sample_id, revision, sequence, body, attempts)
-        VALUES (:topic, :project, :sample_id, :revision, :sequence, :body, 0)
+        INSERT INTO outbox (topic, project, sample_id, revision, subject, event_type, sequence, body, attempts)
+        VALUES (:topic, :project, :sample_id, :revision, :subject, :event_type, :sequence, :body, 0)
         RETURNING message_id
     )
     INSERT INTO webhook_deliveries
-        (endpoint_id, message_id, event_type, event_id, sample_id, state, attempts, fence)
-    SELECT endpoint.endpoint_id, message.message_id, :event_type, :event_id, :sample_id, 'waiting', 0, 0
+        (endpoint_id, message_id, event_type, event_id, sample_id, subject, state, attempts, fence)
+    SELECT endpoint.endpoint_id, message.message_id, :event_type, :event_id, :sample_id, :subject, 'waiting', 0, 0
     FROM message CROSS JOIN webhook_endpoints AS endpoint
     WHERE endpoint.project = :project AND endpoint.state <> 'disabled'
       AND (endpoint.event_types = '{}' OR :event_type = ANY (endpoint.event_types))
@@ -47,7 +47,7 @@ _NOTIFY = text("SELECT pg_notify(:channel, '')")
 # One clock for the whole statement: were it read row by row, an earlier message could leave its pause between the
 # look at it and the look at its successor, which would then go first.
 _PENDING = text("""
-    SELECT message_id, topic, project, sample_id, sequence, body, created_at, attempts
+    SELECT message_id, topic, project, sample_id, subject, event_type, sequence, body, created_at, attempts
     FROM outbox AS message
     WHERE published_at IS NULL AND topic = ANY (CAST(:topics AS text[])) AND next_attempt_at <= statement_timestamp()
       AND NOT EXISTS (
@@ -58,6 +58,12 @@ _PENDING = text("""
             AND earlier.next_attempt_at > statement_timestamp()
             AND CASE WHEN message.topic = 'event' THEN earlier.topic = 'event'
                      ELSE earlier.topic <> 'event' AND earlier.revision = message.revision END)
+      AND NOT EXISTS (
+          SELECT FROM outbox AS earlier
+          WHERE earlier.published_at IS NULL AND earlier.subject IS NOT NULL
+            AND earlier.project = message.project AND earlier.subject = message.subject
+            AND earlier.message_id < message.message_id
+            AND earlier.next_attempt_at > statement_timestamp())
     ORDER BY message_id LIMIT :limit
 """)
 _PUBLISHED = text("""
@@ -85,9 +91,10 @@ class _Message:
 class PostgresOutbox(Repository):
     """Implements :class:`services.ports.database.OutboxRepository`.
 
-    Messages of one sample are written under the sample's or the revision's lock, so their ids rise in the order in
-    which their transactions commit. Events are told in order per sample; what workflows are told, in order per
-    sample revision. A message is told at least once: two relays at the same time may both see it.
+    Messages of one sample are written under the sample's or the revision's lock, and those about another subject of a
+    project under that subject's, so their ids rise in the order in which their transactions commit. Events are told
+    in order per sample or subject; what workflows are told, in order per sample revision. A message is told at least
+    once: two relays at the same time may both see it.
     """
 
     def __init__(self, connection: AsyncConnection) -> None:
@@ -118,8 +125,27 @@ class PostgresOutbox(Repository):
             _ADD_EVENT,
             topic=topic,
             **ref.model_dump(),
+            subject=None,
             sequence=sequence,
             body=message.body,
+            event_type=event_type,
+            event_id=event_id,
+        )
+
+    async def add_about(
+        self, project: str, subject: str, body: dict[str, Any], *, event_type: str, event_id: str
+    ) -> None:
+        """Keep an event about something else of a project than a sample, as :meth:`add` does."""
+        self._added = True
+        await self._count(
+            _ADD_EVENT,
+            topic="event",
+            project=project,
+            sample_id=None,
+            revision=None,
+            subject=subject,
+            sequence=None,
+            body=body_text(body),
             event_type=event_type,
             event_id=event_id,
         )
@@ -161,6 +187,8 @@ class PostgresOutbox(Repository):
                 topic=row.topic,
                 project=row.project,
                 sample_id=row.sample_id,
+                subject=row.subject,
+                event_type=row.event_type,
                 sequence=row.sequence,
                 body=body_of(row.body),
                 created_at=row.created_at,

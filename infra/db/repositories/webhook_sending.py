@@ -10,7 +10,7 @@ from services.contracts.records import OutboxMessage
 from services.contracts.webhooks import DeliveryState, EndpointState, NextStep, WebhookAttempt
 from services.ports.webhooks import ClaimedDelivery
 
-# A sample's events are written under its lock, so their positions rise in the order in which they became true. One
+# Events of a sample, or of another subject, are written under its lock: their positions rise as they became true. One
 # that waits hides those behind it, whether it is due, leased or in its pause.
 CLAIM_SQL = """
     WITH due AS MATERIALIZED (
@@ -25,6 +25,10 @@ CLAIM_SQL = """
               AND NOT EXISTS (
                   SELECT FROM webhook_deliveries AS earlier
                   WHERE earlier.endpoint_id = delivery.endpoint_id AND earlier.sample_id = delivery.sample_id
+                    AND earlier.state = 'waiting' AND earlier.position < delivery.position)
+              AND NOT EXISTS (
+                  SELECT FROM webhook_deliveries AS earlier
+                  WHERE earlier.endpoint_id = delivery.endpoint_id AND earlier.subject = delivery.subject
                     AND earlier.state = 'waiting' AND earlier.position < delivery.position)
             ORDER BY delivery.next_attempt_at, delivery.position
             LIMIT greatest(0, :per_endpoint - (
@@ -46,7 +50,8 @@ CLAIM_SQL = """
     SELECT claimed.delivery_id, claimed.endpoint_id, claimed.fence, claimed.attempts, claimed.first_attempt_at,
            claimed.body, endpoint.project, endpoint.url, endpoint.secret, statement_timestamp() AS claimed_at,
            CASE WHEN endpoint.old_secret_until > clock_timestamp() THEN endpoint.old_secret END AS old_secret,
-           message.message_id, message.sample_id, message.sequence, message.body AS told,
+           message.message_id, message.sample_id, message.subject, message.event_type, message.sequence,
+           message.body AS told,
            message.created_at AS told_at
     FROM claimed JOIN webhook_endpoints AS endpoint USING (endpoint_id)
     LEFT JOIN outbox AS message USING (message_id)
@@ -117,6 +122,8 @@ class WebhookSending(Repository):
                     topic="event",
                     project=row.project,
                     sample_id=row.sample_id,
+                    subject=row.subject,
+                    event_type=row.event_type,
                     sequence=row.sequence,
                     body=body_of(row.told),
                     created_at=row.told_at,

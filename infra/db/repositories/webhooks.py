@@ -110,6 +110,7 @@ def _delivery_of(row: Any) -> WebhookDelivery:
         event_type=row.event_type,
         event_id=row.event_id,
         sample_id=row.sample_id,
+        subject=row.subject,
         state=DeliveryState(row.state),
         attempts=row.attempts,
         next_attempt_at=row.next_attempt_at if waiting else None,

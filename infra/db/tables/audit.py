@@ -67,3 +67,14 @@ class AuditHeadRow(Table, table=True):
     project: str = text_column(primary_key=True)
     sequence: int = bigint_column()
     sha256: str = text_column()
+
+
+class ToldAnchorRow(Table, table=True):
+    """The newest link of a chain that the outside was told of."""
+
+    __tablename__ = "told_anchors"
+    __table_args__ = (check("sequence", "sequence >= 1"),)
+
+    project: str = text_column(primary_key=True)
+    sequence: int = bigint_column()
+    told_at: datetime = moment_column()

@@ -26,7 +26,14 @@ class ErasureRow(Table, table=True):
     """An erasure that was ordered."""
 
     __tablename__ = "erasures"
-    __table_args__ = (Index("ix_erasures_listed", "project", "requested_at", "erasure_id"),)
+    __table_args__ = (
+        Index("ix_erasures_listed", "project", "requested_at", "erasure_id"),
+        Index(
+            "ix_erasures_of_policy",
+            "project",
+            postgresql_where=text("policy_days IS NOT NULL AND finished_at IS NULL"),
+        ),
+    )
 
     erasure_id: UUID = uuid_column(primary_key=True)
     project: str = text_column(foreign_key="projects.id")
@@ -37,6 +44,7 @@ class ErasureRow(Table, table=True):
     requested_at: datetime = moment_column()
     finished_at: datetime | None = moment_column(default=None, nullable=True)
     counts: str = document_column()
+    policy_days: int | None = integer_column(default=None, nullable=True)
 
 
 class ErasureItemRow(Table, table=True):

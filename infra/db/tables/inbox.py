@@ -10,6 +10,7 @@ from sqlmodel import Field
 
 from infra.db.tables.base import (
     Table,
+    check,
     document_column,
     integer_column,
     moment_column,
@@ -21,7 +22,7 @@ from infra.db.tables.base import (
 
 
 class InboxRow(Table, table=True):
-    """An accepted event; never changed.
+    """An accepted event; never changed. It led to a sample revision, or to a taxonomy version.
 
     ``event_key`` is the SHA-256 of the canonical form of [source, id]: the pair itself can be too long for an index.
     """
@@ -29,6 +30,7 @@ class InboxRow(Table, table=True):
     __tablename__ = "inbox"
     __table_args__ = (
         one_of("via", ("http", "nats")),
+        check("about", "num_nonnulls(project, sample_id, revision) = CASE WHEN taxonomy IS NULL THEN 3 ELSE 0 END"),
         ForeignKeyConstraint(
             ["project", "sample_id", "revision"],
             ["sample_revisions.project", "sample_revisions.sample_id", "sample_revisions.revision"],
@@ -44,9 +46,10 @@ class InboxRow(Table, table=True):
     content_sha256: str = text_column()
     event: str = document_column()
     via: str = text_column()
-    project: str = text_column()
-    sample_id: str = text_column()
-    revision: int = integer_column()
+    project: str | None = text_column(default=None, nullable=True)
+    sample_id: str | None = text_column(default=None, nullable=True)
+    revision: int | None = integer_column(default=None, nullable=True)
+    taxonomy: str | None = text_column(default=None, nullable=True)
     received_at: datetime = written_at_column()
 
 

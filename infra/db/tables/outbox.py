@@ -26,13 +26,18 @@ _UNPUBLISHED = "published_at IS NULL"
 
 
 class OutboxRow(Table, table=True):
-    """A message, written in the transaction that made it true."""
+    """A message, written in the transaction that made it true.
+
+    It is about a sample revision, or about what ``subject`` names in its project.
+    """
 
     __tablename__ = "outbox"
     __table_args__ = (
         of_revision(),
         one_of("topic", TOPICS),
         check("sequence", "topic = 'event' OR sequence IS NULL"),
+        check("subject", "topic = 'event' OR subject IS NULL"),
+        check("about", "(sample_id IS NULL) = (revision IS NULL) AND (sample_id IS NULL) <> (subject IS NULL)"),
         check("attempts", "attempts >= 0"),
         Index(
             "uq_outbox_sequence",
@@ -44,6 +49,13 @@ class OutboxRow(Table, table=True):
         ),
         Index("ix_outbox_unpublished", "message_id", "topic", postgresql_where=text(_UNPUBLISHED)),
         Index("ix_outbox_waiting", "project", "sample_id", "message_id", postgresql_where=text(_UNPUBLISHED)),
+        Index(
+            "ix_outbox_waiting_subjects",
+            "project",
+            "subject",
+            "message_id",
+            postgresql_where=text(f"{_UNPUBLISHED} AND subject IS NOT NULL"),
+        ),
     )
 
     message_id: int | None = Field(
@@ -51,8 +63,10 @@ class OutboxRow(Table, table=True):
     )
     topic: str = text_column()
     project: str = text_column()
-    sample_id: str = text_column()
-    revision: int = integer_column()
+    sample_id: str | None = text_column(default=None, nullable=True)
+    revision: int | None = integer_column(default=None, nullable=True)
+    subject: str | None = text_column(default=None, nullable=True)
+    event_type: str | None = text_column(default=None, nullable=True)
     sequence: int | None = bigint_column(default=None, nullable=True)
     body: str = document_column()
     created_at: datetime = written_at_column()

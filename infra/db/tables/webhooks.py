@@ -63,6 +63,7 @@ class WebhookDeliveryRow(Table, table=True):
         one_of("state", DeliveryState),
         check("content", "(message_id IS NULL) <> (body IS NULL)"),
         check("attempts", "attempts >= 0"),
+        check("about", "sample_id IS NULL OR subject IS NULL"),
         check("finished", "(state = 'waiting') = (finished_at IS NULL)"),
         ForeignKeyConstraint(["endpoint_id"], ["webhook_endpoints.endpoint_id"]),
         ForeignKeyConstraint(["message_id"], ["outbox.message_id"]),
@@ -71,6 +72,13 @@ class WebhookDeliveryRow(Table, table=True):
             "ix_webhook_deliveries_due", "endpoint_id", "next_attempt_at", "position", postgresql_where=text(_WAITING)
         ),
         Index("ix_webhook_deliveries_order", "endpoint_id", "sample_id", "position", postgresql_where=text(_WAITING)),
+        Index(
+            "ix_webhook_deliveries_subjects",
+            "endpoint_id",
+            "subject",
+            "position",
+            postgresql_where=text(f"{_WAITING} AND subject IS NOT NULL"),
+        ),
         Index(
             "ix_webhook_deliveries_leased",
             "endpoint_id",
@@ -92,6 +100,7 @@ class WebhookDeliveryRow(Table, table=True):
     event_type: str = text_column()
     event_id: str = text_column()
     sample_id: str | None = text_column(default=None, nullable=True)
+    subject: str | None = text_column(default=None, nullable=True)
     state: str = text_column()
     attempts: int = integer_column()
     first_attempt_at: datetime | None = moment_column(default=None, nullable=True)

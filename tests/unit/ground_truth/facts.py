@@ -97,7 +97,7 @@ def make_facts() -> RevisionFacts:
             created_at=NOW,
             updated_at=NOW,
         ),
-        events=(StoredEvent(event=event, ref=REF, received_at=NOW),),
+        events=(StoredEvent(event=event, led_to=REF, received_at=NOW),),
         label_sets=(
             label_set(1, "manifest", Author(kind="importer", id="up"), *manifest.annotations),
             label_set(1, "prediction", Author(kind="model", id="net", version="7"), box("p1")),

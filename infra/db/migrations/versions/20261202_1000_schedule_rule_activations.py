@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261202_1000"
-down_revision = "20261130_1700"
+down_revision = "20261201_1010"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,129 @@
+"""Retention by itself: what a project no longer keeps is found, and erased or proposed, as its policy says."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from services.contracts.access import SYSTEM_ACTOR
+from services.contracts.erasure import Erasure, OfExpired, Retention
+from services.contracts.project_events import ErasureProposed
+from services.contracts.records import Project
+from services.erasure.applying import apply_batch, audit_subject, finish, known_erasure
+from services.errors import ConcordError, UnavailableError
+from services.lifecycle.project_events import tell_project
+from services.ports.database import Database, Transaction
+
+MOST_AT_ONCE = 10_000
+"""Revisions of one erasure that a policy orders; what else has expired comes with the next."""
+
+
+class RetentionKeeper:
+    """Orders and applies what the policies of projects say, a batch at a time.
+
+    Any number of keepers may work at once, and each may be killed at any point: a project has one erasure by policy
+    under way, and what it is about is erased once, whoever comes to it.
+
+    Args:
+        database: The store of record.
+        most_at_once: Revisions of one erasure.
+    """
+
+    def __init__(self, database: Database, *, most_at_once: int = MOST_AT_ONCE) -> None:
+        self._database = database
+        self._most_at_once = most_at_once
+
+    async def step(self) -> bool:
+        """Do a batch of work in every project that has some; whether there may be more.
+
+        Raises:
+            UnavailableError: The database does not answer.
+            ConcordError: Something is wrong with a project; the others were looked after.
+        """
+        async with self._database.transaction() as tx:
+            kept = {project.id for project in await tx.projects.list() if project.config.retention is not None}
+            kept |= set(await tx.erasures.projects_under_policy())
+        more = False
+        failed: ConcordError | None = None
+        for project in sorted(kept):
+            try:
+                more = await self._look_after(project) or more
+            except UnavailableError:
+                raise
+            except ConcordError as error:
+                failed = error
+        if failed is not None:
+            raise failed
+        return more
+
+    async def _look_after(self, project: str) -> bool:
+        async with self._database.transaction() as tx:
+            # Whoever changes the policy, and other keepers, wait for this.
+            known = await tx.projects.get(project, lock=True)
+            if known is None:
+                return False
+            policy = known.config.retention
+            erasure = await tx.erasures.under_policy(project)
+            if erasure is not None and (policy is None or policy.keep_days != erasure.policy_days):
+                await _take_back(tx, erasure, policy)
+                erasure = None
+            if policy is None:
+                return False
+            erasure = erasure or await self._order(tx, known, policy)
+            if erasure is None or policy.when_expired != "erase":
+                return False
+        await apply_batch(self._database, SYSTEM_ACTOR, erasure)
+        return True
+
+    async def _order(self, tx: Transaction, project: Project, policy: Retention) -> Erasure | None:
+        """Order the erasure of what has expired and is under no hold; None if that is nothing."""
+        erasure = Erasure(
+            erasure_id=uuid4(),
+            project=project.id,
+            kind=OfExpired().kind,
+            reason=f"kept for {policy.keep_days} days",
+            withdraw=False,
+            requested_by=SYSTEM_ACTOR,
+            requested_at=await tx.now(),
+            policy_days=policy.keep_days,
+        )
+        revisions = await tx.erasures.add_expired(erasure, limit=self._most_at_once)
+        if not revisions:
+            return None
+        proposed = policy.when_expired != "erase"
+        tx.audit.append(
+            project.id,
+            actor=SYSTEM_ACTOR,
+            action="erasure.proposed" if proposed else "erasure.ordered",
+            subject=audit_subject(erasure),
+            body={"kind": erasure.kind, "revisions": revisions, "withdraw": False, "keep_days": policy.keep_days},
+        )
+        if proposed:
+            told = ErasureProposed(
+                project=project.id,
+                at=erasure.requested_at,
+                erasure_id=erasure.erasure_id,
+                revisions=revisions,
+                keep_days=policy.keep_days,
+            )
+            await tell_project(tx, told)
+        return erasure
+
+
+async def _take_back(tx: Transaction, erasure: Erasure, policy: Retention | None) -> None:
+    """End an erasure of a policy that holds no longer; what is gone is gone, and the rest is left alone."""
+    locked = await known_erasure(tx, erasure, lock=True)
+    if locked.finished_at is not None:
+        return
+    dropped = await tx.erasures.drop_waiting(erasure.erasure_id)
+    tx.audit.append(
+        erasure.project,
+        actor=SYSTEM_ACTOR,
+        action="erasure.taken_back",
+        subject=audit_subject(erasure),
+        body={
+            "revisions": dropped,
+            "policy_days": erasure.policy_days,
+            "keep_days": None if policy is None else policy.keep_days,
+        },
+    )
+    await finish(tx, SYSTEM_ACTOR, await known_erasure(tx, locked))
