@@ -110,7 +110,7 @@ async def test_an_activation_that_was_interrupted_is_done_whole_the_next_time(wo
     assert interrupted.cancelled()
     assert await rules_now(world) == OLD.reference
     assert (await kept(world, activation)).state is ActivationState.SCHEDULED
-    assert await world.only_task(ref, TaskKind.REVIEW), "its task was not taken back"
+    assert (await world.only_task(ref, TaskKind.REVIEW)).kind is TaskKind.REVIEW, "its task was not taken back"
 
     (made,) = await activate_due(world.database, PROJECT)
     assert (made.rechecked, await world.signalled()) == (1, [ref])
