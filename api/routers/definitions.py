@@ -20,7 +20,7 @@ from services.access.policy import Permission
 from services.contracts.access import Principal
 from services.contracts.base import Version
 from services.contracts.definition import AppliedDefinition, DefinitionPlan, DefinitionVersion, ProjectDefinition
-from services.contracts.rule_changes import MAX_SAMPLES, Order, Recheck
+from services.contracts.rule_changes import MAX_BUDGET, MAX_SAMPLES, Order, Recheck
 from services.definitions.applying import ProjectDefinitions
 from services.errors import InvalidInputError
 from services.ports.database import Database
@@ -50,7 +50,7 @@ Body = Annotated[
 
 
 Budget = Annotated[
-    int, Query(ge=0, le=MAX_SAMPLES, description="If the rules are others: so many open samples are checked again now.")
+    int, Query(ge=0, le=MAX_BUDGET, description="If the rules are others: so many open samples are checked again now.")
 ]
 WhichFirst = Annotated[Order, Query(description="Which samples come first.")]
 DryRunId = Annotated[

@@ -24,6 +24,7 @@ from infra.cli.bench_export import bench_export
 from infra.cli.bench_label_studio import bench_label_studio
 from infra.cli.bench_queue import bench_crowd, bench_queue
 from infra.cli.bench_recall import bench_recall
+from infra.cli.bench_rule_activation import bench_rule_activation
 from infra.cli.bench_taxonomy import bench_taxonomy_migration
 from infra.cli.bench_votes import bench_votes
 from infra.cli.console import EXIT_FOUND, JsonOption, messages, plain, print_facts, print_json, print_table
@@ -289,6 +290,7 @@ def bench_kill(
 app.command("queue")(bench_queue)
 app.command("crowd")(bench_crowd)
 app.command("votes")(bench_votes)
+app.command("rule-activation")(bench_rule_activation)
 app.command("taxonomy-migration")(bench_taxonomy_migration)
 app.command("recall")(bench_recall)
 app.command("export")(bench_export)

@@ -22,12 +22,12 @@ from services.contracts.definition import (
     ProjectDefinition,
     RuleChange,
 )
-from services.contracts.rule_changes import MAX_SAMPLES, Order, Recheck
+from services.contracts.rule_changes import MAX_BUDGET, MAX_SAMPLES, Order, Recheck
 
 FileArgument = Annotated[Path, typer.Argument(help="The definition, as YAML.")]
 ProjectArgument = Annotated[str, typer.Argument(help="The project.")]
 BudgetOption = Annotated[
-    int, typer.Option(min=0, max=MAX_SAMPLES, help="If the rules are others: open samples to check again now.")
+    int, typer.Option(min=0, max=MAX_BUDGET, help="If the rules are others: open samples to check again now.")
 ]
 OrderOption = Annotated[Order, typer.Option(help="Which samples come first.")]
 DryRunOption = Annotated[UUID | None, typer.Option("--dry-run", help="The dry run that a change of rules rests on.")]

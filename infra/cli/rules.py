@@ -26,9 +26,11 @@ from infra.cli.rules_try import differences, for_trial, print_trial, trial_docum
 from infra.client import ConcordClient
 from infra.storage.project_files import rules_from
 from infra.storage.rule_files import BUILT_IN, read_rules
+from infra.storage.yaml_files import is_yaml
 from infra.telemetry.logging import configure_logging
 from services.contracts.findings import RuleReference
 from services.contracts.rule_changes import MAX_SAMPLES, DryRun, DryRunRequest, ListedRuleSet, Order
+from services.errors import InvalidInputError
 from services.rules.escalation import EscalationRule
 from services.rules.reference import rules_reference
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
@@ -43,11 +45,11 @@ OrderOption = Annotated[Order, typer.Option(help="Which samples come first.")]
 
 @app.command("validate")
 def validate_rules(
-    file: Annotated[Path, typer.Argument(help="A rule set as JSON; it may extend another.")],
+    file: Annotated[Path, typer.Argument(help="A rule set as JSON, or a project's definition; it may extend another.")],
     json_output: JsonOption = False,
 ) -> None:
     """Say whether a file is a valid rule set; needs no server."""
-    rules = read_rules(file)
+    rules = rules_from(file)
     _say("valid", rules, json_output)
 
 
@@ -59,6 +61,8 @@ def push_rules(
     key: KeyOption = None,
 ) -> None:
     """Publish a rule set version; a version never changes."""
+    if is_yaml(file):
+        raise InvalidInputError(f"{file}: the rules of a definition are published when `concord project apply` does")
     rules = read_rules(file)
 
     async def work(client: ConcordClient) -> RuleReference:
@@ -125,7 +129,7 @@ def _told(rule: EscalationRule) -> tuple[str, str, str, str]:
 
 def _named(rules: str | None, url: str | None, key: str | None) -> RuleSet:
     if rules is None or rules in BUILT_IN or Path(rules).is_file():
-        return read_rules(rules or DEFAULT_RULE_SET.id)
+        return rules_from(rules or DEFAULT_RULE_SET.id)
     reference = parse_rules(rules)
 
     async def work(client: ConcordClient) -> RuleSet:
@@ -177,10 +181,13 @@ def dry_run(
     url: UrlOption = None,
     key: KeyOption = None,
 ) -> None:
-    """Try a rule set on a project's stored samples: findings, tasks, hours, precision and recall; changes nothing."""
+    """Try a rule set on a project's stored samples: findings, tasks, hours, precision and recall; changes nothing.
+
+    Of a project's definition its rules are tried; `concord project plan` tries them with its settings and queues.
+    """
     local = rules in BUILT_IN or Path(rules).is_file()
     given = DryRunRequest(
-        rules=read_rules(rules) if local else None,
+        rules=rules_from(rules) if local else None,
         rule_set=None if local else parse_rules(rules),
         samples=samples,
         order=order,

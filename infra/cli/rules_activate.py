@@ -14,7 +14,7 @@ from infra.cli.project import parse_rules
 from infra.cli.rules_dry_run import named, print_activation
 from infra.client import ConcordClient
 from services.contracts.rule_changes import (
-    MAX_SAMPLES,
+    MAX_BUDGET,
     Activation,
     ActivationRequest,
     Order,
@@ -46,7 +46,7 @@ def activate(
     at: Annotated[
         str | None, typer.Option(help="From when on, such as 2030-01-01T06:00:00Z; at once if left out.")
     ] = None,
-    budget: Annotated[int, typer.Option(min=0, max=MAX_SAMPLES, help="Open samples to check again then.")] = 50,
+    budget: Annotated[int, typer.Option(min=0, max=MAX_BUDGET, help="Open samples to check again then.")] = 50,
     order: Annotated[Order, typer.Option(help="Which samples come first.")] = "newest",
     dry_run_id: Annotated[UUID | None, typer.Option("--dry-run", help="The dry run that it rests on.")] = None,
     json_output: JsonOption = False,

@@ -64,10 +64,10 @@ def _print_kinds(kinds: tuple[KindAccuracy, ...]) -> None:
                 one.true,
                 one.false,
                 one.exempt,
-                _share(one.before.precision),
-                _share(one.after.precision),
-                _share(one.before.recall),
-                _share(one.after.recall),
+                share_told(one.before.precision),
+                share_told(one.after.precision),
+                share_told(one.before.recall),
+                share_told(one.after.recall),
             )
             for one in kinds
         ],
@@ -113,7 +113,8 @@ def _of_queue(queue: QueueChange) -> tuple[str, str, int, int, str, str]:
     )
 
 
-def _share(share: Share | None) -> str:
+def share_told(share: Share | None) -> str:
+    """Return a share with what it is of, and its interval."""
     if share is None:
         return "-"
     return f"{share.hits}/{share.of} ({share.low:.2f} to {share.high:.2f})"

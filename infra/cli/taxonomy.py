@@ -41,7 +41,7 @@ migration = typer.Typer(help="Carry samples over to another version.", no_args_i
 app.add_typer(migration, name="migration")
 
 _LOOK_EVERY_S = 1.0
-FileArgument = Annotated[Path, typer.Argument(help="A taxonomy as JSON.")]
+FileArgument = Annotated[Path, typer.Argument(help="A taxonomy as JSON or YAML.")]
 ProjectArgument = Annotated[str, typer.Argument(help="The project.")]
 TargetArgument = Annotated[str, typer.Argument(help="ID@VERSION to migrate to.")]
 MigrationArgument = Annotated[str, typer.Argument(help="Id of the migration.")]
@@ -133,14 +133,14 @@ def draft_taxonomy(
 
 @app.command("publish")
 def publish_taxonomy(
-    what: Annotated[str, typer.Argument(help="A taxonomy as JSON, or the id of one whose draft is published.")],
+    what: Annotated[str, typer.Argument(help="A taxonomy as JSON or YAML, or the id of one whose draft is published.")],
     json_output: JsonOption = False,
     url: UrlOption = None,
     key: KeyOption = None,
 ) -> None:
     """Publish a version; it never changes. Refused where a class in use would vanish."""
     path = Path(what)
-    document = _read(path) if path.is_file() or what.endswith(".json") else None
+    document = _read(path) if path.is_file() or what.endswith((".json", ".yaml", ".yml")) else None
 
     async def work(client: ConcordClient) -> Taxonomy:
         if document is None:

@@ -15,8 +15,11 @@ from services.contracts.manifest import Risk
 from services.contracts.review import TaskKind
 from services.rules.rule_set import RuleSet
 
-MAX_SAMPLES = 200
-"""Samples that one dry run checks, and that one activation has checked again."""
+MAX_SAMPLES = 1_000
+"""Samples that one dry run checks."""
+
+MAX_BUDGET = 200
+"""Samples that one activation has checked again: it holds their tasks until it is done."""
 
 Order = Literal["newest", "riskiest"]
 Count = Annotated[int, Field(ge=0)]
@@ -188,7 +191,7 @@ class DryRun(Contract):
 class Recheck(Contract):
     """Which open samples are checked again when a project goes over to other rules, and on what that rests."""
 
-    budget: Annotated[int, Field(ge=0, le=MAX_SAMPLES)] = Field(
+    budget: Annotated[int, Field(ge=0, le=MAX_BUDGET)] = Field(
         default=50, description="So many open samples are checked again now."
     )
     order: Order = "newest"
@@ -216,7 +219,7 @@ class Activation(Contract):
     project: ProjectId
     before: RuleReference
     rule_set: RuleReference
-    rechecked: Annotated[tuple[RevisionRef, ...], Field(max_length=MAX_SAMPLES)] = Field(
+    rechecked: Annotated[tuple[RevisionRef, ...], Field(max_length=MAX_BUDGET)] = Field(
         description="Their tasks were taken back, and their workflows told to check them."
     )
     left: Count = Field(description="Other samples in review: checked under the new rules when their tasks are done.")

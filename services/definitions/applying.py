@@ -33,7 +33,7 @@ from services.lifecycle.project_events import tell_project
 from services.ports.checks import CheckRunner
 from services.ports.database import Database, Transaction
 from services.projects.definition import ProjectState, changes, compiled, definition_of, state_sha256
-from services.projects.registry import keep_rule_set, rule_set
+from services.projects.registry import ensure_taxonomy, keep_rule_set, rule_set
 from services.projects.rule_set_owners import ensure_owner
 from services.rule_changes.activation import Switch, dry_run_of, switch_now
 from services.rule_changes.dry_run import Proposal, try_proposal
@@ -82,7 +82,7 @@ class ProjectDefinitions:
 
         Raises:
             NotFoundError: The key does not cover this project.
-            InvalidInputError: It would change more than can be told.
+            InvalidInputError: It would change more than can be told, or names a taxonomy that there is not.
         """
         _ensure_covered(principal, definition.id)
         async with self._database.transaction() as tx:
@@ -203,6 +203,7 @@ async def _planned(
     tx: Transaction, definition: ProjectDefinition, now: ProjectState | None
 ) -> tuple[DefinitionPlan, ProjectState]:
     wanted = compiled(definition, now, await tx.projects.newest_rule_set(definition.id))
+    await ensure_taxonomy(tx, wanted.project, "/settings/taxonomy")
     found = changes(now, wanted)
     if len(found) > MAX_CHANGES:
         raise InvalidInputError(

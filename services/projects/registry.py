@@ -89,6 +89,14 @@ async def keep_rule_set(tx: Transaction, principal: Principal, rules: RuleSet) -
         )
 
 
+async def ensure_taxonomy(tx: Transaction, project: Project, place: str = "/config/taxonomy") -> None:
+    """Raise InvalidInputError if the project names a taxonomy that there is not; ``place`` is where it is named."""
+    reference = project.config.taxonomy
+    if reference is not None and await tx.taxonomies.get(reference) is None:
+        sentence = f"there is no taxonomy {reference!r}; publish it first"
+        raise InvalidInputError(f"The project is not valid: {place}: {sentence}", places=((place, sentence),))
+
+
 def _ensure_same_rules(known: Project, wanted: Project) -> None:
     before, after = known.config.rule_set, wanted.config.rule_set
     if after == before:
@@ -129,7 +137,7 @@ class ProjectRegistry:
                 raise AlreadyExistsError(f"There is a project {project.id!r} already; change it with PUT.")
             await self._ensure_rules(tx, project)
             await ensure_owner(tx, principal, project.config.rule_set.id)
-            await self._ensure_taxonomy(tx, project)
+            await ensure_taxonomy(tx, project)
             await tx.projects.add(project)
             self._note(tx, project, actor=principal.actor_id, action="project.created")
         return project
@@ -176,7 +184,7 @@ class ProjectRegistry:
             if known == project:
                 return known
             _ensure_same_rules(known, project)
-            await self._ensure_taxonomy(tx, project)
+            await ensure_taxonomy(tx, project)
             await tx.projects.update_config(project)
             self._note(tx, project, actor=principal.actor_id, action="project.updated", before=known)
         return project
@@ -214,14 +222,6 @@ class ProjectRegistry:
             ListedRuleSet(id=reference.id, version=reference.version, owners=owners.get(reference.id, ()))
             for reference in sorted(known, key=lambda reference: (reference.id, reference.version))
         )
-
-    @staticmethod
-    async def _ensure_taxonomy(tx: Transaction, project: Project) -> None:
-        reference = project.config.taxonomy
-        if reference is not None and await tx.taxonomies.get(reference) is None:
-            sentence = f"there is no taxonomy {reference!r}; publish it first"
-            place = "/config/taxonomy"
-            raise InvalidInputError(f"The project is not valid: {place}: {sentence}", places=((place, sentence),))
 
     @staticmethod
     async def _ensure_rules(tx: Transaction, project: Project) -> None:

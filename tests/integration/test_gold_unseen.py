@@ -29,6 +29,7 @@ _HASHES = re.compile(r'"(manifest_sha256|content_sha256|labels_sha256)":"[0-9a-f
 _SAMPLES = re.compile(r"kitti-\d{4}")
 _COVERED_ELSEWHERE = {
     "/healthz", "/readyz", "/v1/openapi.json", "/v1/schemas/{name}", "/v1/rule-sets",
+    "/v1/rule-sets/{rule_set_id}/owners", "/v1/projects/{project}/rule-sets/activations",
     "/v1/rule-sets/{rule_set_id}/{version}", "/v1/taxonomies", "/v1/taxonomies/{taxonomy_id}/{version}",
     "/v1/taxonomies/{taxonomy_id}/{version}/diff", "/v1/taxonomies/{taxonomy_id}/draft",
     "/v1/projects/{project}/taxonomy-migrations", "/v1/projects/{project}/taxonomy-migrations/{migration_id}",
