@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     retention_every_s: Annotated[float, Field(ge=1, le=31_536_000)] = Field(
         default=3_600.0, description="How often the ingester looks for what projects no longer keep."
     )
+    standing_every_s: Annotated[float, Field(ge=1, le=31_536_000)] = Field(
+        default=3_600.0, description="How often the ingester judges pauses and earned skills again."
+    )
     log_level: str = "INFO"
     log_format: str = Field(default="json", pattern="^(json|console)$")
     alive_file: Path | None = Field(default=None, description="A file to touch as a sign of life, for a supervisor.")

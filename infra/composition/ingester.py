@@ -24,6 +24,7 @@ from services.audit.telling import AnchorTeller
 from services.erasure.retention import RetentionKeeper
 from services.errors import UnavailableError
 from services.intake.inbox import Inbox
+from services.quality.rejudging import StandingKeeper
 
 _LOOK_FOR_ANCHORS_EVERY_S = 300.0
 
@@ -50,6 +51,7 @@ async def open_ingester(settings: Settings) -> AsyncIterator[Service]:
             database,
             (
                 Chore("retention", settings.retention_every_s, RetentionKeeper(database).step),
+                Chore("standing", settings.standing_every_s, StandingKeeper(database).step),
                 # Looked at more often than told: the distance is kept over restarts, by when it was told last.
                 Chore(
                     "anchors",

@@ -14,6 +14,7 @@ from services.contracts.base import Contract, Identifier, Name, ProjectId, Sha25
 from services.contracts.erasure import ErasureCounts
 from services.contracts.findings import RuleReference
 from services.contracts.lifecycle import RevisionRef
+from services.contracts.review import TaskKind
 from services.contracts.taxonomies import TaxonomyReference
 
 Count = Annotated[int, Field(ge=0)]
@@ -137,6 +138,27 @@ class SubjectErased(ProjectEvent):
         return f"{self.at.isoformat()}/{self.part}"
 
 
+class PersonResumed(ProjectEvent):
+    """A person who was paused is given tasks again."""
+
+    TYPE = "concord.reviewer.resumed.v1"
+
+    actor_id: Identifier
+    queue: Identifier
+    kind: TaskKind
+    resumed_by: Identifier = Field(description="Who ended the pause; concord where its reasons have grown old.")
+
+    @property
+    def subject(self) -> str:
+        """The person."""
+        return f"reviewers/{self.actor_id}"
+
+    @property
+    def occasion(self) -> str:
+        """The end of the pause."""
+        return f"{self.queue}/{self.kind}/resumed/{self.at.isoformat()}"
+
+
 class RulesActivated(ProjectEvent):
     """The project goes by another rule set from now on."""
 
@@ -211,6 +233,7 @@ PROJECT_EVENTS: Mapping[str, type[ProjectEvent]] = MappingProxyType(
             AuditAnchored,
             ErasureProposed,
             SubjectErased,
+            PersonResumed,
             RulesActivated,
             DefinitionApplied,
             TaxonomyAnnounced,

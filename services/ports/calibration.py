@@ -32,6 +32,10 @@ class CalibrationRepository(Protocol):
         """Return how many scored answers of the person a rule is about, and how many were right."""
         ...
 
+    async def last_answered(self, project: str, *, after: datetime, before: datetime) -> tuple[str, ...]:
+        """Return the people whose newest scored answer was given between two moments, by id."""
+        ...
+
     async def put_pause(self, pause: PersonPause) -> None:
         """Pause a person, or replace the figures of their pause."""
         ...

@@ -19,7 +19,7 @@ from services.contracts.calibration import (
 )
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.quality import GoldAnswer
-from services.contracts.review import JUDGING_KINDS, Decision
+from services.contracts.review import JUDGING_KINDS, Decision, TaskKind
 from services.ports.database import Transaction
 from services.quality.probes import past_of
 from services.quality.scoring import JudgedSample, Scored, score_sample
@@ -52,7 +52,7 @@ async def note_answer(tx: Transaction, decision: Decision, *, of_probe: bool) ->
     # In one order, so that nobody waits for somebody who waits for them.
     for actor_id in sorted(concerned):
         await tx.calibration.lock_person(project.id, actor_id)
-        await _earn(tx, project.id, actor_id, project.config.earned_skills)
+        await judge_skills(tx, project.id, actor_id, project.config.earned_skills)
     if gold is None and project.config.gold is not None and decision.task_kind in JUDGING_KINDS:
         await _pause_below_bar(tx, project.config.gold, decision)
 
@@ -133,20 +133,28 @@ def _score(one: Scored, queue: str) -> ScoredAnswer:
     )
 
 
+async def known_answers_of(
+    tx: Transaction, policy: GoldPolicy, project: str, actor_id: str, queue: str, kind: TaskKind
+) -> Figures:
+    """Return how a person did on the known answers of a queue and kind that still say something about the bar."""
+    since = await tx.now() - timedelta(days=policy.window_days)
+    _, counted_from = await tx.calibration.pause_state(project, actor_id, queue, kind)
+    if counted_from is not None:
+        since = max(since, counted_from)
+    return figures_of(*await tx.calibration.gold_answers(project, actor_id, queue, kind, since))
+
+
 async def _pause_below_bar(tx: Transaction, policy: GoldPolicy, decision: Decision) -> None:
     task = await tx.review.task(decision.task_id)
     if task is None:
         return
     project, actor_id = decision.ref.project, decision.actor_id
     place = (project, actor_id, task.queue, task.kind)
-    paused, counted_from = await tx.calibration.pause_state(*place)
+    paused, _ = await tx.calibration.pause_state(*place)
     if paused:
         return
     now = await tx.now()
-    since = now - timedelta(days=policy.window_days)
-    if counted_from is not None:
-        since = max(since, counted_from)
-    figures = figures_of(*await tx.calibration.gold_answers(*place, since))
+    figures = await known_answers_of(tx, policy, *place)
     if not is_below_bar(figures, policy):
         return
     pause = PersonPause(
@@ -184,7 +192,8 @@ async def _pause_below_bar(tx: Transaction, policy: GoldPolicy, decision: Decisi
     )
 
 
-async def _earn(tx: Transaction, project: str, actor_id: str, rules: tuple[EarnedSkill, ...]) -> None:
+async def judge_skills(tx: Transaction, project: str, actor_id: str, rules: tuple[EarnedSkill, ...]) -> None:
+    """Give and take the skills that a person's answers earn now; the caller holds the person's lock."""
     known = await tx.people.get(project, actor_id)
     held = {grant.name: grant.level for grant in (known.skills if known else ()) if grant.source == "measured"}
     of_skill: dict[str, list[tuple[EarnedSkill, Figures]]] = defaultdict(list)

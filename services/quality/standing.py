@@ -23,6 +23,16 @@ def is_below_bar(figures: Figures, policy: GoldPolicy) -> bool:
     return figures.judged >= policy.min_answers and figures.high < policy.bar
 
 
+def ends_by_itself(figures: Figures, policy: GoldPolicy) -> bool:
+    """Whether a pause ends without anybody ending it, by the known answers that are within its window now.
+
+    It does when none is left, and when enough are left that do not say any more what they said: others are held
+    against them, or the bar is lower. Fewer than enough end nothing: a pause would be over as soon as the oldest of
+    the answers that led to it grew old, and would come back with the next one.
+    """
+    return figures.judged == 0 or (figures.judged >= policy.min_answers and not is_below_bar(figures, policy))
+
+
 def earned_level(held: int, rules: Sequence[tuple[EarnedSkill, Figures]]) -> tuple[int, Figures | None]:
     """Return the level of a skill that a person has earned, and the figures that say so.
 

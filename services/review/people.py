@@ -9,6 +9,7 @@ from services.contracts.canonical import content_sha256
 from services.contracts.people import Reviewer, ReviewerProfile
 from services.errors import ChangedMeanwhileError, NotFoundError
 from services.ports.database import Database, Transaction
+from services.quality.resuming import resume_person
 
 
 def version_of_profile(profile: ReviewerProfile) -> str:
@@ -111,15 +112,9 @@ class PeopleRegistry:
         ensure_sees(principal, project)
         async with self._database.transaction() as tx:
             await _ensure_project(tx, project)
-            if not await tx.calibration.end_pause(project, actor_id, pause.queue, pause.kind):
+            await tx.calibration.lock_person(project, actor_id)
+            if not await resume_person(tx, project, actor_id, pause, by=principal.actor_id):
                 raise NotFoundError(f"{actor_id!r} is not paused for {pause.kind} tasks of queue {pause.queue!r}.")
-            tx.audit.append(
-                project,
-                actor=principal.actor_id,
-                action="reviewer.resumed",
-                subject=f"reviewers/{actor_id}",
-                body={"queue": pause.queue, "kind": pause.kind.value},
-            )
             # The profile may have been deleted meanwhile.
             await tx.people.ensure(project, actor_id)
             return await _known(tx, project, actor_id)

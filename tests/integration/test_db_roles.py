@@ -11,16 +11,20 @@ import pytest
 
 from infra.db.engine import PostgresDatabase, open_database
 from infra.db.roles import app_password, app_url, grant_app_role
+from services.audit.telling import AnchorTeller
 from services.audit.verify import verify_project
 from services.contracts.access import Principal, Role
 from services.contracts.datasets import NewDataset, NewVersion
-from services.contracts.erasure import ErasureRequest, OfSamples
+from services.contracts.erasure import ErasureRequest, OfSamples, Retention
 from services.contracts.notes import NewNote
 from services.datasets.shelf import DatasetShelf
 from services.erasure.desk import ErasureDesk
+from services.erasure.retention import RetentionKeeper
 from services.errors import InvalidInputError
 from services.notes.book import NoteBook
+from services.quality.rejudging import StandingKeeper
 from tests.committed import committed_sample
+from tests.expired import expired_samples, set_retention
 from tests.intake_events import PROJECT, add_project
 
 pytestmark = pytest.mark.servers
@@ -59,6 +63,16 @@ async def test_the_product_does_its_work_under_the_restricted_role(restricted_ur
     assert report.faults == ()
     assert (report.records, report.dataset_versions, report.erased) == (1, 1, 1)
     assert record.ref.sample_id == "s-1"
+
+
+async def test_upkeep_does_its_work_under_the_restricted_role(database_url: str, restricted_url: str) -> None:
+    async with open_database(restricted_url, pool_size=5) as database:
+        await set_retention(database, Retention(keep_days=30, when_expired="erase"))
+        await expired_samples(database, database_url, ("s-1",))
+        for keeper in (RetentionKeeper(database), AnchorTeller(database, 60.0), StandingKeeper(database)):
+            while await keeper.step():
+                pass
+        assert (await verify_project(database, PROJECT)).erased == 1
 
 
 @pytest.mark.parametrize(

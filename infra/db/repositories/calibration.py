@@ -37,6 +37,10 @@ _FOR_RULE = text("""
       AND (CAST(:kinds AS text[]) = '{}' OR finding_kind = ANY (CAST(:kinds AS text[])))
       AND (CAST(:labels AS text[]) = '{}' OR labels && CAST(:labels AS text[]))
 """)
+_LAST_ANSWERED = text("""
+    SELECT actor_id FROM scored_answers WHERE project = :project
+    GROUP BY actor_id HAVING max(decided_at) > :after AND max(decided_at) <= :before ORDER BY actor_id
+""")
 _PAUSE = text("""
     INSERT INTO person_pauses (project, actor_id, queue, kind, paused, pause)
     VALUES (:project, :actor_id, :queue, :kind, true, :pause)
@@ -86,6 +90,11 @@ class PostgresCalibration(Repository):
             labels=[*rule.labels],
         )
         return (0, 0) if row is None else (row.judged, row.right_ones)
+
+    async def last_answered(self, project: str, *, after: datetime, before: datetime) -> tuple[str, ...]:
+        """Return the people whose newest scored answer was given between two moments, by id."""
+        rows = await self._run(_LAST_ANSWERED, project=project, after=after, before=before)
+        return tuple(row.actor_id for row in rows)
 
     async def put_pause(self, pause: PersonPause) -> None:
         """Pause a person, or replace the figures of their pause."""

@@ -14,7 +14,7 @@ from services.contracts.lifecycle import RevisionRef
 from services.contracts.records import ProjectConfig
 from services.contracts.review import ReviewTask, TaskKind
 from services.quality.mixing import comes_before, is_gold_turn, place_in_line
-from services.quality.standing import earned_level, figures_of, is_below_bar
+from services.quality.standing import earned_level, ends_by_itself, figures_of, is_below_bar
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -86,6 +86,17 @@ def test_ageing_and_skills_decide_as_in_a_claim() -> None:
 def test_a_pause_needs_enough_answers_and_an_interval_below_the_bar(judged: int, right: int, paused: bool) -> None:
     policy = GoldPolicy(rate=0.1, bar=0.6, min_answers=5)
     assert is_below_bar(figures_of(judged, right), policy) is paused
+
+
+@pytest.mark.parametrize(
+    ("judged", "right", "over"),
+    [(0, 0, True), (1, 0, False), (4, 4, False), (5, 0, False), (5, 1, True), (20, 6, False), (20, 20, True)],
+)
+def test_a_pause_ends_by_itself_when_nothing_or_enough_of_another_kind_is_left(
+    judged: int, right: int, over: bool
+) -> None:
+    policy = GoldPolicy(rate=0.1, bar=0.6, min_answers=5)
+    assert ends_by_itself(figures_of(judged, right), policy) is over
 
 
 RULES = tuple(
