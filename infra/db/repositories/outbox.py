@@ -28,21 +28,22 @@ ADD_MESSAGES = """
 """Adds messages, none or several, in the order given; its parameters are those of :meth:`PostgresOutbox.waiting`."""
 
 _ADD = text(ADD_MESSAGES)
-# One statement, so that a project without webhooks pays no round trip for them.
-_ADD_EVENT = text("""
-    WITH message AS (
-        INSERT INTO outbox (topic, project, sample_id, revision, sequence, body, attempts)
-        VALUES (:topic, :project, :sample_id, :revision, :sequence, :body, 0)
-        RETURNING message_id
-    )
+# Ids are given in the order of the rows, so the n-th least of them is that of the n-th message.
+_ADD_EVENTS = text(f"""
+    WITH told AS ({ADD_MESSAGES} RETURNING message_id)
     INSERT INTO webhook_deliveries
         (endpoint_id, message_id, event_type, event_id, sample_id, state, attempts, fence)
-    SELECT endpoint.endpoint_id, message.message_id, :event_type, :event_id, :sample_id, 'waiting', 0, 0
-    FROM message CROSS JOIN webhook_endpoints AS endpoint
-    WHERE endpoint.project = :project AND endpoint.state <> 'disabled'
-      AND (endpoint.event_types = '{}' OR :event_type = ANY (endpoint.event_types))
-    ORDER BY endpoint.created_at, endpoint.endpoint_id
-""")
+    SELECT endpoint.endpoint_id, message.message_id, event.type, event.id, event.sample_id, 'waiting', 0, 0
+    FROM (SELECT message_id, row_number() OVER (ORDER BY message_id) AS n FROM told) AS message
+    JOIN unnest(CAST(:event_types AS text[]), CAST(:event_ids AS text[]), CAST(:message_projects AS text[]),
+                CAST(:samples AS text[]))
+         WITH ORDINALITY AS event (type, id, project, sample_id, n) USING (n)
+    JOIN webhook_endpoints AS endpoint
+      ON endpoint.project = event.project AND endpoint.state <> 'disabled'
+     AND (endpoint.event_types = '{{}}' OR event.type = ANY (endpoint.event_types))
+    WHERE event.type IS NOT NULL
+    ORDER BY message.n, endpoint.created_at, endpoint.endpoint_id
+""")  # noqa: S608 - a constant
 _NOTIFY = text("SELECT pg_notify(:channel, '')")
 # One clock for the whole statement: were it read row by row, an earlier message could leave its pause between the
 # look at it and the look at its successor, which would then go first.
@@ -80,6 +81,8 @@ class _Message:
     ref: RevisionRef
     sequence: int | None
     body: str
+    event_type: str | None = None
+    event_id: str | None = None
 
 
 class PostgresOutbox(Repository):
@@ -107,22 +110,10 @@ class PostgresOutbox(Repository):
     ) -> None:
         """Keep a message, with a delivery for each webhook that wants it, and wake the relay at the commit.
 
-        What no webhook wants is written as the transaction ends, together with something else.
+        Messages are written together, as the transaction ends.
         """
-        message = _Message(topic, ref, sequence, body_text(body))
         self._added = True
-        if event_type is None or event_id is None:
-            self._waiting.append(message)
-            return
-        await self._count(
-            _ADD_EVENT,
-            topic=topic,
-            **ref.model_dump(),
-            sequence=sequence,
-            body=message.body,
-            event_type=event_type,
-            event_id=event_id,
-        )
+        self._waiting.append(_Message(topic, ref, sequence, body_text(body), event_type, event_id))
 
     def wake(self) -> None:
         """Wake the relays when the transaction commits, for something else that they are to send."""
@@ -145,8 +136,18 @@ class PostgresOutbox(Repository):
             "message_bodies": [message.body for message in messages],
         }
 
+    async def write_events(self) -> None:
+        """Write what was not written yet, if there are events among it: a webhook may want them."""
+        if any(message.event_type is not None for message in self._waiting):
+            told = {
+                "event_types": [message.event_type for message in self._waiting],
+                "event_ids": [message.event_id for message in self._waiting],
+            }
+            await self._count(_ADD_EVENTS, **self.waiting(), **told)
+
     async def finish(self) -> None:
         """Write what was not written yet, and wake the relays when the transaction commits."""
+        await self.write_events()
         if self._waiting:
             await self._count(_ADD, **self.waiting())
         for channel in self.channels:
