@@ -18,8 +18,9 @@ from services.access.policy import Permission
 from services.contracts.access import Principal
 from services.contracts.events import AnyReceipt
 from services.errors import ConcordError, UnavailableError
+from services.intake.arrivals import Arrival
 from services.intake.cloud_events import EventMessage
-from services.intake.inbox import Arrival, Inbox
+from services.intake.inbox import Inbox
 
 router = APIRouter(tags=["events"])
 _log = structlog.stdlib.get_logger("concord.api")
@@ -58,13 +59,13 @@ async def post_events(
 async def _take_batch(
     request: Request, inbox: Inbox, batch: tuple[EventMessage, ...], principal: Principal
 ) -> list[dict[str, Any]]:
-    """Take events of one sample in their order, those of different samples side by side.
+    """Take what can be taken together at once; then events of one sample in their order, those of others beside them.
 
     Raises:
         UnavailableError: Some events may have been accepted; the batch may be sent again as it is.
     """
     results: list[dict[str, Any]] = [{} for _ in batch]
-    lanes: dict[tuple[str | int, ...], list[tuple[int, Arrival]]] = {}
+    arrivals: list[tuple[int, Arrival]] = []
     for number, message in enumerate(batch):
         try:
             arrival = await inbox.read(message, via="http", projects=principal.projects)
@@ -72,6 +73,13 @@ async def _take_batch(
             raise
         except ConcordError as error:
             results[number] = {"outcome": "refused", "problem": problem_document(error)}
+        else:
+            arrivals.append((number, arrival))
+    taken = await inbox.accept_together([arrival for _, arrival in arrivals], via="http", projects=principal.projects)
+    lanes: dict[tuple[str | int, ...], list[tuple[int, Arrival]]] = {}
+    for place, (number, arrival) in enumerate(arrivals):
+        if place in taken:
+            results[number] = _told(request, taken[place])
         else:
             lanes.setdefault(arrival.lane(number), []).append((number, arrival))
     slots = asyncio.Semaphore(_LANES_AT_ONCE)
@@ -97,6 +105,10 @@ async def _take(request: Request, inbox: Inbox, arrival: Arrival, principal: Pri
     except ConcordError as error:
         event = arrival.event
         return {"source": event.source, "id": event.id, "outcome": "refused", "problem": problem_document(error)}
+    return _told(request, receipt)
+
+
+def _told(request: Request, receipt: AnyReceipt) -> dict[str, Any]:
     _log_taken(request, receipt)
     return receipt.model_dump(mode="json")
 

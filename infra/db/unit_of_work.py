@@ -18,6 +18,7 @@ from infra.db.repositories.idempotency import PostgresIdempotency
 from infra.db.repositories.inbox import PostgresInbox
 from infra.db.repositories.incidents import PostgresIncidents
 from infra.db.repositories.notes import PostgresNotes
+from infra.db.repositories.openings import PostgresOpenings
 from infra.db.repositories.operations import PostgresOperations
 from infra.db.repositories.outbox import PostgresOutbox
 from infra.db.repositories.people import PostgresPeople
@@ -47,6 +48,7 @@ from services.ports.erasure import ErasureRepository
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.incidents import IncidentRepository
 from services.ports.notes import NoteRepository
+from services.ports.openings import OpeningRepository
 from services.ports.operations import OperationsRepository
 from services.ports.probes import ProbeRepository
 from services.ports.quality import QualityRepository
@@ -72,6 +74,7 @@ class PostgresTransaction:
     taxonomy_migrations: TaxonomyMigrationRepository
     inbox: InboxRepository
     samples: SampleRepository
+    openings: OpeningRepository
     answers: AnswerRepository
     review: ReviewRepository
     queues: QueueRepository
@@ -101,6 +104,7 @@ class PostgresTransaction:
         self.taxonomy_migrations = PostgresTaxonomyMigrations(connection)
         self.inbox = PostgresInbox(connection)
         self.samples = PostgresSamples(connection)
+        self.openings = PostgresOpenings(connection)
         self.answers = PostgresAnswers(connection)
         self.review = PostgresReview(connection)
         self.queues = PostgresQueues(connection)

@@ -16,11 +16,12 @@ from nats.js.errors import FetchTimeoutError, NotFoundError
 
 from infra.messaging.cloud_events import message_of_nats
 from infra.messaging.nats import INGEST_STREAM, ensure_streams
-from services.contracts.events import INCOMING_SUBJECT_PREFIX
+from services.contracts.events import INCOMING_SUBJECT_PREFIX, AnyReceipt
 from services.errors import ConcordError, StageConflictError, UnavailableError, UndeliverableError
 from services.errors import NotFoundError as UnknownError
+from services.intake.arrivals import Arrival
 from services.intake.cloud_events import EventMessage
-from services.intake.inbox import Arrival, Inbox
+from services.intake.inbox import Inbox
 
 DURABLE = "concord-ingester"
 MAX_DELIVERIES = 8
@@ -154,16 +155,28 @@ class Ingester:
                     del unfinished[number]
 
         try:
-            lanes: dict[tuple[str | int, ...], list[tuple[int, Arrival]]] = {}
+            arrivals: list[tuple[int, Arrival]] = []
             for number, message in enumerate(messages):
                 arrival = await self._read(message) if reachable else None
                 if isinstance(arrival, Arrival):
-                    lanes.setdefault(arrival.lane(number), []).append((number, arrival))
+                    arrivals.append((number, arrival))
                     continue
                 if arrival is None:
                     reachable = False
                     await _nak(message, self._pause_s)
                 del unfinished[number]
+            taken = (
+                await self._inbox.accept_together([arrival for _, arrival in arrivals], via="nats", projects=None)
+                if reachable
+                else {}
+            )
+            lanes: dict[tuple[str | int, ...], list[tuple[int, Arrival]]] = {}
+            for place, (number, arrival) in enumerate(arrivals):
+                if place in taken:
+                    await self._settle(messages[number], _acknowledge(messages[number], taken[place]))
+                    del unfinished[number]
+                else:
+                    lanes.setdefault(arrival.lane(number), []).append((number, arrival))
             await asyncio.gather(*(run_lane(lane) for lane in lanes.values()))
         finally:
             beating.cancel()
@@ -207,8 +220,7 @@ class Ingester:
                 return
             await self._put_aside(message, arrival.message, error)
             return
-        _log.info("event_taken_in", outcome=receipt.outcome, **receipt.traced)
-        await message.ack()
+        await _acknowledge(message, receipt)
 
     async def _put_aside(self, message: Msg, incoming: EventMessage, error: ConcordError) -> None:
         await self._inbox.refuse(incoming, error, via="nats", projects=None)
@@ -231,6 +243,11 @@ class Ingester:
             _log.exception("ingester_failed", error=type(error).__name__, deliveries=deliveries)
             await _nak(message, min(self._pause_s * 2.0 ** (deliveries - 1), _MAX_PAUSE_S))
         return True
+
+
+async def _acknowledge(message: Msg, receipt: AnyReceipt) -> None:
+    _log.info("event_taken_in", outcome=receipt.outcome, **receipt.traced)
+    await message.ack()
 
 
 def _log_refused(message: Msg, error: ConcordError) -> None:

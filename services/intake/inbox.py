@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, TypeVar
 from uuid import UUID, uuid4
 
@@ -14,25 +13,25 @@ from services.contracts.events import (
     AnyReceipt,
     EventType,
     IncomingEvent,
-    Receipt,
     SampleWithdrawn,
-    TaxonomyReceipt,
 )
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.manifest import SampleManifest
-from services.contracts.records import DeadLetter, StoredEvent
+from services.contracts.records import DeadLetter
 from services.contracts.taxonomies import TaxonomyReference
 from services.errors import (
     AssetError,
     ConcordError,
-    EventConflictError,
     ForbiddenError,
     NotFoundError,
     PayloadTooLargeError,
     UnavailableError,
 )
+from services.intake.arrivals import Arrival, answer_again, named, read_arrival, receipt_of
 from services.intake.cloud_events import EventData, EventMessage, data_of, event_of, read_envelope
-from services.lifecycle.revisions import actor_of, open_revision, submit_labels, withdraw_sample
+from services.intake.together import Together
+from services.lifecycle.opening import actor_of
+from services.lifecycle.revisions import open_revision, submit_labels, withdraw_sample
 from services.ports.assets import AssetReader
 from services.ports.database import Database, Transaction
 from services.taxonomy.registry import publish_version
@@ -48,31 +47,6 @@ _CHECKS_AT_ONCE = 8
 _READ_ON_THE_SPOT_BYTES = 32 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """An event that was read, with the message it came as.
-
-    Attributes:
-        message: What a dead letter would keep.
-        event: The event.
-        project: The project its data names, if it names one.
-        sample_id: The sample its data names, if it names one.
-        taxonomy_id: The taxonomy it is, if it is one.
-    """
-
-    message: EventMessage
-    event: IncomingEvent
-    project: str | None
-    sample_id: str | None
-    taxonomy_id: str | None = None
-
-    def lane(self, number: int) -> tuple[str | int, ...]:
-        """Return what events that must keep their order have in common; ``number`` tells apart all others."""
-        if self.taxonomy_id is not None:
-            return ("taxonomy", "of", self.taxonomy_id)
-        return (number,) if self.project is None or self.sample_id is None else (self.project, self.sample_id)
-
-
 class Inbox:
     """Takes events in.
 
@@ -84,6 +58,7 @@ class Inbox:
     def __init__(self, database: Database, assets: AssetReader) -> None:
         self._database = database
         self._assets = assets
+        self._together = Together(database, self._check_assets)
 
     async def ready(self) -> None:
         """Raise UnavailableError unless events can be taken in now."""
@@ -107,7 +82,7 @@ class Inbox:
     async def read(self, message: EventMessage, *, via: Via, projects: Projects) -> Arrival:
         """Read one event without accepting it yet; one that can not be read is kept as :meth:`receive` says."""
         try:
-            return await _aside(_read, message)
+            return await _aside(read_arrival, message)
         except ConcordError as error:
             await self.refuse(message, error, via=via, projects=projects)
             raise
@@ -137,9 +112,9 @@ class Inbox:
             AssetError: An asset is missing, forbidden, too large or has another hash.
             UnavailableError: Try again.
         """
-        named = _named(event.data, "project")
-        if named is not None and projects is not None and named not in projects:
-            raise _no_project(named)
+        project = named(event.data, "project")
+        if project is not None and projects is not None and project not in projects:
+            raise _no_project(project)
         if event.type == EventType.TAXONOMY_PUBLISHED and projects is not None:
             raise ForbiddenError("A taxonomy concerns every project; this key is limited to some of them.")
         # Looked up before anything is validated: what was accepted once is answered alike, even when the contract
@@ -147,17 +122,33 @@ class Inbox:
         async with self._database.transaction() as tx:
             stored = await tx.inbox.lock(event.source, event.id)
         if stored is not None:
-            return _answer_again(event, stored)
+            return answer_again(event, stored)
         data = await asyncio.to_thread(data_of, event)
         if isinstance(data, SampleManifest):
             await self._check_assets(data)
         async with self._database.transaction() as tx:
             stored = await tx.inbox.lock(event.source, event.id)
             if stored is not None:
-                return _answer_again(event, stored)
+                return answer_again(event, stored)
             led_to = await _apply(tx, event, data)
             await tx.inbox.add(event, led_to, via=via)
-        return _receipt(event, led_to, "accepted")
+        return receipt_of(event, led_to, "accepted")
+
+    async def accept_together(
+        self, arrivals: Sequence[Arrival], *, via: Via, projects: Projects
+    ) -> dict[int, AnyReceipt]:
+        """Accept many events in few transactions, as far as that goes; return the receipts by their places.
+
+        Accepted are events that open a sample, and those that were accepted before. All others are left as they are,
+        also those that have to be refused: they go one by one, by :meth:`take` or :meth:`accept`, after these and in
+        their order.
+
+        Args:
+            arrivals: Events in the order in which those of one sample must be handled.
+            via: The transport.
+            projects: Projects the sender may touch.
+        """
+        return await self._together.accept(arrivals, via=via, projects=projects)
 
     async def refuse(
         self, message: EventMessage, error: ConcordError, *, via: Via, projects: Projects
@@ -175,7 +166,7 @@ class Inbox:
             envelope = None
             if via == "http":
                 return None
-        project = _named(envelope.data, "project") if envelope is not None else None
+        project = named(envelope.data, "project") if envelope is not None else None
         raw = message.to_bytes()
         async with self._database.transaction() as tx:
             # A letter is shown to those who see its project; nobody may put one before other projects' people.
@@ -258,22 +249,6 @@ async def _aside(read: Callable[[EventMessage], Answer], message: EventMessage) 
     return read(message)
 
 
-def _read(message: EventMessage) -> Arrival:
-    event = event_of(read_envelope(message))
-    return Arrival(
-        message=message,
-        event=event,
-        project=_named(event.data, "project"),
-        sample_id=_named(event.data, "sample_id"),
-        taxonomy_id=_named(event.data, "id") if event.type == EventType.TAXONOMY_PUBLISHED else None,
-    )
-
-
-def _named(data: object, key: str) -> str | None:
-    value = data.get(key) if isinstance(data, dict) else None
-    return value if isinstance(value, str) else None
-
-
 def _assets_of(manifest: SampleManifest) -> Iterator[tuple[str, str, str | None]]:
     for index, stream in enumerate(manifest.streams):
         if stream.uri is not None:
@@ -294,24 +269,6 @@ async def _apply(tx: Transaction, event: IncomingEvent, data: EventData) -> Revi
     if isinstance(data, SampleWithdrawn):
         return await withdraw_sample(tx, data, event)
     return await submit_labels(tx, data, config=project.config)
-
-
-def _answer_again(event: IncomingEvent, stored: StoredEvent) -> AnyReceipt:
-    if stored.event.content_sha256 != event.content_sha256:
-        raise EventConflictError(
-            f"the event {event.id!r} of source {event.source!r} was accepted with other content; "
-            "give the new event an id of its own",
-            places=(("/id", "was used with other content"),),
-        )
-    return _receipt(event, stored.led_to, "duplicate")
-
-
-def _receipt(
-    event: IncomingEvent, led_to: RevisionRef | TaxonomyReference, outcome: Literal["accepted", "duplicate"]
-) -> AnyReceipt:
-    if isinstance(led_to, str):
-        return TaxonomyReceipt(source=event.source, id=event.id, outcome=outcome, taxonomy=led_to)
-    return Receipt(source=event.source, id=event.id, outcome=outcome, **led_to.model_dump())
 
 
 def _no_project(project: str) -> NotFoundError:

@@ -11,6 +11,7 @@ accepted there and then, and only the disputed ones go on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,7 +19,10 @@ from services.contracts.access import SYSTEM_ACTOR
 from services.contracts.annotations import Annotations
 from services.contracts.consensus import Answer, Consensus, JoinedAnswers
 from services.contracts.label_base import Author
-from services.contracts.records import SampleRevision
+from services.contracts.lifecycle import RevisionRef
+from services.contracts.manifest import Context
+from services.contracts.queues import ReviewQueue
+from services.contracts.records import ProjectConfig, SampleRevision
 from services.contracts.review import Decision, FindingState, NewTask, ReviewTask, TaskKind
 from services.lifecycle.journal import subject_of
 from services.lifecycle.steps import ProjectRules, is_live, open_task
@@ -44,6 +48,11 @@ _IDS_NOTED = 100
 # Joining thousands of labels takes seconds under the lock: their order in the lane is not worth that.
 _MOST_VALUED = 2_000
 _MORE = "Those who labelled it agree too little ({agreement:.2f}); label it without knowing what they said."
+
+
+def needs_annotator(config: ProjectConfig, labels: Annotations) -> bool:
+    """Whether people label a sample before it is checked, with these labels there already."""
+    return config.annotate == "always" or (config.annotate == "when_missing" and not labels)
 
 
 async def ask_annotators(tx: Transaction, revision: SampleRevision, project: ProjectRules) -> None:
@@ -193,20 +202,30 @@ async def _open(
     tx: Transaction, revision: SampleRevision, project: ProjectRules, worth: float, *, after: _SoFar | None = None
 ) -> None:
     """Open a task for an answer; ``after`` which, where it is one more."""
-    facts = facts_of_sample(revision.manifest.context, project.domain)
-    queues = await tx.queues.list(revision.ref.project)
-    place = place_of(TaskKind.ANNOTATE, revision.risk, facts, project.rules, queues)
-    last = None if after is None else list(submissions(after.decisions).values())[-1]
-    task = NewTask(
-        ref=revision.ref,
+    ref = revision.ref
+    task = task_to_label(ref, revision.manifest.context, project, await tx.queues.list(ref.project))
+    if after is not None:
+        last = list(submissions(after.decisions).values())[-1]
+        task = task.model_copy(
+            update={
+                "excluded_actors": after.found.annotators,
+                "origin_decision_id": last.decision_id,
+                "reason": _MORE.format(agreement=agreement_of(after.found)),
+            }
+        )
+    task = task.model_copy(update={"worth": worth})
+    await open_task(tx, limits_of_task(task, project.config).open(task, await tx.now()))
+
+
+def task_to_label(ref: RevisionRef, context: Context, project: ProjectRules, queues: Sequence[ReviewQueue]) -> NewTask:
+    """Return a task that asks for one answer: a sample's labels by somebody who knows nobody else's."""
+    facts = facts_of_sample(context, project.domain)
+    place = place_of(TaskKind.ANNOTATE, context.risk, facts, project.rules, queues)
+    return NewTask(
+        ref=ref,
         kind=TaskKind.ANNOTATE,
         queue=place.queue,
         **({} if place.priority is None else {"priority": place.priority}),
-        risk=revision.risk,
+        risk=context.risk,
         facts=facts,
-        excluded_actors=() if after is None else after.found.annotators,
-        origin_decision_id=None if last is None else last.decision_id,
-        reason=None if after is None else _MORE.format(agreement=agreement_of(after.found)),
-        worth=worth,
     )
-    await open_task(tx, limits_of_task(task, project.config).open(task, await tx.now()))

@@ -53,40 +53,52 @@ async def record_stage(
         ref=ref, sequence=sequence, stage=after, previous_stage=before, actor=actor, reason=reason, at=at
     )
     await tx.samples.set_stage(change)
+    await tell_stage(tx, change, content_sha256=content_sha256)
+    return change
+
+
+async def tell_stage(tx: Transaction, change: StageChange, *, content_sha256: str | None = None) -> None:
+    """Tell everybody of a stage change that the caller's transaction keeps: the event out, the audit entry.
+
+    Args:
+        tx: The transaction.
+        change: What was kept.
+        content_sha256: Hash of the ground truth, when that is what happened.
+    """
+    ref = change.ref
     data = StageChanged(
         project=ref.project,
         sample_id=ref.sample_id,
         revision=ref.revision,
-        sequence=sequence,
-        stage=after,
-        previous_stage=before,
-        at=at,
-        actor=actor,
-        reason=reason,
+        sequence=change.sequence,
+        stage=change.stage,
+        previous_stage=change.previous_stage,
+        at=change.at,
+        actor=change.actor,
+        reason=change.reason,
         content_sha256=content_sha256,
     )
     await tx.outbox.add(
         "event",
         ref,
         data.model_dump(mode="json", exclude_none=True),
-        sequence=sequence,
-        event_type=stage_event_type(after),
+        sequence=change.sequence,
+        event_type=stage_event_type(change.stage),
         event_id=stage_event_id(data),
     )
     tx.audit.append(
         ref.project,
-        actor=actor,
-        action=f"sample.{after.value}",
+        actor=change.actor,
+        action=f"sample.{change.stage.value}",
         subject=subject_of(ref),
         body={
-            "sequence": sequence,
-            "before": before,
+            "sequence": change.sequence,
+            "before": change.previous_stage,
             "content_sha256": content_sha256,
-            "at": time_text(at),
+            "at": time_text(change.at),
         },
-        personal={"reason": reason},
+        personal={"reason": change.reason},
     )
-    return change
 
 
 async def move(tx: Transaction, revision: SampleRevision, *path: Stage, actor: str, reason: str | None = None) -> Stage:

@@ -7,17 +7,17 @@ from contextlib import nullcontext
 from services.contracts.access import SYSTEM_ACTOR
 from services.contracts.annotations import Annotation
 from services.contracts.label_base import Author
-from services.contracts.lifecycle import NextStep, RevisionRef, Stage, StepResult
+from services.contracts.lifecycle import FINAL_STAGES, NextStep, RevisionRef, Stage, StepResult
 from services.contracts.pre_label import LabelFilePredictions
-from services.contracts.records import LabelSet, SampleRevision
+from services.contracts.records import SampleRevision
 from services.formats.result import FileLosses
 from services.incidents.applying import CARRIED_ORIGIN
-from services.lifecycle.answers import ask_annotators
+from services.lifecycle.answers import ask_annotators, needs_annotator
 from services.lifecycle.gathering import Failure, Gathered, PreLabelersFor, gather_sample
 from services.lifecycle.journal import move, subject_of
 from services.lifecycle.settle import settle, step_result
 from services.lifecycle.shares import ProjectShares
-from services.lifecycle.steps import ProjectRules, lock_revision, read_project_rules
+from services.lifecycle.steps import lock_revision, read_project_rules
 from services.ports.assets import AssetReader
 from services.ports.database import Database, Transaction
 
@@ -40,6 +40,8 @@ async def prepare_sample(
     A model or an asset that fails does not stop the sample: the audit trail notes it, the checks report the asset,
     and people label what no model did.
 
+    Where people were asked as the sample came (see :mod:`services.lifecycle.opening`), only its assets are left.
+
     Idempotent: reading and asking leave nothing behind; what they gave is kept in one transaction that moves the
     sample out of ``pre_labeling``. A call that comes later finds it gone from there and answers what the state says.
 
@@ -56,19 +58,30 @@ async def prepare_sample(
     """
     async with database.transaction() as tx:
         revision = await lock_revision(tx, ref)
-        if revision.stage not in _BEFORE_LABELLING:
+        unread = await _is_unread(tx, revision)
+        if revision.stage not in _BEFORE_LABELLING and not unread:
             return await settle(tx, revision)
-        await move(tx, revision, Stage.PRE_LABELING, actor=SYSTEM_ACTOR)
+        if not unread:
+            await move(tx, revision, Stage.PRE_LABELING, actor=SYSTEM_ACTOR)
         carried = await _carried(tx, ref)
-        sources = () if carried else (await read_project_rules(tx, ref.project)).config.pre_label
+        sources = () if carried or unread else (await read_project_rules(tx, ref.project)).config.pre_label
     asks = any(not isinstance(source, LabelFilePredictions) for source in sources)
     with shares.place(ref.project) if shares is not None and asks else nullcontext():
         gathered = await gather_sample(revision.manifest, assets, sources, pre_labelers_for)
     async with database.transaction() as tx:
         revision = await lock_revision(tx, ref)
+        if unread and revision.stage not in FINAL_STAGES:
+            await _keep_read(tx, revision, gathered)
         if revision.stage is not Stage.PRE_LABELING:
             return await settle(tx, revision)
         return await _keep(tx, revision, gathered, carried=carried)
+
+
+async def _is_unread(tx: Transaction, revision: SampleRevision) -> bool:
+    """Whether people were asked before the sample's assets were read, and these still are to be read."""
+    if revision.stage is not Stage.ANNOTATING or all(stream.uri is None for stream in revision.manifest.streams):
+        return False
+    return not await tx.samples.assets(revision.ref)
 
 
 async def _carried(tx: Transaction, ref: RevisionRef) -> bool:
@@ -79,18 +92,14 @@ async def _carried(tx: Transaction, ref: RevisionRef) -> bool:
 
 async def _keep(tx: Transaction, revision: SampleRevision, gathered: Gathered, *, carried: bool) -> StepResult:
     project = await read_project_rules(tx, revision.ref.project)
-    for failure in gathered.failures:
-        _note(tx, revision.ref, failure)
-    for losses in gathered.losses:
-        _note_losses(tx, revision.ref, losses)
-    await tx.samples.put_assets(revision.ref, gathered.assets)
+    await _keep_read(tx, revision, gathered)
     for prediction in gathered.predictions:
         author = Author(kind="model", id=prediction.model, version=prediction.version)
         await tx.samples.add_label_set(revision.ref, prediction.annotations, origin="prediction", author=author)
     if not carried:
         await _keep_label_files(tx, revision, gathered.labels)
     newest = await tx.samples.label_set(revision.ref)
-    if not carried and _needs_annotator(project, newest):
+    if not carried and needs_annotator(project.config, () if newest is None else newest.annotations):
         await ask_annotators(tx, revision, project)
         stage = await move(tx, revision, Stage.ANNOTATING, actor=SYSTEM_ACTOR)
         return await step_result(tx, revision, stage, NextStep.ANNOTATE, project)
@@ -98,6 +107,14 @@ async def _keep(tx: Transaction, revision: SampleRevision, gathered: Gathered, *
         await _promote_predictions(tx, revision, gathered)
     stage = await move(tx, revision, Stage.CHECKING, actor=SYSTEM_ACTOR)
     return await step_result(tx, revision, stage, NextStep.CHECK, project)
+
+
+async def _keep_read(tx: Transaction, revision: SampleRevision, gathered: Gathered) -> None:
+    for failure in gathered.failures:
+        _note(tx, revision.ref, failure)
+    for losses in gathered.losses:
+        _note_losses(tx, revision.ref, losses)
+    await tx.samples.put_assets(revision.ref, gathered.assets)
 
 
 def _note(tx: Transaction, ref: RevisionRef, failure: Failure) -> None:
@@ -137,11 +154,6 @@ async def _keep_label_files(tx: Transaction, revision: SampleRevision, labels: t
     merged = (*own, *(annotation for annotation in labels if annotation.id not in known))
     author = Author(kind="importer", id="label-files")
     await tx.samples.add_label_set(revision.ref, merged, origin="label_files", author=author)
-
-
-def _needs_annotator(project: ProjectRules, newest: LabelSet | None) -> bool:
-    mode = project.config.annotate
-    return mode == "always" or (mode == "when_missing" and (newest is None or not newest.annotations))
 
 
 async def _promote_predictions(tx: Transaction, revision: SampleRevision, gathered: Gathered) -> None:

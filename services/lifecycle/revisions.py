@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 
 from services.contracts.annotations import Annotations
 from services.contracts.canonical import content_sha256
 from services.contracts.events import EventType, IncomingEvent, LabelsSubmitted, SampleWithdrawn
 from services.contracts.label_base import Author
-from services.contracts.lifecycle import RevisionRef, Stage, workflow_id_of
+from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.manifest import SampleManifest, check_annotations
 from services.contracts.records import ProjectConfig, SampleRevision
 from services.contracts.review import LABELLING_KINDS, ReviewTask
@@ -22,19 +21,14 @@ from services.errors import (
 )
 from services.incidents.leaving import leave_incidents
 from services.lifecycle.journal import record_stage, tell_workflow
-from services.lifecycle.steps import cancel_task, is_live, lifecycle_input
+from services.lifecycle.opening import Arrived, actor_of, open_samples, tell_start
+from services.lifecycle.steps import cancel_task, is_live
 from services.ports.database import Transaction
 from services.review.labelling import complete_labelling
 from services.review.overlap import answered_before
 
-_NOT_IN_AN_ID = re.compile(r"[^A-Za-z0-9._:@+-]+")
 # Ground truth, and a rejection, stay what they are; the revision that follows says that it was opened again.
 _REOPENED_FROM = frozenset({Stage.COMMITTED, Stage.REJECTED})
-
-
-def actor_of(event: IncomingEvent) -> str:
-    """Return how timelines and the audit trail name the sender of an event."""
-    return f"source:{_NOT_IN_AN_ID.sub('-', event.source).strip('-')}"[:200]
 
 
 async def open_revision(
@@ -49,29 +43,29 @@ async def open_revision(
         AlreadyExistsError: The event says ``created`` and the sample exists.
         NotFoundError: The event says ``updated`` and the sample does not exist.
     """
-    newest = await tx.samples.lock_sample(manifest.project, manifest.sample_id)
-    created = event.type == EventType.SAMPLE_CREATED
-    if created and newest:
+    if event.type == EventType.SAMPLE_CREATED:
+        opened = await open_samples(tx, manifest.project, [Arrived(manifest, event)])
+        if manifest.sample_id in opened:
+            return opened[manifest.sample_id]
+        newest = await tx.samples.lock_sample(manifest.project, manifest.sample_id)
         raise AlreadyExistsError(
             f"the sample {manifest.sample_id!r} exists in project {manifest.project!r}, at revision {newest}; "
             f"send {EventType.SAMPLE_UPDATED} for a new revision",
             places=(("/data/sample_id", "exists already"),),
             facts={"revision": newest},
         )
-    if not created and not newest:
+    newest = await tx.samples.lock_sample(manifest.project, manifest.sample_id)
+    if not newest:
         raise _no_sample(manifest.project, manifest.sample_id)
     ref = RevisionRef(project=manifest.project, sample_id=manifest.sample_id, revision=newest + 1)
     actor = actor_of(event)
-    if newest:
-        await _close_revision(tx, ref, actor=actor)
+    await _close_revision(tx, ref, actor=actor)
     await tx.samples.add_revision(ref, manifest, manifest_sha256=content_sha256(manifest), event=event)
     if manifest.annotations:
         author = Author(kind="importer", id=actor)
         await tx.samples.add_label_set(ref, manifest.annotations, origin="manifest", author=author)
     await record_stage(tx, ref, None, Stage.RECEIVED, actor=actor)
-    start = lifecycle_input(ref, config).model_dump(mode="json", exclude_none=True)
-    body = {"workflow_id": workflow_id_of(ref), "input": start}
-    await tx.outbox.add("workflow_start", ref, body)
+    await tell_start(tx, ref, config)
     return ref
 
 

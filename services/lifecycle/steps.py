@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
 from services.contracts.access import SYSTEM_ACTOR
 from services.contracts.lifecycle import LifecycleInput, RevisionRef
@@ -78,21 +79,26 @@ def is_live(task: ReviewTask) -> bool:
 async def open_task(tx: Transaction, task: NewTask) -> ReviewTask:
     """Open a task and say so in the audit trail."""
     opened = await tx.review.open_task(task)
+    tell_opened(tx, opened.task_id, opened)
+    return opened
+
+
+def tell_opened(tx: Transaction, task_id: UUID, task: NewTask | ReviewTask) -> None:
+    """Say in the audit trail that a task was opened."""
     tx.audit.append(
         task.ref.project,
         actor=SYSTEM_ACTOR,
         action="task.opened",
         subject=subject_of(task.ref),
         body={
-            "task_id": str(opened.task_id),
-            "kind": opened.kind.value,
-            "queue": opened.queue,
-            "finding_ids": list(opened.finding_ids),
-            "origin_decision_id": None if opened.origin_decision_id is None else str(opened.origin_decision_id),
-            **told_of_cause("caused_by", opened.caused_by),
+            "task_id": str(task_id),
+            "kind": task.kind.value,
+            "queue": task.queue,
+            "finding_ids": list(task.finding_ids),
+            "origin_decision_id": None if task.origin_decision_id is None else str(task.origin_decision_id),
+            **told_of_cause("caused_by", task.caused_by),
         },
     )
-    return opened
 
 
 async def cancel_task(tx: Transaction, task: ReviewTask, reason: str) -> None:

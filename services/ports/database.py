@@ -7,6 +7,7 @@ what may be kept live in the services.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -31,6 +32,7 @@ from services.ports.erasure import ErasureRepository
 from services.ports.ground_truth import AuditRepository, GroundTruthRepository
 from services.ports.incidents import IncidentRepository
 from services.ports.notes import NoteRepository
+from services.ports.openings import OpeningRepository
 from services.ports.operations import OperationsRepository
 from services.ports.probes import ProbeRepository
 from services.ports.quality import QualityRepository
@@ -43,6 +45,12 @@ from services.ports.task_operations import TaskOperationRepository
 from services.ports.taxonomies import TaxonomyMigrationRepository, TaxonomyRepository
 from services.ports.webhooks import WebhookRepository
 from services.rules.rule_set import RuleSet
+
+EventPair = tuple[str, str]
+"""Source and id of an event."""
+
+LedTo = RevisionRef | TaxonomyReference
+"""What an accepted event led to: a sample revision or a taxonomy version."""
 
 
 class AccessRepository(Protocol):
@@ -125,10 +133,16 @@ class InboxRepository(Protocol):
         """
         ...
 
-    async def add(
-        self, event: IncomingEvent, led_to: RevisionRef | TaxonomyReference, *, via: Literal["http", "nats"]
-    ) -> None:
-        """Keep an accepted event with what it led to: a sample revision or a taxonomy version."""
+    async def known(self, pairs: Sequence[EventPair], *, lock: bool) -> dict[EventPair, StoredEvent]:
+        """Return the events accepted under these pairs, each pair once; with ``lock`` as :meth:`lock` does for one."""
+        ...
+
+    async def add(self, event: IncomingEvent, led_to: LedTo, *, via: Literal["http", "nats"]) -> None:
+        """Keep an accepted event with what it led to."""
+        ...
+
+    async def add_all(self, accepted: Sequence[tuple[IncomingEvent, LedTo]], *, via: Literal["http", "nats"]) -> None:
+        """Keep accepted events, each with what it led to."""
         ...
 
     async def events_of(self, ref: RevisionRef) -> tuple[StoredEvent, ...]:
@@ -237,6 +251,7 @@ class Transaction(Protocol):
     taxonomy_migrations: TaxonomyMigrationRepository
     inbox: InboxRepository
     samples: SampleRepository
+    openings: OpeningRepository
     answers: AnswerRepository
     review: ReviewRepository
     queues: QueueRepository

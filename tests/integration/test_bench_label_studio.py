@@ -40,7 +40,7 @@ TASKS = 1_000
 
 
 @pytest.fixture
-async def ours(database: PostgresDatabase, tmp_path: Path) -> AsyncIterator[Concord]:
+async def ours(database: PostgresDatabase, database_url: str, tmp_path: Path) -> AsyncIterator[Concord]:
     (tmp_path / IMAGE).write_bytes(b"an image")
     inbox = Inbox(database, FileAssetReader((tmp_path,), 1_000_000, 20.0))
     app = create_app(ApiServices(database, inbox, 1_000_000, WebhookHttp((), 20)))
@@ -54,7 +54,7 @@ async def ours(database: PostgresDatabase, tmp_path: Path) -> AsyncIterator[Conc
 
         async with httpx.AsyncClient() as unused:
             key = await ApiWorld(database, unused).key("root", Role.ADMIN)
-        yield Concord(await client_of(key), client_of)
+        yield Concord(await client_of(key), client_of, database_url)
 
 
 async def test_copies_are_tasks_that_are_listed_claimed_and_end_as_ground_truth(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from services.contracts.canonical import canonical_json
 from services.contracts.events import AnyReceipt, EventType, IncomingEvent
 from services.contracts.records import DeadLetter
 from services.errors import UnavailableError
+from services.intake.arrivals import Arrival
 from services.intake.cloud_events import STRUCTURED_TYPE, EventMessage
 from services.intake.inbox import Inbox, Projects, Via
 from tests.intake_events import PROJECT, NoAssets, add_project, created, event, manifest, structured
@@ -233,6 +234,11 @@ class Troubled(Inbox):
         if self.away:
             raise UnavailableError("the database is away")
 
+    async def accept_together(
+        self, arrivals: Sequence[Arrival], *, via: Via, projects: Projects
+    ) -> dict[int, AnyReceipt]:
+        return {}
+
     async def accept(self, event: IncomingEvent, *, via: Via, projects: Projects) -> AnyReceipt:
         self.calls += 1
         await self._trouble(self, event)
@@ -246,12 +252,23 @@ class DiesAfterCommit(Inbox):
         super().__init__(database, NoAssets())
         self.died = asyncio.Event()
 
+    async def accept_together(
+        self, arrivals: Sequence[Arrival], *, via: Via, projects: Projects
+    ) -> dict[int, AnyReceipt]:
+        receipts = await super().accept_together(arrivals, via=via, projects=projects)
+        if receipts:
+            await self._die()
+        return receipts
+
     async def accept(self, event: IncomingEvent, *, via: Via, projects: Projects) -> AnyReceipt:
         receipt = await super().accept(event, via=via, projects=projects)
+        await self._die()
+        return receipt
+
+    async def _die(self) -> None:
         if not self.died.is_set():
             self.died.set()
             await asyncio.Event().wait()
-        return receipt
 
 
 async def test_a_crash_between_commit_and_ack_changes_nothing(

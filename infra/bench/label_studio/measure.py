@@ -32,6 +32,7 @@ FILL_BATCH = 1_000
 WORKS = {
     "import": "import samples, until acknowledged; ms a sample",
     "workable": "the same, until a person can be given them; ms a sample",
+    "followed": "the same, until everything behind it has come to rest; ms a sample",
     "next": "next task, with data and prediction; ms",
     "submit": "submit one box; ms",
     "first_page": f"list: the first {PAGE} tasks; ms",
@@ -150,7 +151,7 @@ async def _sides(concord: LocalConcord, label_studio: LabelStudio) -> AsyncItera
         token = {"Authorization": f"Token {label_studio.token}"}
         http = httpx.AsyncClient(base_url=label_studio.url, headers=token, trust_env=False)
         theirs = LabelStudioSide(await stack.enter_async_context(http))
-        yield Concord(await client_of(concord.admin_key), client_of), theirs
+        yield Concord(await client_of(concord.admin_key), client_of, concord.urls.database_url), theirs
 
 
 class Turns:
@@ -219,6 +220,9 @@ async def _import(turns: Turns, config: LabelStudioConfig, tell: Told) -> None:
             clock.note("import", calls=len(names))
             await side.wait_workable()
             clock.note("workable", calls=len(names))
+            # Also so that one side's work behind the scenes never runs into the other's turn.
+            await side.wait_followed()
+            clock.note("followed", calls=len(names))
 
         await turns.take(number, do)
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
+import asyncpg
 import httpx
 
 from api.paging import encode_cursor
@@ -31,6 +32,10 @@ TEMPLATE = "template"
 _CALL_TIMEOUT_S = 600.0
 _OPENED_WITHIN_S = 300.0
 _LOOK_EVERY_S = 0.02
+_UNREST = """
+    SELECT (SELECT count(*) FROM assets WHERE project = $1) < $2
+        OR EXISTS (SELECT FROM outbox WHERE project = $1 AND published_at IS NULL)
+"""
 
 
 class Side(Protocol):
@@ -42,6 +47,10 @@ class Side(Protocol):
 
     async def wait_workable(self) -> None:
         """Wait until a person can be given each of the samples that were brought."""
+        ...
+
+    async def wait_followed(self) -> None:
+        """Wait until nothing is left to do about the samples that were brought before a person has answered."""
         ...
 
     async def next_task(self) -> dict[str, Any]:
@@ -67,9 +76,13 @@ class Concord:
     Args:
         admin: May make projects, keys and events.
         client_of: Opens a client with a key; who gave it closes it.
+        database_url: Where to look whether everything behind an import has come to rest.
     """
 
-    def __init__(self, admin: ConcordClient, client_of: Callable[[str], Awaitable[ConcordClient]]) -> None:
+    def __init__(
+        self, admin: ConcordClient, client_of: Callable[[str], Awaitable[ConcordClient]], database_url: str
+    ) -> None:
+        self._database_url = database_url
         self._admin = admin
         self._client_of = client_of
         self._annotator = self._manager = admin
@@ -108,8 +121,20 @@ class Concord:
         self._brought += len(sample_ids)
 
     async def wait_workable(self) -> None:
-        """Wait until each sample's workflow has opened its task."""
+        """Wait until the task of each sample is open."""
         await self._opened(IMPORTED, self._brought)
+
+    async def wait_followed(self) -> None:
+        """Wait until each sample's workflow has read its image, and every event is told."""
+        connection = await asyncpg.connect(self._database_url)
+        try:
+            async with asyncio.timeout(_OPENED_WITHIN_S):
+                while await connection.fetchval(_UNREST, IMPORTED, self._brought):  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(_LOOK_EVERY_S)
+        except TimeoutError:
+            raise IntegrityError(f"workflows still work on samples after {_OPENED_WITHIN_S:g} s") from None
+        finally:
+            await connection.close()
 
     async def _opened(self, project: str, tasks: int) -> None:
         async def opened() -> int:
@@ -194,6 +219,9 @@ class LabelStudioSide:
 
     async def wait_workable(self) -> None:
         """Nothing is left to wait for: an import that was answered is done."""
+
+    async def wait_followed(self) -> None:
+        """Nothing is left to do."""
 
     async def next_task(self) -> dict[str, Any]:
         """Take the next task of the project; it comes with data and predictions."""

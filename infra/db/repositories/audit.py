@@ -129,6 +129,9 @@ class PostgresAudit(Repository):
             Whether there were any entries, and with them messages and notifications.
         """
         some = bool(self._pending)
+        # Before the first head is locked: it is to be held for no longer than one round trip and the commit.
+        if some:
+            await outbox.write_events()
         for project in sorted(self._pending):
             await self._extend(project, self._pending[project], outbox)
         self._pending.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 from uuid import UUID
 
@@ -13,10 +14,18 @@ from services.contracts.canonical import content_sha256
 from services.contracts.events import IncomingEvent
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.records import DeadLetter, StoredEvent
-from services.contracts.taxonomies import TaxonomyReference
 from services.errors import NotFoundError
+from services.ports.database import EventPair, LedTo
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:event_key, 1))")
+_LOCK_ALL = text("""
+    SELECT count(pg_advisory_xact_lock(hashtextextended(event_key, 1)))
+    FROM unnest(CAST(:event_keys AS text[])) AS event_key
+""")
+_GET_ALL = text("""
+    SELECT event_key, event, project, sample_id, revision, taxonomy, received_at FROM inbox
+    WHERE event_key = ANY (CAST(:event_keys AS text[]))
+""")
 _GET = text("""
     SELECT event, project, sample_id, revision, taxonomy, received_at FROM inbox WHERE event_key = :event_key
 """)
@@ -26,7 +35,14 @@ _EVENTS_OF = text(f"""
 """)  # noqa: S608 - a constant
 _ADD = text("""
     INSERT INTO inbox (event_key, source, event_id, content_sha256, event, via, project, sample_id, revision, taxonomy)
-    VALUES (:event_key, :source, :event_id, :content_sha256, :event, :via, :project, :sample_id, :revision, :taxonomy)
+    SELECT event_key, source, event_id, content_sha256, CAST(event AS json), :via, project, sample_id, revision,
+           taxonomy
+    FROM unnest(CAST(:event_keys AS text[]), CAST(:sources AS text[]), CAST(:ids AS text[]), CAST(:hashes AS text[]),
+                CAST(:events AS text[]), CAST(:projects AS text[]), CAST(:samples AS text[]),
+                CAST(:revisions AS int[]), CAST(:taxonomies AS text[]))
+         WITH ORDINALITY
+         AS it (event_key, source, event_id, content_sha256, event, project, sample_id, revision, taxonomy, n)
+    ORDER BY n
 """)
 _ADD_LETTER = text("""
     INSERT INTO dead_letters (dead_letter_id, source, event_id, event_type, project, via, reason_code, reason, places,
@@ -100,21 +116,35 @@ class PostgresInbox(Repository):
         row = await self._first(_GET, event_key=key)
         return None if row is None else _event_of(row)
 
-    async def add(
-        self, event: IncomingEvent, led_to: RevisionRef | TaxonomyReference, *, via: Literal["http", "nats"]
-    ) -> None:
-        """Keep an accepted event with what it led to: a sample revision or a taxonomy version."""
-        of_sample = led_to.model_dump() if isinstance(led_to, RevisionRef) else dict.fromkeys(RevisionRef.model_fields)
+    async def known(self, pairs: Sequence[EventPair], *, lock: bool) -> dict[EventPair, StoredEvent]:
+        """Return the events accepted under these pairs, each pair once; with ``lock`` as :meth:`lock` does for one."""
+        by_key = {event_key(*pair): pair for pair in pairs}
+        # In one order for all, so that no two transactions wait for each other.
+        keys = sorted(by_key)
+        if lock:
+            await self._run(_LOCK_ALL, event_keys=keys)
+        rows = await self._run(_GET_ALL, event_keys=keys)
+        return {by_key[row.event_key]: _event_of(row) for row in rows}
+
+    async def add(self, event: IncomingEvent, led_to: LedTo, *, via: Literal["http", "nats"]) -> None:
+        """Keep an accepted event with what it led to."""
+        await self.add_all([(event, led_to)], via=via)
+
+    async def add_all(self, accepted: Sequence[tuple[IncomingEvent, LedTo]], *, via: Literal["http", "nats"]) -> None:
+        """Keep accepted events, each with what it led to."""
+        refs = [led_to if isinstance(led_to, RevisionRef) else None for _, led_to in accepted]
         await self._count(
             _ADD,
-            event_key=event_key(event.source, event.id),
-            source=event.source,
-            event_id=event.id,
-            content_sha256=event.content_sha256,
-            event=event.model_dump_json(),
             via=via,
-            **of_sample,
-            taxonomy=None if isinstance(led_to, RevisionRef) else led_to,
+            event_keys=[event_key(event.source, event.id) for event, _ in accepted],
+            sources=[event.source for event, _ in accepted],
+            ids=[event.id for event, _ in accepted],
+            hashes=[event.content_sha256 for event, _ in accepted],
+            events=[event.model_dump_json() for event, _ in accepted],
+            projects=[ref and ref.project for ref in refs],
+            samples=[ref and ref.sample_id for ref in refs],
+            revisions=[ref and ref.revision for ref in refs],
+            taxonomies=[None if isinstance(led_to, RevisionRef) else led_to for _, led_to in accepted],
         )
 
     async def events_of(self, ref: RevisionRef) -> tuple[StoredEvent, ...]:

@@ -18,31 +18,35 @@ _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 60.0
 
 ADD_MESSAGES = """
-    INSERT INTO outbox (topic, project, sample_id, revision, sequence, body, attempts)
-    SELECT topic, project, sample_id, revision, sequence, CAST(body AS json), 0
+    INSERT INTO outbox (topic, project, sample_id, revision, subject, event_type, sequence, body, attempts)
+    SELECT topic, project, sample_id, revision, subject, event_type, sequence, CAST(body AS json), 0
     FROM unnest(CAST(:topics AS text[]), CAST(:message_projects AS text[]), CAST(:samples AS text[]),
-                CAST(:revisions AS int[]), CAST(:sequences AS bigint[]), CAST(:message_bodies AS text[]))
-         WITH ORDINALITY AS message (topic, project, sample_id, revision, sequence, body, n)
+                CAST(:revisions AS int[]), CAST(:about AS text[]), CAST(:event_types AS text[]),
+                CAST(:sequences AS bigint[]), CAST(:message_bodies AS text[]))
+         WITH ORDINALITY
+         AS message (topic, project, sample_id, revision, subject, event_type, sequence, body, n)
     ORDER BY n
 """
 """Adds messages, none or several, in the order given; its parameters are those of :meth:`PostgresOutbox.waiting`."""
 
 _ADD = text(ADD_MESSAGES)
-# One statement, so that a project without webhooks pays no round trip for them.
-_ADD_EVENT = text("""
-    WITH message AS (
-        INSERT INTO outbox (topic, project, sample_id, revision, subject, event_type, sequence, body, attempts)
-        VALUES (:topic, :project, :sample_id, :revision, :subject, :event_type, :sequence, :body, 0)
-        RETURNING message_id
-    )
+# Ids are given in the order of the rows, so the n-th least of them is that of the n-th message.
+_ADD_EVENTS = text(f"""
+    WITH told AS ({ADD_MESSAGES} RETURNING message_id)
     INSERT INTO webhook_deliveries
         (endpoint_id, message_id, event_type, event_id, sample_id, subject, state, attempts, fence)
-    SELECT endpoint.endpoint_id, message.message_id, :event_type, :event_id, :sample_id, :subject, 'waiting', 0, 0
-    FROM message CROSS JOIN webhook_endpoints AS endpoint
-    WHERE endpoint.project = :project AND endpoint.state <> 'disabled'
-      AND (endpoint.event_types = '{}' OR :event_type = ANY (endpoint.event_types))
-    ORDER BY endpoint.created_at, endpoint.endpoint_id
-""")
+    SELECT endpoint.endpoint_id, message.message_id, event.type, event.id, event.sample_id, event.subject, 'waiting', 0,
+           0
+    FROM (SELECT message_id, row_number() OVER (ORDER BY message_id) AS n FROM told) AS message
+    JOIN unnest(CAST(:event_types AS text[]), CAST(:event_ids AS text[]), CAST(:message_projects AS text[]),
+                CAST(:samples AS text[]), CAST(:about AS text[]))
+         WITH ORDINALITY AS event (type, id, project, sample_id, subject, n) USING (n)
+    JOIN webhook_endpoints AS endpoint
+      ON endpoint.project = event.project AND endpoint.state <> 'disabled'
+     AND (endpoint.event_types = '{{}}' OR event.type = ANY (endpoint.event_types))
+    WHERE event.type IS NOT NULL
+    ORDER BY message.n, endpoint.created_at, endpoint.endpoint_id
+""")  # noqa: S608 - a constant
 _NOTIFY = text("SELECT pg_notify(:channel, '')")
 # One clock for the whole statement: were it read row by row, an earlier message could leave its pause between the
 # look at it and the look at its successor, which would then go first.
@@ -83,9 +87,14 @@ _BACKLOG = text("SELECT topic, count(*) AS waiting FROM outbox WHERE published_a
 @dataclass(frozen=True, slots=True)
 class _Message:
     topic: str
-    ref: RevisionRef
+    project: str
+    sample_id: str | None
+    revision: int | None
+    subject: str | None
     sequence: int | None
     body: str
+    event_type: str | None
+    event_id: str | None
 
 
 class PostgresOutbox(Repository):
@@ -114,40 +123,23 @@ class PostgresOutbox(Repository):
     ) -> None:
         """Keep a message, with a delivery for each webhook that wants it, and wake the relay at the commit.
 
-        What no webhook wants is written as the transaction ends, together with something else.
+        Messages are written together, as the transaction ends.
         """
-        message = _Message(topic, ref, sequence, body_text(body))
         self._added = True
-        if event_type is None or event_id is None:
-            self._waiting.append(message)
-            return
-        await self._count(
-            _ADD_EVENT,
-            topic=topic,
-            **ref.model_dump(),
-            subject=None,
-            sequence=sequence,
-            body=message.body,
-            event_type=event_type,
-            event_id=event_id,
-        )
+        self._waiting.append(
+            _Message(
+                topic, **ref.model_dump(), subject=None, sequence=sequence, body=body_text(body), event_type=event_type,
+                event_id=event_id,
+            )
+        )  # fmt: skip
 
     async def add_about(
         self, project: str, subject: str, body: dict[str, Any], *, event_type: str, event_id: str
     ) -> None:
         """Keep an event about something else of a project than a sample, as :meth:`add` does."""
         self._added = True
-        await self._count(
-            _ADD_EVENT,
-            topic="event",
-            project=project,
-            sample_id=None,
-            revision=None,
-            subject=subject,
-            sequence=None,
-            body=body_text(body),
-            event_type=event_type,
-            event_id=event_id,
+        self._waiting.append(
+            _Message("event", project, None, None, subject, None, body_text(body), event_type, event_id)
         )
 
     def wake(self) -> None:
@@ -164,15 +156,24 @@ class PostgresOutbox(Repository):
         messages, self._waiting = self._waiting, []
         return {
             "topics": [message.topic for message in messages],
-            "message_projects": [message.ref.project for message in messages],
-            "samples": [message.ref.sample_id for message in messages],
-            "revisions": [message.ref.revision for message in messages],
+            "message_projects": [message.project for message in messages],
+            "samples": [message.sample_id for message in messages],
+            "revisions": [message.revision for message in messages],
+            "about": [message.subject for message in messages],
+            "event_types": [message.event_type for message in messages],
             "sequences": [message.sequence for message in messages],
             "message_bodies": [message.body for message in messages],
         }
 
+    async def write_events(self) -> None:
+        """Write what was not written yet, if there are events among it: a webhook may want them."""
+        if any(message.event_type is not None for message in self._waiting):
+            ids = [message.event_id for message in self._waiting]
+            await self._count(_ADD_EVENTS, **self.waiting(), event_ids=ids)
+
     async def finish(self) -> None:
         """Write what was not written yet, and wake the relays when the transaction commits."""
+        await self.write_events()
         if self._waiting:
             await self._count(_ADD, **self.waiting())
         for channel in self.channels:
