@@ -200,7 +200,7 @@ async def test_webhooks_get_every_event_of_a_batch_in_the_order_of_each_sample(
         )
     await take_together(Inbox(database, NoAssets()), created("a"), created("b"))
     rows = await connection.fetch(
-        "SELECT url, delivery.sample_id, event_id, outbox.body->>'stage' AS stage, event_type"
+        "SELECT url, delivery.sample_id, event_id, outbox.body->>'stage' AS stage, delivery.event_type"
         " FROM webhook_deliveries AS delivery JOIN webhook_endpoints USING (endpoint_id)"
         " JOIN outbox USING (message_id) ORDER BY position"
     )
