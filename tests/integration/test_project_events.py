@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import nats.errors
 import pytest
 from jsonschema import Draft202012Validator
+from nats.aio.client import Client
+from sqlalchemy import text
 
 from infra.db.engine import PostgresDatabase
 from infra.messaging.nats import EVENTS_STREAM, ensure_streams, open_nats
@@ -181,8 +184,13 @@ async def test_an_erasure_tells_what_is_gone_and_nothing_of_whom(
     assert gone == [*names]
     assert {event["data"]["counts"]["erased"] for event in told} == {3}
     person = ErasureRequest(subject=OfPerson(actor_id="mrs-miller"), reason=REASON)
-    ordered = await desk.order(ADMIN, dataset_world.PROJECT, person)
-    await desk.apply(ADMIN, dataset_world.PROJECT, ordered.erasure_id)
+    for is_known in (False, True):
+        if is_known:
+            async with database.transaction() as tx:
+                await tx.people.ensure(dataset_world.PROJECT, "mrs-miller")
+        ordered = await desk.order(ADMIN, dataset_world.PROJECT, person)
+        await desk.apply(ADMIN, dataset_world.PROJECT, ordered.erasure_id)
+        assert len(await told_of(database, SubjectErased)) == 2 + is_known, "where nothing was there, nothing is told"
     [*_, last] = await told_of(database, SubjectErased)
     assert (last["data"]["kind"], last["data"]["revisions"]) == ("person", [])
     assert "iller" not in json.dumps([*told, last])
@@ -218,3 +226,48 @@ async def test_a_definition_is_told_when_it_was_applied_and_taken_back(database:
     assert all(data["changes"] > 0 for data in told)
     rules = [event["data"]["rule_set"] for event in await told_of(database, RulesActivated)]
     assert rules == [{"id": "default", "version": 1}, {"id": "own", "version": 2}]
+
+
+async def test_an_event_that_the_server_refuses_is_not_overtaken_by_the_next_of_its_subject(
+    database: PostgresDatabase, server: OwnNats
+) -> None:
+    await put_project(database)
+    for sequence in (1, 2):
+        for project in (PROJECT, "other"):
+            await anchor(database, sequence, project)
+    async with open_nats(server.url, name="test") as client:
+        await ensure_streams(client)
+        refusing = _Refusing(client.jetstream(), f'"id":"{PROJECT}/audit/1"'.encode())
+        assert await EventRelay(database, cast("Client", refusing)).relay_once()
+        assert refusing.stored == ["other/audit/1", "other/audit/2"]
+        assert [event.id for event in await waiting(database)] == [], "both wait: the first for its pause to end"
+        refusing.refused = b"nothing"
+        await _end_pauses(database)
+        assert await EventRelay(database, cast("Client", refusing)).relay_once()
+    assert refusing.stored[2:] == [f"{PROJECT}/audit/1", f"{PROJECT}/audit/2"]
+
+
+class _Refusing:
+    """A connection whose stream refuses one event."""
+
+    def __init__(self, stream: Any, refused: bytes) -> None:
+        self._stream = stream
+        self.refused = refused
+        self.stored: list[str] = []
+
+    def jetstream(self) -> _Refusing:
+        return self
+
+    async def publish(self, subject: str, payload: bytes, **options: Any) -> Any:
+        if self.refused in payload:
+            raise nats.errors.MaxPayloadError
+        answer = await self._stream.publish(subject, payload, **options)
+        self.stored.append(json.loads(payload)["id"])
+        return answer
+
+
+async def _end_pauses(database: PostgresDatabase) -> None:
+    async with database._engine.begin() as connection:
+        await connection.execute(
+            text("UPDATE outbox SET next_attempt_at = clock_timestamp() WHERE published_at IS NULL")
+        )
