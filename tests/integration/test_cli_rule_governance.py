@@ -44,7 +44,10 @@ def test_a_template_is_applied_changed_and_brought_back(server: ApiThread, tmp_p
     applied = run(
         server, "project", "apply", str(project), "--planned", plan["state_sha256"], "--dry-run", tried, "--budget", "9"
     )
-    assert "calls goes by calls@2 (before: calls@1); 0 samples are checked again" in applied
+    assert "calls goes by calls@2 (before: calls@1); checked again: 0 in review at once" in applied
+    back = run(server, "project", "revert", "calls", "1", "--plan", code=1)
+    assert "calls@3 against calls@2" in back
+    assert "no version 9" in run(server, "project", "revert", "calls", "9", "--plan", code=2)
     assert "calls goes by calls@3 (before: calls@2)" in run(server, "project", "revert", "calls", "1")
     listed = json.loads(run(server, "rules", "activations", "calls", "--json"))["items"]
     assert [(item["rule_set"]["version"], item["recheck"]["budget"]) for item in listed] == [(3, 50), (2, 9)]
