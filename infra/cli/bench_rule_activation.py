@@ -79,13 +79,12 @@ def _print(proof: ActivationProof) -> None:
         ],
     )
     counts = proof.dry_run
-    hours = "not measured" if counts.hours is None else f"{counts.hours:+.3f} h"
     per_sample = 1_000 * proof.dry_run_s / max(counts.samples, 1)
     print_facts(
         [
             ("samples", f"{proof.samples:,}, {proof.decided:,} of them decided on by people before"),
             ("dry run", f"{proof.dry_run_s} s, {per_sample:.0f} ms a sample"),
-            ("tasks over all samples", f"{counts.tasks_before:,} -> {counts.tasks_after:,}, {hours}"),
+            ("tasks over all samples", f"{counts.tasks_before:,} -> {counts.tasks_after:,}"),
             ("escalations", f"{counts.escalations_before:,} -> {counts.escalations_after:,}"),
             ("activation", f"{proof.activation_s} s in {proof.calls} calls, the longest {proof.longest_call_s} s"),
             ("checked again and at rest after", f"{proof.recheck_s} s"),

@@ -23,6 +23,7 @@ from services.contracts.definition import (
     RuleChange,
 )
 from services.contracts.rule_changes import MAX_BUDGET, MAX_SAMPLES, Order, Recheck
+from services.errors import NotFoundError
 
 FileArgument = Annotated[Path, typer.Argument(help="The definition, as YAML.")]
 ProjectArgument = Annotated[str, typer.Argument(help="The project.")]
@@ -80,10 +81,7 @@ def plan_project(
     async def work(client: ConcordClient) -> DefinitionPlan:
         return await client.plan_definition(definition, samples=samples, order=order)
 
-    plan = with_client(url, key, work)
-    _say_plan(plan, json_output)
-    if plan.changes:
-        raise typer.Exit(EXIT_FOUND)
+    _say_planned(with_client(url, key, work), json_output)
 
 
 def apply_project(
@@ -117,6 +115,7 @@ def revert_project(
     project: ProjectArgument,
     version: Annotated[int, typer.Argument(help="Of `concord project history`.")],
     *,
+    plan: Annotated[bool, typer.Option("--plan", help="Only show what it would change. Exit 1: something.")] = False,
     budget: BudgetOption = 50,
     order: OrderOption = "newest",
     dry_run_id: DryRunOption = None,
@@ -127,9 +126,18 @@ def revert_project(
     """Make a project again what an earlier version of its definition said; other rules are activated."""
     recheck = Recheck(budget=budget, order=order, dry_run_id=dry_run_id)
 
+    async def preview(client: ConcordClient) -> DefinitionPlan:
+        async for item in client.each(lambda cursor: client.definitions(project, cursor=cursor)):
+            if item.version == version:
+                return await client.plan_definition(item.definition, order=order)
+        raise NotFoundError(f"Project {project!r} has no version {version} of its definition.")
+
     async def work(client: ConcordClient) -> AppliedDefinition:
         return await client.revert_definition(project, version, recheck=recheck)
 
+    if plan:
+        _say_planned(with_client(url, key, preview), json_output)
+        return
     _say_applied(with_client(url, key, work), json_output)
 
 
@@ -170,6 +178,12 @@ def export_project(
         return
     output_file.write_text(text, encoding="utf-8")
     messages().print(plain(f"{project} in {output_file}"))
+
+
+def _say_planned(plan: DefinitionPlan, json_output: bool) -> None:
+    _say_plan(plan, json_output)
+    if plan.changes:
+        raise typer.Exit(EXIT_FOUND)
 
 
 def _say_applied(applied: AppliedDefinition, json_output: bool) -> None:

@@ -23,7 +23,7 @@ def named(rules: RuleReference) -> str:
 def print_activation(done: Activation) -> None:
     """Print what an activation did."""
     told = f"{done.project} goes by {named(done.rule_set)} (before: {named(done.before)})"
-    again = f"{len(done.rechecked)} samples are checked again, {done.left} others in review when their tasks are done"
+    again = f"checked again: {len(done.rechecked)} in review at once, {done.left} when their tasks are done"
     output().print(plain(f"{told}; {again}"))
 
 
@@ -51,7 +51,7 @@ def print_dry_run(made: DryRun) -> None:
     escalated = f"of these escalations {counts.escalations_before} -> {counts.escalations_after}"
     blocking = f"blocking findings {counts.blocking_before} -> {counts.blocking_after}"
     console.print(plain(f"{blocking}, {tasks}, {escalated}"))
-    console.print(plain(f"people: {hours}{unknown}; {counts.rechecked} samples would be checked again at once"))
+    console.print(plain(f"people: {hours}{unknown}; checked again at once: {counts.rechecked}"))
 
 
 def _print_kinds(kinds: tuple[KindAccuracy, ...]) -> None:

@@ -55,7 +55,14 @@ class SampleRepository(Protocol):
         ...
 
     async def checked(
-        self, project: str, *, stages: Sequence[Stage], riskiest: bool, limit: int, but_by: str | None = None
+        self,
+        project: str,
+        *,
+        stages: Sequence[Stage],
+        riskiest: bool,
+        limit: int,
+        but_by: str | None = None,
+        asked: bool = False,
     ) -> tuple[RevisionRef, ...]:
         """Return the newest revisions of samples at these stages that were checked and not erased, newest first.
 
@@ -65,6 +72,7 @@ class SampleRepository(Protocol):
             riskiest: Those of a higher risk come before all others.
             limit: At most so many.
             but_by: Leaves out what was checked last by the rule set of this hash.
+            asked: Leaves out what has no task that waits for an answer.
         """
         ...
 

@@ -24,12 +24,12 @@ from services.contracts.rule_changes import (
 from services.errors import InvalidInputError
 from services.lifecycle.journal import tell_workflow
 from services.lifecycle.project_events import tell_rules
-from services.lifecycle.steps import cancel_task, is_live, lock_revision
+from services.lifecycle.steps import cancel_task, is_live, lock_revision, read_revision
 from services.ports.database import Database, Transaction
 from services.projects.registry import known_rules
 from services.projects.rule_set_owners import ensure_owner
 from services.rule_changes.dry_run import DRY_RUN_ACTION, subject_of_dry_run
-from services.rule_changes.facts import IN_REVIEW, read_facts_of
+from services.rule_changes.facts import IN_REVIEW, read_open_sample
 from services.rules.rule_set import RuleSet
 
 ACTIVATED_ACTION = "rule_set.activated"
@@ -183,13 +183,19 @@ async def _chosen(tx: Transaction, project: str, recheck: Recheck, rules: RuleSe
     if not recheck.budget:
         return []
     candidates = await tx.samples.checked(
-        project, stages=IN_REVIEW, riskiest=recheck.order == "riskiest", limit=_LOOKED_AT, but_by=rules.sha256
+        project,
+        stages=IN_REVIEW,
+        riskiest=recheck.order == "riskiest",
+        limit=_LOOKED_AT,
+        but_by=rules.sha256,
+        asked=True,
     )
     chosen: list[RevisionRef] = []
     for ref in candidates:
         if len(chosen) == recheck.budget:
             break
-        if (await read_facts_of(tx, ref)).is_rechecked(rules):
+        sample = await read_open_sample(tx, await read_revision(tx, ref), await tx.review.tasks_of(ref))
+        if sample.is_rechecked(rules):
             chosen.append(ref)
     return chosen
 
@@ -197,13 +203,14 @@ async def _chosen(tx: Transaction, project: str, recheck: Recheck, rules: RuleSe
 async def _check_again(tx: Transaction, ref: RevisionRef, rules: RuleSet) -> bool:
     """Take the sample's tasks back and tell its workflow, unless somebody has begun one meanwhile."""
     revision = await lock_revision(tx, ref)
-    for task in await tx.review.tasks_of(ref):
-        if is_live(task):
-            await tx.review.task(task.task_id, lock=True)
-    facts = await read_facts_of(tx, ref)
-    if not facts.is_rechecked(rules):
+    tasks = [
+        await tx.review.task(task.task_id, lock=True) if is_live(task) else task
+        for task in await tx.review.tasks_of(ref)
+    ]
+    sample = await read_open_sample(tx, revision, tuple(task for task in tasks if task is not None))
+    if not sample.is_rechecked(rules):
         return False
-    for task in facts.live_tasks:
+    for task in sample.live_tasks:
         await cancel_task(tx, task, _TAKEN_BACK)
     await tell_workflow(tx, revision, "decision_recorded", f"rules-{rules.sha256[:16]}-{uuid4().hex}", "")
     return True

@@ -22,6 +22,51 @@ TRIED_STAGES = (*IN_REVIEW, Stage.COMMITTED)
 
 
 @dataclass(frozen=True, slots=True)
+class OpenSample:
+    """What decides whether a sample revision is checked again when its rules change.
+
+    Attributes:
+        revision: The revision.
+        run: Its newest check run.
+        tasks: All tasks, oldest first.
+        decisions: All decisions, oldest first.
+        shares_cause: Whether it is part of an incident that is not settled.
+        now: The moment of the facts.
+    """
+
+    revision: SampleRevision
+    run: CheckRun | None
+    tasks: tuple[ReviewTask, ...]
+    decisions: tuple[Decision, ...]
+    shares_cause: bool
+    now: datetime
+
+    @property
+    def live_tasks(self) -> tuple[ReviewTask, ...]:
+        """The tasks that wait for an answer."""
+        return tuple(task for task in self.tasks if is_live(task))
+
+    def is_rechecked(self, rules: RuleSet) -> bool:
+        """Whether the sample is checked again at once when its project goes by these rules.
+
+        Only what waits for people whom the checks have sent there, and of whom nobody is at work: its tasks are taken
+        back, and nothing but the check may follow from that. What else is open is checked when its tasks are done.
+        """
+        tasks, run = self.live_tasks, self.run
+        if self.revision.stage not in IN_REVIEW or self.shares_cause or not tasks or run is None:
+            return False
+        if not all(_may_be_taken_back(task, self.now) for task in tasks):
+            return False
+        without = tuple(
+            task.model_copy(update={"state": TaskState.CANCELLED}) if is_live(task) else task for task in self.tasks
+        )
+        if run.rule_sha256 == rules.sha256 or run.label_version != self.revision.label_version:
+            return False
+        plan = plan_review(ReviewFacts(self.revision, rules, without, self.decisions, run.label_version))
+        return plan.next_step is NextStep.CHECK
+
+
+@dataclass(frozen=True, slots=True)
 class SampleFacts:
     """A sample revision with all that its checks and its people have said.
 
@@ -72,29 +117,34 @@ class SampleFacts:
         return tuple(labels for labels in self.label_sets if labels.version <= version)
 
     def is_rechecked(self, rules: RuleSet) -> bool:
-        """Whether the sample is checked again at once when its project goes by these rules.
-
-        Only what waits for people whom the checks have sent there, and of whom nobody is at work: its tasks are taken
-        back, and nothing but the check may follow from that. What else is open is checked when its tasks are done.
-        """
-        tasks = self.live_tasks
-        if self.revision.stage not in IN_REVIEW or self.shares_cause or not tasks or not self.runs:
-            return False
-        if not all(_may_be_taken_back(task, self.now) for task in tasks):
-            return False
-        without = tuple(
-            task.model_copy(update={"state": TaskState.CANCELLED}) if is_live(task) else task for task in self.tasks
+        """Whether the sample is checked again at once when its project goes by these rules."""
+        run = self.runs[-1] if self.runs else None
+        return OpenSample(self.revision, run, self.tasks, self.decisions, self.shares_cause, self.now).is_rechecked(
+            rules
         )
-        run = self.runs[-1]
-        if run.rule_sha256 == rules.sha256 or run.label_version != self.revision.label_version:
-            return False
-        plan = plan_review(ReviewFacts(self.revision, rules, without, self.decisions, run.label_version))
-        return plan.next_step is NextStep.CHECK
 
 
 def _may_be_taken_back(task: ReviewTask, now: datetime) -> bool:
     handled = task.on_hold or task.assignee is not None or task.origin_decision_id is not None
     return task.kind in JUDGING_KINDS and not handled and not is_held(task, now)
+
+
+async def read_open_sample(tx: Transaction, revision: SampleRevision, tasks: tuple[ReviewTask, ...]) -> OpenSample:
+    """Read what decides whether a revision is checked again, with its tasks as they were read before."""
+    ref = revision.ref
+    return OpenSample(
+        revision=revision,
+        run=await tx.samples.last_check_run(ref),
+        tasks=tasks,
+        decisions=await tx.review.decisions(ref),
+        shares_cause=await _shares_cause(tx, ref),
+        now=await tx.now(),
+    )
+
+
+async def _shares_cause(tx: Transaction, ref: RevisionRef) -> bool:
+    members = await tx.incidents.members_of_sample(ref.project, ref.sample_id)
+    return any(member.ref == ref and member.state in LIVE_MEMBER_STATES for member in members)
 
 
 async def read_facts_of(tx: Transaction, ref: RevisionRef) -> SampleFacts:
@@ -103,7 +153,6 @@ async def read_facts_of(tx: Transaction, ref: RevisionRef) -> SampleFacts:
     Raises:
         NotFoundError: There is no such revision.
     """
-    members = await tx.incidents.members_of_sample(ref.project, ref.sample_id)
     return SampleFacts(
         revision=await read_revision(tx, ref),
         label_sets=await tx.samples.label_sets(ref),
@@ -112,6 +161,6 @@ async def read_facts_of(tx: Transaction, ref: RevisionRef) -> SampleFacts:
         tasks=await tx.review.tasks_of(ref),
         decisions=await tx.review.decisions(ref),
         consensus=await tx.answers.consensus_of(ref),
-        shares_cause=any(member.ref == ref and member.state in LIVE_MEMBER_STATES for member in members),
+        shares_cause=await _shares_cause(tx, ref),
         now=await tx.now(),
     )

@@ -292,6 +292,14 @@ def test_the_example_of_a_template_has_the_one_disagreement(tmp_path: Path, temp
     assert all(isinstance(queue, ReviewQueue) for queue in queues)
 
 
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_the_taxonomy_of_a_template_can_be_published_as_it_is_written(tmp_path: Path, template: str) -> None:
+    write_template(template, tmp_path, "mine")
+    checked = CliRunner().invoke(app, ["taxonomy", "validate", str(tmp_path / "taxonomy.yaml"), "--json"])
+    assert checked.exit_code == 0, checked.output
+    assert json.loads(checked.stdout)["reference"] == f"{template}@1"
+
+
 def test_a_template_overwrites_nothing(tmp_path: Path) -> None:
     write_template("retail", tmp_path, "retail")
     with pytest.raises(InvalidInputError, match="is there already"):

@@ -45,6 +45,11 @@ def is_asked(number: int) -> bool:
     return dose_error(number) > _TOLERATED_BEFORE
 
 
+def is_still_asked(number: int) -> bool:
+    """Whether the second rules ask people about the dose of a dictation."""
+    return dose_error(number) > _TOLERATED_AFTER
+
+
 def is_decided(number: int) -> bool:
     """Whether people have decided on a dictation before the rules change."""
     return is_asked(number) and number % _HIGH_RISK_EVERY != 0 and (number // KINDS) % _DECIDED_EVERY == 0

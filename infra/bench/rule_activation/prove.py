@@ -14,6 +14,7 @@ from infra.bench.rule_activation.fill import (
     PROJECT,
     is_asked,
     is_decided,
+    is_still_asked,
     is_wrong,
     manifest_of,
     number_of,
@@ -141,7 +142,7 @@ class _Proof:
         ended = time.perf_counter()
         self._tell("comparing")
         after = {trial.ref.sample_id: await self._look(trial.ref) for trial in made.samples}
-        outcomes = [_Outcome(trial, before[trial.ref.sample_id], after[trial.ref.sample_id]) for trial in made.samples]
+        outcomes = [Outcome(trial, before[trial.ref.sample_id], after[trial.ref.sample_id]) for trial in made.samples]
         return ActivationProof(
             samples=self._samples,
             decided=len(decided),
@@ -214,14 +215,14 @@ class _Proof:
             if not done.rechecked:
                 return frozenset(rechecked), calls
 
-    async def _look(self, ref: RevisionRef) -> _Seen:
+    async def _look(self, ref: RevisionRef) -> Seen:
         async with self._database.transaction() as tx:
             revision = await tx.samples.get(ref)
             runs = await tx.samples.check_runs(ref)
             tasks = await tx.review.tasks_of(ref)
         if revision is None:
             raise IntegrityError(f"{ref.sample_id} is gone")
-        return _Seen(revision.stage, runs, tuple(task for task in tasks if is_live(task)))
+        return Seen(revision.stage, runs, tuple(task for task in tasks if is_live(task)))
 
     async def _are_at_rest(self) -> bool:
         async with self._database.transaction() as tx:
@@ -245,7 +246,7 @@ class _Proof:
                 await asyncio.sleep(_LOOK_EVERY_S)
 
 
-class _Seen:
+class Seen:
     """A sample as it is stored: where it is, its check runs, and its open tasks."""
 
     def __init__(self, stage: Stage, runs: tuple[CheckRun, ...], tasks: tuple[ReviewTask, ...]) -> None:
@@ -260,6 +261,7 @@ class _Seen:
 
     @property
     def planned(self) -> Counter[PlannedTask]:
+        """Its open tasks, as a dry run names them."""
         return Counter(_planned(self.tasks))
 
 
@@ -267,29 +269,33 @@ def _planned(tasks: Iterable[ReviewTask]) -> Iterable[PlannedTask]:
     return (PlannedTask(queue=task.queue, kind=task.kind, finding_ids=task.finding_ids) for task in tasks)
 
 
-class _Outcome:
+class Outcome:
     """A sample before and after, beside what was said of it."""
 
-    def __init__(self, trial: SampleTrial, before: _Seen, after: _Seen) -> None:
+    def __init__(self, trial: SampleTrial, before: Seen, after: Seen) -> None:
         self.trial = trial
         self.before = before
         self.after = after
 
     @property
     def appeared(self) -> int:
+        """Findings that it has now and had not."""
         return len(self.after.severities.keys() - self.before.severities.keys())
 
     @property
     def disappeared(self) -> int:
+        """Findings that it had and has no more."""
         return len(self.before.severities.keys() - self.after.severities.keys())
 
     @property
     def changed(self) -> int:
+        """Findings that have another severity."""
         old, new = self.before.severities, self.after.severities
         return sum(old[name] != new[name] for name in old.keys() & new.keys())
 
     @property
     def was_rechecked(self) -> bool:
+        """Whether it was checked once more."""
         return len(self.after.runs) > len(self.before.runs)
 
     @property
@@ -313,7 +319,7 @@ class _Outcome:
         )
 
 
-def _compared(outcomes: list[_Outcome], rechecked: frozenset[RevisionRef]) -> tuple[Compared, ...]:
+def _compared(outcomes: list[Outcome], rechecked: frozenset[RevisionRef]) -> tuple[Compared, ...]:
     """Compare what was said of the samples that are checked again with what happened to them, and to the others."""
     again = [one for one in outcomes if one.trial.rechecked]
     others = [one for one in outcomes if not one.trial.rechecked]
@@ -362,9 +368,20 @@ def _judged(made: DryRun, decided: list[int]) -> tuple[Compared, ...]:
     tried = {number_of(trial.ref.sample_id) for trial in made.samples}
     known = [number for number in decided if number in tried]
     wrong = sum(map(is_wrong, known))
+    shares = [(kind.before.recall, kind.after.recall) for kind in made.kinds]
     return (
         Compared(what="findings that people fixed", said=sum(kind.true for kind in made.kinds), done=wrong),
         Compared(
             what="findings that people approved", said=sum(kind.false for kind in made.kinds), done=len(known) - wrong
+        ),
+        Compared(
+            what="of those fixed, asked about before",
+            said=sum(before.hits for before, _ in shares if before is not None),
+            done=wrong,
+        ),
+        Compared(
+            what="of those fixed, asked about after",
+            said=sum(after.hits for _, after in shares if after is not None),
+            done=sum(is_still_asked(number) for number in known),
         ),
     )

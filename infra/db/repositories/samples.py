@@ -72,6 +72,10 @@ _CHECKED = text(f"""
         ORDER BY run.created_at DESC, run.run_id DESC LIMIT 1) AS last
     WHERE it.project = :project AND it.stage = ANY(:stages) AND NOT {GONE}
       AND last.rule_sha256 IS DISTINCT FROM CAST(:but_by AS text)
+      AND (NOT :asked OR EXISTS (
+          SELECT FROM review_tasks AS task
+          WHERE (task.project, task.sample_id, task.revision) = (it.project, it.sample_id, it.revision)
+            AND task.state IN ('open', 'claimed')))
     ORDER BY CASE WHEN NOT :riskiest THEN 0 WHEN it.risk = 'high' THEN 1 WHEN it.risk = 'medium' THEN 2 ELSE 3 END,
              it.created_at DESC, it.sample_id DESC
     LIMIT :limit
@@ -268,7 +272,14 @@ class PostgresSamples(Repository):
         return tuple(summary_of(row) for row in rows)
 
     async def checked(
-        self, project: str, *, stages: Sequence[Stage], riskiest: bool, limit: int, but_by: str | None = None
+        self,
+        project: str,
+        *,
+        stages: Sequence[Stage],
+        riskiest: bool,
+        limit: int,
+        but_by: str | None = None,
+        asked: bool = False,
     ) -> tuple[RevisionRef, ...]:
         """Return the newest revisions of samples at these stages that were checked and not erased, newest first.
 
@@ -278,9 +289,12 @@ class PostgresSamples(Repository):
             riskiest: Those of a higher risk come before all others.
             limit: At most so many.
             but_by: Leaves out what was checked last by the rule set of this hash.
+            asked: Leaves out what has no task that waits for an answer.
         """
         wanted = [stage.value for stage in stages]
-        rows = await self._run(_CHECKED, project=project, stages=wanted, riskiest=riskiest, limit=limit, but_by=but_by)
+        rows = await self._run(
+            _CHECKED, project=project, stages=wanted, riskiest=riskiest, limit=limit, but_by=but_by, asked=asked
+        )
         return tuple(ref_of(row) for row in rows)
 
     async def count_by_stage(self, project: str) -> dict[Stage, int]:

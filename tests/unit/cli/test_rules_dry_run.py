@@ -54,5 +54,5 @@ def test_each_sample_that_differs_then_the_numbers(capsys: pytest.CaptureFixture
     assert "s-2" not in told, "nothing differs there"
     assert "s-3 not tried: Labels changed." in told
     assert "1 of 2 samples differ: 0 findings appear, 1 disappear" in told
-    assert "people: -0.05 h; 2 samples would be checked again at once" in told
+    assert "people: -0.05 h; checked again at once: 2" in told
     assert "0/1 (0.00 to 0.79)" in told
