@@ -54,7 +54,7 @@ class ApiProblem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
 
 
 class ApiCaller:
-    """Calls one Concord with one key. Use as an async context manager.
+    """Calls one Concord with one key. Use as an async context manager, or close it in the end.
 
     A call that finds the service away (no connection, 429, 502, 503, 504) is made again with growing pauses until
     ``retry_for_s`` is over. That is safe for every call: unsafe ones carry an ``Idempotency-Key``, so that the second
@@ -97,6 +97,10 @@ class ApiCaller:
     ) -> None:
         """Close all connections."""
         await self._http.__aexit__(kind, error, traceback)
+
+    async def close(self) -> None:
+        """Close all connections, for whoever does not use ``async with``."""
+        await self._http.aclose()
 
     async def call(
         self,

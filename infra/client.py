@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter
 
+from infra import client_models as models
 from infra.api_calls import ApiProblem
 from infra.api_pages import VERIFY_WITHIN_S, Answer, Page, path_part
-from infra.client_taxonomies import TaxonomyCalls
+from infra.client_areas import AreaCalls
+from infra.webhook_calls import WebhookWithSecret
 from services.contracts.access import ApiKeyInfo, Principal, Role
 from services.contracts.agreement import AgreementReport
 from services.contracts.audit import EVERY_ENTRY, AuditFilter
 from services.contracts.dataset_report import DatasetReport
 from services.contracts.findings import RuleReference
-from services.contracts.lifecycle import Stage
+from services.contracts.lifecycle import FINAL_STAGES, Stage
 from services.contracts.operations import OperationsView
 from services.contracts.records import (
     AuditEntry,
@@ -42,12 +45,21 @@ from services.contracts.review import (
 )
 from services.contracts.rule_changes import ListedRuleSet
 from services.contracts.verification import Anchor, AuditHead, VerificationReport
-from services.contracts.webhooks import WebhookEndpoint
 from services.progress import Tell, tell_nobody
 from services.rules.rule_set import RuleSet
 
-Item = TypeVar("Item")
-__all__ = ["ApiProblem", "ClaimedTask", "ConcordClient", "CreatedKey", "EventResult", "Page", "cloud_event"]
+_FIRST_LOOK_S, _LATER_LOOK_S = 0.05, 1.0
+__all__ = [
+    "ApiProblem",
+    "ClaimedTask",
+    "ConcordClient",
+    "CreatedKey",
+    "EventResult",
+    "Page",
+    "WebhookWithSecret",
+    "cloud_event",
+    "models",
+]
 
 
 class EventResult(Answer):
@@ -77,13 +89,6 @@ class CreatedKey(Answer):
     secret: str
 
 
-class WebhookWithSecret(Answer):
-    """A webhook with its new secret, which is told this once."""
-
-    webhook: WebhookEndpoint
-    secret: str
-
-
 def cloud_event(kind: str, source: str, event_id: str, data: Any, *, subject: str | None = None) -> dict[str, Any]:
     """Return a CloudEvents 1.0 envelope in structured form."""
     event = {
@@ -97,7 +102,7 @@ def cloud_event(kind: str, source: str, event_id: str, data: Any, *, subject: st
     return event | ({"subject": subject} if subject is not None else {})
 
 
-class ConcordClient(TaxonomyCalls):
+class ConcordClient(AreaCalls):
     """The API of one Concord, with one key; an async context manager, see :class:`infra.api_calls.ApiCaller`."""
 
     # Events in
@@ -169,6 +174,29 @@ class ConcordClient(TaxonomyCalls):
     async def timeline(self, project: str, sample_id: str) -> tuple[StageChange, ...]:
         """Return every stage change of a sample, in order."""
         return await self.all_of(StageChange, f"{_sample_path(project, sample_id)}/timeline")
+
+    async def wait_for(self, project: str, sample_id: str, *stages: Stage, within_s: float = 60.0) -> SampleRevision:
+        """Return the newest revision of a sample once it is at one of these stages; at any final one if none is named.
+
+        A sample that was sent a moment ago, and is not known yet, is waited for as well.
+
+        Raises:
+            TimeoutError: It is not, after so many seconds.
+            ApiProblem: The answer is an error.
+        """
+        wanted, pause_s = frozenset(stages) or FINAL_STAGES, _FIRST_LOOK_S
+        async with asyncio.timeout(within_s):
+            while True:
+                try:
+                    found = await self.sample(project, sample_id)
+                except ApiProblem as problem:
+                    if problem.code != "not-found":
+                        raise
+                else:
+                    if found.stage in wanted:
+                        return found
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LATER_LOOK_S)
 
     async def labels(
         self, project: str, sample_id: str, *, revision: int | None = None, version: int | None = None

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from infra.api_pages import VERIFY_WITHIN_S, path_part
-from infra.client import ConcordClient, Page
+from infra.api_pages import VERIFY_WITHIN_S, Page, PagedCaller, path_part
 from services.contracts.dataset_diff import DiffSummary, SampleChange
 from services.contracts.datasets import (
     Dataset,
@@ -30,7 +29,7 @@ class DatasetCalls:
         project: The project.
     """
 
-    def __init__(self, client: ConcordClient, project: str) -> None:
+    def __init__(self, client: PagedCaller, project: str) -> None:
         self._client = client
         self._base = f"/v1/projects/{path_part(project)}/datasets"
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from infra.api_pages import VERIFY_WITHIN_S, path_part
-from infra.client import ConcordClient
+from infra.api_pages import VERIFY_WITHIN_S, PagedCaller, path_part
 from services.contracts.erasure import (
     ApplyRequest,
     Erasure,
@@ -26,7 +25,7 @@ class ErasureCalls:
         project: The project.
     """
 
-    def __init__(self, client: ConcordClient, project: str) -> None:
+    def __init__(self, client: PagedCaller, project: str) -> None:
         self._client = client
         self._base = f"/v1/projects/{path_part(project)}"
 

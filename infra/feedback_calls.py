@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from infra.api_pages import VERIFY_WITHIN_S, path_part
-from infra.client import ConcordClient, Page
+from infra.api_pages import VERIFY_WITHIN_S, Page, PagedCaller, path_part
 from services.contracts.feedback import CorrectedSample, ModelQuality, NextSamples, ThresholdReport
 
 
@@ -15,7 +14,7 @@ class FeedbackCalls:
         project: The project.
     """
 
-    def __init__(self, client: ConcordClient, project: str) -> None:
+    def __init__(self, client: PagedCaller, project: str) -> None:
         self._client = client
         self._base = f"/v1/projects/{path_part(project)}/feedback"
 

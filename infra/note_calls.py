@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from infra.client import ConcordClient, Page
+from infra.api_pages import Page, PagedCaller, path_part
 from services.contracts.notes import Mention, NewNote, Note, NoteVersion
 
 
@@ -17,9 +17,9 @@ class NoteCalls:
         sample_id: The sample.
     """
 
-    def __init__(self, client: ConcordClient, project: str, sample_id: str) -> None:
+    def __init__(self, client: PagedCaller, project: str, sample_id: str) -> None:
         self._client = client
-        self._base = f"/v1/projects/{project}/samples/{sample_id}/notes"
+        self._base = f"/v1/projects/{path_part(project)}/samples/{path_part(sample_id)}/notes"
 
     async def write(self, note: NewNote) -> Note:
         """Write a note."""
@@ -42,6 +42,6 @@ class NoteCalls:
         return Note.model_validate(await self._client.call("DELETE", f"{self._base}/{note_id}"))
 
 
-async def mentions(client: ConcordClient, *, cursor: str | None = None, limit: int | None = None) -> Page[Mention]:
+async def mentions(client: PagedCaller, *, cursor: str | None = None, limit: int | None = None) -> Page[Mention]:
     """Return a page of where the person behind the key is mentioned, newest first."""
     return await client.page_of(Mention, "/v1/mentions", cursor=cursor, limit=limit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from infra.client import ConcordClient, Page, WebhookWithSecret
+from infra.api_pages import Answer, Page, PagedCaller, path_part
 from services.contracts.webhooks import (
     DeliveryLog,
     DeliveryState,
@@ -17,6 +17,13 @@ from services.contracts.webhooks import (
 )
 
 
+class WebhookWithSecret(Answer):
+    """A webhook with its new secret, which is told this once."""
+
+    webhook: WebhookEndpoint
+    secret: str
+
+
 class WebhookCalls:
     """What is called below ``/v1/projects/{project}/webhooks``.
 
@@ -25,9 +32,9 @@ class WebhookCalls:
         project: The project.
     """
 
-    def __init__(self, client: ConcordClient, project: str) -> None:
+    def __init__(self, client: PagedCaller, project: str) -> None:
         self._client = client
-        self._base = f"/v1/projects/{project}/webhooks"
+        self._base = f"/v1/projects/{path_part(project)}/webhooks"
 
     async def create(self, settings: WebhookSettings) -> WebhookWithSecret:
         """Make an endpoint; its secret is told this once."""

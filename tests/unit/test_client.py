@@ -7,6 +7,7 @@ import pytest
 
 from infra.client import ApiProblem, ConcordClient
 from services.contracts.access import Role
+from services.contracts.lifecycle import Stage
 
 KEY = "ck_" + "k" * 43
 
@@ -137,3 +138,37 @@ async def test_the_bytes_sent_are_strict_json() -> None:
         with pytest.raises(ValueError, match="JSON"):
             await client.send_events([{"id": "n", "data": float("nan")}])
     assert json.loads(bodies[0]) == [{"id": "ü", "data": {"x": 1.5}}]
+
+
+async def test_a_sample_is_waited_for_from_before_it_is_known_until_it_is_at_a_wanted_stage() -> None:
+    stages = iter([None, "received", "in_review", "committed"])
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        stage = next(stages)
+        if stage is None:
+            return answer({**PROBLEM, "type": "urn:concord:problem:not-found", "status": 404}, 404)
+        manifest = {
+            "format": "concord.sample/1",
+            "sample_id": "s-1",
+            "project": "own",
+            "streams": [{"id": "note", "modality": "text", "inline": "hello"}],
+        }
+        ref = {"project": "own", "sample_id": "s-1", "revision": 1}
+        return answer(
+            {"ref": ref, "stage": stage, "manifest": manifest, "manifest_sha256": "0" * 64, "label_version": 0,
+             "risk": "low", "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"}
+        )  # fmt: skip
+
+    async with client_of(handler) as client:
+        assert (await client.wait_for("own", "s-1", Stage.IN_REVIEW, Stage.REWORK)).stage is Stage.IN_REVIEW
+        assert (await client.wait_for("own", "s-1")).stage is Stage.COMMITTED
+
+
+async def test_waiting_for_a_sample_ends_with_the_time_or_with_a_refusal() -> None:
+    async with client_of(lambda _: answer({**PROBLEM, "type": "urn:concord:problem:not-found"}, 404)) as client:
+        with pytest.raises(TimeoutError):
+            await client.wait_for("own", "s-1", within_s=0.1)
+    async with client_of(lambda _: answer({**PROBLEM, "type": "urn:concord:problem:forbidden"}, 403)) as client:
+        with pytest.raises(ApiProblem) as raised:
+            await client.wait_for("own", "s-1")
+    assert raised.value.code == "forbidden"
