@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from services.contracts.access import SYSTEM_ACTOR
 from services.contracts.canonical import content_sha256
 from services.contracts.deadlines import DeadlinePolicy
-from services.contracts.escalation import OVERDUE_RULE, EscalationFacts, TaskCause
+from services.contracts.escalation import OVERDUE_RULE, EscalationFacts, EscalationTarget, TaskCause
 from services.contracts.events import TaskDeadline, task_event_id, task_event_type
 from services.contracts.lifecycle import FINAL_STAGES, RevisionRef, StepResult
 from services.contracts.review import ReviewTask, TaskKind
@@ -16,7 +16,7 @@ from services.lifecycle.settle import settle
 from services.lifecycle.steps import ProjectRules, is_live, lock_revision, read_project_rules
 from services.lifecycle.windows import Moment, MomentKind, is_held, limits_of_task, missed
 from services.ports.database import Database, Transaction
-from services.review.queueing import queue_of_next_tier
+from services.review.queueing import next_tier, place_in_tier
 
 OVERDUE_PRIORITY = 50
 
@@ -27,7 +27,8 @@ async def escalate_overdue(database: Database, ref: RevisionRef, deadline_round:
     """Remind of what is due soon, move overdue work on, and return what the workflow does next.
 
     What nobody holds when it should have been started or finished goes to the next tier: a review to the experts, what
-    is with the experts to the tiers above them where the project has any. Other overdue tasks rise in priority. A task
+    is with the experts to the tiers above them where the project has any, each to the queue that would take it in if it
+    were opened for that tier now. Other overdue tasks rise in priority. A task
     that somebody holds under a live lease is left to them; reminders are sent all the same.
 
     Idempotent: each moment of a task has a name that follows from its deadlines and the database's clock, and is
@@ -72,16 +73,23 @@ async def _look_at(
 async def _escalate(tx: Transaction, task: ReviewTask, moment: Moment, project: ProjectRules) -> str | None:
     """Move a task to the next tier and return its new queue, or raise its priority where there is none."""
     tiers = (project.config.deadlines or DeadlinePolicy()).tiers_above_experts
-    queue = queue_of_next_tier(task, tiers)
-    if queue is None:
+    to = next_tier(task, tiers)
+    if to is None:
         await tx.review.raise_priority(task.task_id, OVERDUE_PRIORITY)
         return None
-    to = "the experts" if task.kind is TaskKind.REVIEW else f"queue {queue}"
+    place = place_in_tier(task, to, await tx.queues.list(task.ref.project), tiers)
+    whom = "the experts" if task.kind is TaskKind.REVIEW else f"queue {place.queue}"
     done = _TOO_LATE[moment.kind]
-    reason = f"Nobody {done} this {_NOUN[task.kind]} before {moment.at:%Y-%m-%d %H:%M} UTC, so it went to {to}."
-    cause = TaskCause(rule=OVERDUE_RULE, rule_set=project.rules.reference, facts=_facts_of(task))
-    await tx.review.move_to_tier(task.task_id, queue, reason, cause)
-    return queue
+    reason = f"Nobody {done} this {_NOUN[task.kind]} before {moment.at:%Y-%m-%d %H:%M} UTC, so it went to {whom}."
+    await tx.review.move_to_tier(task.task_id, place.queue, place.skill, reason, _cause(task, to, project))
+    return place.queue
+
+
+def _cause(task: ReviewTask, to: EscalationTarget, project: ProjectRules) -> TaskCause | None:
+    """Return the cause of a moved task: of a review the deadline, of an adjudication its own, in the new tier."""
+    if task.kind is TaskKind.REVIEW:
+        return TaskCause(rule=OVERDUE_RULE, rule_set=project.rules.reference, to=to, facts=_facts_of(task))
+    return None if task.caused_by is None else task.caused_by.model_copy(update={"to": to})
 
 
 def _facts_of(task: ReviewTask) -> EscalationFacts:

@@ -116,10 +116,19 @@ class ReviewRepository(Protocol):
         """Complete or cancel a task and drop its lease."""
         ...
 
-    async def move_to_tier(self, task_id: UUID, queue: str, reason: str, cause: TaskCause) -> None:
-        """Make an open review or adjudication an adjudication of ``queue``, at a higher priority, with the reason.
+    async def move_to_tier(
+        self, task_id: UUID, queue: str, skill: str | None, reason: str, cause: TaskCause | None
+    ) -> None:
+        """Make an open review or adjudication an adjudication of ``queue``, at a higher priority.
 
-        What was a review is caused by ``cause`` from now on; an adjudication keeps its own cause.
+        A task that somebody holds, or that asks for labels, stays as it is.
+
+        Args:
+            task_id: The task.
+            queue: Where it goes.
+            skill: What is asked of who takes it there, beside what the queue asks.
+            reason: A sentence for who takes it.
+            cause: Why it is there.
         """
         ...
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from services.contracts.annotations import Annotation
 from services.contracts.escalation import (
-    OVERDUE_RULE,
     EscalatingVerdict,
     EscalationFacts,
     EscalationTarget,
@@ -135,8 +134,8 @@ def escalation_by(
 ) -> TaskCause | None:
     """Return the rule that a new decision sets off, None if it needs no second one.
 
-    An expert's word is the last. Only where a rule has sent a finding past the reviewers, so that it is the first word
-    too, four eyes are asked for it, in the same tier.
+    An expert's word is the last. Only where a rule or a deadline has sent a finding past the reviewers, so that it is
+    the first word too, four eyes are asked for it, in the same tier.
 
     Args:
         decision: The decision.
@@ -192,7 +191,7 @@ def _asked_about(
     """Return the rules that are asked about a verdict on a task of this kind, opened for this cause."""
     if verdict is Verdict.ESCALATE or (verdict in _ESCALATING and kind is TaskKind.REVIEW):
         return rules
-    if verdict not in _ESCALATING or cause is None or cause.rule == OVERDUE_RULE:
+    if verdict not in _ESCALATING or cause is None:
         return ()
     is_first_word = cause.facts.verdict is None and not cause.facts.rounds_over
     return [rule for rule in rules if rule.four_eyes] if is_first_word else ()

@@ -45,21 +45,45 @@ def expert_queue(queue: str) -> str:
     return tier_queue(queue, EXPERT_TIER)
 
 
-def queue_of_next_tier(task: ReviewTask, tiers_above_experts: Sequence[str]) -> str | None:
-    """Return the queue of the tier above a task's: a review's experts, then the tiers above them; None at the top.
+def next_tier(task: ReviewTask, tiers_above_experts: Sequence[str]) -> EscalationTarget | None:
+    """Return the tier above a task's: a review's experts, then the tiers above them; None at the top.
 
     Labelling has no tiers: it waits for its annotators.
     """
     if task.kind is TaskKind.REVIEW:
-        return expert_queue(task.queue)
+        return EscalationTarget()
     if task.kind is not TaskKind.ADJUDICATE:
         return None
-    base, _, tier = task.queue.rpartition(".")
-    if tier in tiers_above_experts:
-        above = tiers_above_experts[tiers_above_experts.index(tier) + 1 :]
-    else:
-        base, above = task.queue, tiers_above_experts
-    return tier_queue(base, above[0]) if above else None
+    to = EscalationTarget() if task.caused_by is None else task.caused_by.to
+    _, tier = _base_and_tier(task.queue, tiers_above_experts)
+    now = tier or to.tier
+    above = (
+        tiers_above_experts[tiers_above_experts.index(now) + 1 :] if now in tiers_above_experts else tiers_above_experts
+    )
+    return EscalationTarget(tier=above[0], skill=to.skill) if above else None
+
+
+def place_in_tier(
+    task: ReviewTask, to: EscalationTarget, queues: Iterable[ReviewQueue], tiers_above_experts: Sequence[str]
+) -> Place:
+    """Return where a task goes that a higher tier is to decide: as if it were opened for that tier now.
+
+    Args:
+        task: A review or an adjudication.
+        to: From :func:`next_tier`.
+        queues: The project's queues, which are asked first.
+        tiers_above_experts: The project's tiers.
+    """
+    base, _ = _base_and_tier(task.queue, tiers_above_experts)
+    taken = taking_queue(queues, TaskKind.ADJUDICATE, task.risk, task.facts)
+    queue, skill = expert_place(base, task.skill, to, taken)
+    return Place(queue, skill)
+
+
+def _base_and_tier(queue: str, tiers_above_experts: Sequence[str]) -> tuple[str, str | None]:
+    """Return the name of a queue without its tier above the experts, and that tier; None if it is of none."""
+    base, _, tier = queue.rpartition(".")
+    return (base, tier) if base and tier in tiers_above_experts else (queue, None)
 
 
 def expert_place(

@@ -24,6 +24,7 @@ from services.contracts.consensus import Consensus
 from services.contracts.findings import CheckReport
 from services.contracts.lifecycle import LifecycleResult, RevisionRef, Stage, workflow_id_of
 from services.contracts.manifest import SampleManifest
+from services.contracts.review import ReviewTask
 from services.lifecycle.gathering import PreLabelersFor
 from services.ports.checks import CheckRunner
 from services.rules.rule_set import RuleSet
@@ -98,6 +99,16 @@ class System:
             while (stage := await self.world.stage(ref)) not in stages:
                 await listener.wait()
         return stage
+
+    async def next_task(self, ref: RevisionRef, *, after: ReviewTask) -> ReviewTask:
+        """Return the only open task once it is another one than ``after``."""
+        async with self.world.database.outbox_listener(poll_interval_s=0.2) as listener:
+            while True:
+                open_tasks = [task for task in await self.world.tasks(ref, live=True) if task.task_id != after.task_id]
+                if open_tasks:
+                    (task,) = open_tasks
+                    return task
+                await listener.wait()
 
     async def told(self) -> None:
         """Return once nothing waits in the outbox for Temporal."""

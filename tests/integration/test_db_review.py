@@ -229,7 +229,7 @@ async def test_finished_task_stays_finished(database: PostgresDatabase) -> None:
             await tx.review.close_task(uuid4(), TaskState.CANCELLED)
         assert await tx.review.claim(task.task_id, "rev", LEASE) is None
         await tx.review.raise_priority(task.task_id, 5)
-        await tx.review.move_to_tier(task.task_id, "spatial.expert", "late", LATE)
+        await tx.review.move_to_tier(task.task_id, "spatial.expert", None, "late", LATE)
         await tx.review.exclude_actor(task.task_id, "rev")
     after = await task_now(database, task.task_id)
     assert (after.state, after.priority, after.kind) == (TaskState.CANCELLED, task.priority, TaskKind.REVIEW)
@@ -241,10 +241,11 @@ async def test_overdue_review_moves_to_the_experts_unless_somebody_holds_it(data
     await take(database, held, "rev")
     async with database.transaction() as tx:
         for task in (free, held):
-            await tx.review.move_to_tier(task.task_id, "spatial.expert", "nobody decided in time", LATE)
+            await tx.review.move_to_tier(task.task_id, "spatial.expert", "lidar", "nobody decided in time", LATE)
         await tx.review.raise_priority(held.task_id, 7)
     moved, kept = await task_now(database, free.task_id), await task_now(database, held.task_id)
     assert (moved.kind, moved.queue, moved.reason) == (TaskKind.ADJUDICATE, "spatial.expert", "nobody decided in time")
+    assert (moved.skill, kept.skill) == ("lidar", held.skill)
     assert (moved.caused_by, kept.caused_by) == (LATE, None)
     assert moved.priority > free.priority
     assert (kept.kind, kept.held_by, kept.priority) == (TaskKind.REVIEW, "rev", held.priority + 7)

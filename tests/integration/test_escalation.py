@@ -12,8 +12,16 @@ from services.contracts.access import Role
 from services.contracts.escalation import EscalationTarget
 from services.contracts.lifecycle import NextStep, RevisionRef, Stage
 from services.contracts.records import AuditEntry
-from services.contracts.review import DecisionInput, FindingResolution, ReviewTask, TaskKind, TaskState, Verdict
-from services.errors import DecisionInvalidError
+from services.contracts.review import (
+    DecisionInput,
+    FindingResolution,
+    FindingState,
+    ReviewTask,
+    TaskKind,
+    TaskState,
+    Verdict,
+)
+from services.errors import ConcordError, DecisionInvalidError
 from services.ground_truth.commit import commit_ground_truth
 from services.lifecycle.checking import check_alignment
 from services.lifecycle.deadlines import escalate_overdue
@@ -242,16 +250,60 @@ async def test_what_the_deadline_moved_is_caused_by_it_and_a_second_look_keeps_i
     await overdue(world, other)
     moved = await world.only_task(other, TaskKind.ADJUDICATE)
     assert (look.queue, moved.queue) == ("words.expert", "words.lead")
-    assert moved.caused_by == look.caused_by
+    assert look.caused_by is not None
+    assert moved.caused_by == look.caused_by.model_copy(update={"to": LEAD})
     assert (await world.desk.claim(LIA, moved.task_id)).caused_by is None
 
 
-async def overdue(world: World, ref: RevisionRef) -> None:
+async def test_what_is_overdue_at_high_risk_still_needs_two_who_do_not_know_of_each_other(world: World) -> None:
+    await world.open_project(review_within_s=3_600)
+    ref = await wrong(world, risk="high")
+    await overdue(world, ref)
+    first = await world.only_task(ref, TaskKind.ADJUDICATE)
+    assert first.caused_by is not None
+    assert (first.queue, first.caused_by.rule) == ("words.expert", "overdue")
+    await world.decide(first.task_id, EXA, Verdict.ACCEPT_CONFLICT, **WHY)
+    step = await settle_review(world.database, ref)
+    assert (step.stage, step.next_step, step.open_tasks) == (Stage.ADJUDICATING, NextStep.WAIT, 1)
+    second = await world.only_task(ref, TaskKind.ADJUDICATE)
+    assert second.caused_by is not None
+    assert (second.queue, second.caused_by.rule, second.caused_by.four_eyes) == ("words.expert", "four_eyes", True)
+    with pytest.raises(ConcordError):
+        await world.desk.claim(EXA, second.task_id)
+    assert (await world.desk.claim(LIA, second.task_id)).caused_by is None
+    evidence = await world.desk.evidence(LIA, second.task_id)
+    assert evidence.decisions == ()
+    assert [item.state for item in evidence.findings] == [FindingState.OPEN]
+    await world.decide(second.task_id, LIA, Verdict.ACCEPT_CONFLICT, **WHY)
+    await finish(world, ref)
+    async with world.database.transaction() as tx:
+        people = [decision.actor_id for decision in await tx.review.decisions(ref)]
+    assert people == ["exa", "lia"]
+    assert (await verify_project(world.database, PROJECT)).faults == ()
+
+
+async def test_what_is_overdue_twice_at_high_risk_is_judged_twice_in_the_tier_it_came_to(world: World) -> None:
+    await world.open_project(review_within_s=3_600, deadlines={"tiers_above_experts": ["lead"]})
+    ref = await wrong(world, risk="high")
+    await overdue(world, ref)
+    await overdue(world, ref, hours=1)
+    first = await world.only_task(ref, TaskKind.ADJUDICATE)
+    await world.decide(first.task_id, EXA, Verdict.ACCEPT_CONFLICT, **WHY)
+    await settle_review(world.database, ref)
+    second = await world.only_task(ref, TaskKind.ADJUDICATE)
+    assert (first.queue, second.queue) == ("words.lead", "words.lead")
+    assert "exa" in second.excluded_actors
+
+
+async def overdue(world: World, ref: RevisionRef, *, hours: int = 0) -> None:
+    """Let the only open task be due since so many hours and a second, and have that seen."""
     async with world.database.transaction() as tx:
         (task,) = [item for item in await tx.review.tasks_of(ref) if item.completed_at is None]
     async with world.database._engine.begin() as connection:
         await connection.exec_driver_sql(
-            "UPDATE review_tasks SET due_at = clock_timestamp() - interval '1 s' WHERE task_id = $1", (task.task_id,)
+            "UPDATE review_tasks SET due_at = clock_timestamp() - make_interval(hours => $2, secs => 1)"
+            " WHERE task_id = $1",
+            (task.task_id, hours),
         )
     await escalate_overdue(world.database, ref, 1)
 

@@ -34,6 +34,7 @@ from tests.integration.lifecycle_system import System, actions
 from tests.integration.lifecycle_world import PROJECT, RULES, World, label, person
 
 BEN, EXA, ANN = person("ben"), person("exa", Role.EXPERT), person("ann", Role.ANNOTATOR)
+EXB = person("exb", Role.EXPERT)
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +176,24 @@ async def test_deadline_hands_a_review_to_the_experts(system: System) -> None:
     numbers = [entry.body["deadline"] for entry in overdue]
     assert len(set(numbers)) == len(numbers)
     assert all(entry.body["late_s"] >= 0 for entry in overdue)
+
+
+async def test_high_risk_that_a_deadline_hands_to_the_experts_waits_for_a_second_of_them(system: System) -> None:
+    await system.world.open_project(review_within_s=1)
+    async with system.everything():
+        ref = await system.world.post("s-1", label("a1", "wrong"), context={"risk": "high"})
+        await system.reaches(ref, Stage.ADJUDICATING)
+        (first,) = await system.world.tasks(ref, live=True)
+        await system.world.decide(first.task_id, EXA, Verdict.APPROVE)
+        second = await system.next_task(ref, after=first)
+        assert (second.kind, second.origin_decision_id is not None) == (TaskKind.ADJUDICATE, True)
+        assert "exa" in second.excluded_actors
+        assert await system.world.stage(ref) is Stage.ADJUDICATING
+        await system.world.decide(second.task_id, EXB, Verdict.APPROVE)
+        assert (await system.result(ref)).stage is Stage.COMMITTED
+    async with system.world.database.transaction() as tx:
+        people = [decision.actor_id for decision in await tx.review.decisions(ref)]
+    assert people == ["exa", "exb"]
 
 
 async def test_start_and_signal_told_many_times_leave_one_workflow_and_one_record(system: System) -> None:

@@ -11,12 +11,14 @@ from infra.db.engine import PostgresDatabase
 from services.contracts.access import Role
 from services.contracts.deadlines import DeadlinePolicy, DeadlineRule, WorkingCalendar, WorkingHours
 from services.contracts.lifecycle import NextStep, RevisionRef, Stage
+from services.contracts.queues import QueueFilter, ReviewQueue
 from services.contracts.review import ReviewTask, TaskKind
 from services.lifecycle.deadlines import escalate_overdue
 from services.lifecycle.prepare import prepare_sample
 from services.lifecycle.settle import settle_review
+from services.review.queueing import place_of_task
 from tests.intake_events import NoAssets
-from tests.integration.lifecycle_world import World, label, no_models, person
+from tests.integration.lifecycle_world import PROJECT, RULES, World, label, no_models, person
 
 BEN, EXA = person("ben"), person("exa", Role.EXPERT)
 
@@ -183,6 +185,25 @@ async def test_what_the_experts_leave_overdue_goes_to_the_tiers_above_them(world
         await escalate_overdue(world.database, ref, 1)
         queues.append((await world.only_task(ref, TaskKind.ADJUDICATE)).queue)
     assert queues == ["words.expert", "words.lead", "words.owner", "words.owner"]
+
+
+async def test_what_is_overdue_goes_where_the_projects_own_queues_take_it_in(world: World) -> None:
+    rule = {"start_within_s": 1, "finish_within_s": 2}
+    await world.open_project(deadlines=limits(rule, tiers_above_experts=("lead",)))
+    board = ReviewQueue(name="board", filter=QueueFilter(stages=("adjudicating",), checks=("wording",)))
+    async with world.database.transaction() as tx:
+        await tx.queues.put(PROJECT, board)
+    ref = await world.checked("s-1", label("a1", "wrong"))
+    assert (await world.only_task(ref, TaskKind.REVIEW)).queue == "words"
+    queues = []
+    for seconds in (1, 2):
+        await wait_until(world, ref, seconds)
+        await escalate_overdue(world.database, ref, 1)
+        task = await world.only_task(ref, TaskKind.ADJUDICATE)
+        # What is re-routed stays where the deadline has sent it.
+        queues += [task.queue, place_of_task(task, RULES, (board,)).queue]
+    assert queues == ["board", "board", "board.lead", "board.lead"]
+    assert [event["moved_to"] for event in await told(world) if "moved_to" in event] == ["board", "board.lead"]
 
 
 async def test_deadlines_of_a_closed_office_are_in_its_next_hours(world: World) -> None:

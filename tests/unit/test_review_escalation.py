@@ -183,11 +183,16 @@ def test_the_first_word_of_who_a_rule_asked_instead_of_reviewers_has_its_four_ey
         )
         if second is not None:
             assert (second.to, followed(decision, task, second).queue) == (LEAD, "words.lead")
-    # The deadline has moved it, or reviewers have had their word: the expert's is the last.
+    # What a deadline has moved past the reviewers has not had its first word either.
     case = circumstances(risk="high")
-    late = TaskCause(rule="overdue", rule_set=rules.reference, facts=case.facts_about(found()))
+    late = TaskCause(rule="overdue", rule_set=rules.reference, to=LEAD, facts=EscalationFacts(risk="high"))
+    task = a_task(TaskKind.ADJUDICATE, caused_by=late, queue="words.lead", risk="high")
+    second = escalation_by(a_decision(task, Verdict.FIX, "lia", caused_by=late), (found(),), case, rules)
+    assert second is not None
+    assert (second.rule, second.four_eyes, second.to) == ("four_eyes", True, LEAD)
+    # Reviewers have had their word, or several annotators: the expert's is the last.
     over = cause_of(case.facts_about(found(severity="minor"), rounds_over=True), rules)
-    for cause in (late, over, None):
+    for cause in (over, None):
         decision = a_decision(a_task(TaskKind.ADJUDICATE), Verdict.APPROVE, caused_by=cause)
         assert escalation_by(decision, (found(),), case, rules) is None
 

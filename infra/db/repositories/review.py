@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Executable, Row, text
 
-from infra.db.documents import model_text
 from infra.db.repositories import claims
 from infra.db.repositories.base import OF_REVISION, reading
 from infra.db.repositories.samples import ref_of
@@ -94,8 +93,8 @@ _CLOSE = text("""
 _STATE = text("SELECT state FROM review_tasks WHERE task_id = :task_id")
 _MOVE_TO_TIER = text(f"""
     UPDATE review_tasks
-    SET caused_by = CASE WHEN kind = 'review' THEN CAST(:caused_by AS json) ELSE caused_by END,
-        kind = 'adjudicate', queue = :queue, priority = priority + {_TIER_PRIORITY}, reason = :reason,
+    SET kind = 'adjudicate', queue = :queue, skill = :skill, caused_by = CAST(:caused_by AS json),
+        priority = priority + {_TIER_PRIORITY}, reason = :reason,
         state = 'open', held_by = NULL, lease_expires_at = NULL
     WHERE task_id = :task_id AND kind IN ('review', 'adjudicate') AND {_IN_STATE[TaskState.OPEN]}
 """)  # noqa: S608
@@ -340,13 +339,16 @@ class PostgresReview(PostgresVerdicts):
         if row is None or row.state != state:
             raise TaskFinishedError(f"task {task_id} is {'unknown' if row is None else row.state}, not {state}")
 
-    async def move_to_tier(self, task_id: UUID, queue: str, reason: str, cause: TaskCause) -> None:
-        """Make an open review or adjudication an adjudication of ``queue``, at a higher priority, with the reason.
+    async def move_to_tier(
+        self, task_id: UUID, queue: str, skill: str | None, reason: str, cause: TaskCause | None
+    ) -> None:
+        """Make an open review or adjudication an adjudication of ``queue``, at a higher priority.
 
-        What was a review is caused by ``cause`` from now on; an adjudication keeps its own cause. A task that somebody
-        holds, or that asks for labels, stays as it is.
+        A task that somebody holds, or that asks for labels, stays as it is.
         """
-        await self._count(_MOVE_TO_TIER, task_id=task_id, queue=queue, reason=reason, caused_by=model_text(cause))
+        await self._count(
+            _MOVE_TO_TIER, task_id=task_id, queue=queue, skill=skill, reason=reason, caused_by=cause_text(cause)
+        )
 
     async def exclude_actor(self, task_id: UUID, actor_id: str) -> None:
         """Add a person to those who may not take a task, and end their hold on it; again changes nothing."""
