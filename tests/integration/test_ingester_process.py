@@ -47,7 +47,7 @@ async def test_it_erases_anchors_and_publishes_while_temporal_is_away(
         )
         stop = asyncio.Event()
         async with open_ingester(settings) as run:
-            running = asyncio.create_task(run(stop))
+            running = asyncio.ensure_future(run(stop))
             message = published()
             await client.jetstream().publish(
                 "concord.ingest.test", message.body, headers={"content-type": str(message.content_type)}
