@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
+from httpx import Response
 
 from infra.db.engine import PostgresDatabase
 from services.access.keys import SYSTEM_PROJECT
@@ -21,11 +23,12 @@ from services.errors import (
     InvalidInputError,
     LabelInUseError,
 )
-from services.intake.cloud_events import EventMessage
+from services.intake.cloud_events import BATCH_TYPE, STRUCTURED_TYPE, EventMessage
 from services.intake.inbox import Inbox
 from services.lifecycle.outgoing import outgoing
 from services.taxonomy.registry import TaxonomyRegistry
 from tests.intake_events import PROJECT, NoAssets, add_project, created, event, structured, take_in
+from tests.review_world import ApiWorld, open_client, problem_code
 from tests.taxonomy_events import published, taxonomy
 
 pytestmark = pytest.mark.servers
@@ -165,3 +168,31 @@ async def test_versions_of_one_taxonomy_in_a_batch_keep_their_order(inbox: Inbox
     assert len({arrival.lane(number) for number, arrival in enumerate(arrivals)}) == 1
     other = structured(event({"id": 5}, EventType.TAXONOMY_PUBLISHED, id="odd"))
     assert (await inbox.read(other, via="http", projects=None)).lane(7) == (7,)
+
+
+async def test_over_http_keys_for_all_projects_publish_and_others_are_told_why_not(database: PostgresDatabase) -> None:
+    await add_project(database)
+    async with open_client(database) as http:
+        world = ApiWorld(database, http)
+        await world.key("upstream", Role.UPSTREAM)
+        await world.key("local", Role.UPSTREAM, PROJECT)
+        await world.key("rita", Role.REVIEWER)
+
+        async def post(actor: str, content: bytes, media_type: str = STRUCTURED_TYPE) -> Response:
+            return await world.call(actor, "POST", "/v1/events", content=content, headers={"Content-Type": media_type})
+
+        for actor in ("local", "rita"):
+            answer = await post(actor, published().body)
+            assert (answer.status_code, problem_code(answer)) == (403, "forbidden")
+        answer = await post("upstream", published().body)
+        receipt = {"source": "/cameras/fleet-7", "id": "av-1", "outcome": "accepted", "taxonomy": "av@1"}
+        assert (answer.status_code, answer.json()) == (202, receipt)
+        batch = [
+            json.loads(message.body) for message in (published(2), published(3, classes=[]), created(), published(2))
+        ]
+        answer = await post("upstream", json.dumps(batch).encode(), BATCH_TYPE)
+        results = answer.json()["results"]
+        assert answer.status_code == 207
+        assert [result["outcome"] for result in results] == ["accepted", "refused", "accepted", "duplicate"]
+        assert (results[0]["taxonomy"], results[2]["sample_id"]) == ("av@2", "s-1")
+        assert results[1]["problem"]["places"][0]["pointer"] == "/data/classes"
