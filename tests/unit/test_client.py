@@ -181,8 +181,10 @@ async def test_a_stream_that_ends_because_a_part_is_away_is_asked_for_again_unde
         [
             f"event: problem\ndata: {away}\n\n",
             'event: progress\ndata: {"phase":"records","done":1,"total":2}\n\n',  # and then nothing
-            ': still here\n\nevent: progress\ndata: {"phase":"records","done":2,"total":2}\n\n'
-            'event: answer\ndata: {"made":true}\n\n',
+            (
+                ': still here\n\nevent: progress\ndata: {"phase":"records","done":2,"total":2}\n\n'
+                'event: answer\ndata: {"made":true}\n\n'
+            ),
         ]
     )
     keys: list[str] = []
