@@ -200,14 +200,18 @@ async def test_a_stream_that_ends_because_a_part_is_away_is_asked_for_again_unde
     assert [one.done for one in heard] == [1, 2]
 
 
+def unexpected(progress: Progress) -> None:
+    pytest.fail(f"nobody told of {progress}")
+
+
 async def test_a_service_without_progress_is_understood_and_a_refusal_is_raised_at_once() -> None:
     async with client_of(lambda _: answer({"made": True})) as client:
-        assert await client.call_with_progress("POST", "/v1/x", tell=pytest.fail) == {"made": True}
+        assert await client.call_with_progress("POST", "/v1/x", tell=unexpected) == {"made": True}
     async with client_of(lambda _: answer(PROBLEM, 409)) as client:
         with pytest.raises(ApiProblem) as raised:
-            await client.call_with_progress("POST", "/v1/x", tell=pytest.fail)
+            await client.call_with_progress("POST", "/v1/x", tell=unexpected)
     assert raised.value.code == "stale-fence"
     async with client_of(lambda _: answer({}, 503), retry_for_s=0.1) as client:
         with pytest.raises(ApiProblem) as raised:
-            await client.call_with_progress("POST", "/v1/x", tell=pytest.fail)
+            await client.call_with_progress("POST", "/v1/x", tell=unexpected)
     assert raised.value.status == 503
