@@ -177,6 +177,11 @@ class ApiCaller:
                     asked_s = _retry_after_s(response)
                 finally:
                     await response.aclose()
+            except ApiProblem as problem:
+                # Said while the work was under way, where it is too late for a status.
+                if problem.status not in _TRY_AGAIN:
+                    raise
+                failed, asked_s = problem, 0.0
             except (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError) as error:
                 failed, asked_s = _unreachable(self.url, error), 0.0
             except httpx.TransportError as error:

@@ -15,9 +15,10 @@ _CONTEXT: Mapping[str, Any] = {
     **{
         name: f"cr:{name}"
         for name in (
-            "citeAs", "column", "extract", "field", "fileObject", "fileProperty", "fileSet", "format", "includes",
-            "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references", "regex",
-            "repeated", "replace", "separator", "source", "subField", "transform",
+            "citeAs", "column", "equivalentProperty", "extract", "field", "fileObject", "fileProperty",
+            "fileSet", "format", "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path",
+            "recordSet", "references", "regex", "repeated", "replace", "samplingRate", "separator", "source",
+            "subField", "transform",
         )
     },
     "conformsTo": "dct:conformsTo",
@@ -82,6 +83,7 @@ def croissant_document(
         "name": content.dataset,
         "description": description or f"Version {content.version} of the dataset {content.dataset}.",
         "version": f"{content.version}.0.0",
+        "citeAs": f"{content.project}: {version.name}, {version.created_at.year}; Merkle root {content.merkle_root}",
         "datePublished": version.created_at.date().isoformat(),
         "creator": {"@type": "sc:Organization", "name": content.project},
         "isLiveDataset": False,

@@ -235,6 +235,7 @@ async def test_documents_beside_tell_of_the_version(filled: PostgresDatabase, tm
         version = await calls.version("d", 1)
     croissant = json.loads((tmp_path / "croissant.json").read_text())
     assert croissant["conformsTo"] == "http://mlcommons.org/croissant/1.0"
+    assert croissant["citeAs"] == f"own: d@1, {version.created_at.year}; Merkle root {version.content.merkle_root}"
     by_type = Counter(item["@type"] for item in croissant["distribution"])
     assert by_type == {"cr:FileObject": len(list((tmp_path / "data").iterdir())), "cr:FileSet": 2}
     for item in croissant["distribution"]:

@@ -8,6 +8,7 @@ import pytest
 from infra.client import ApiProblem, ConcordClient
 from services.contracts.access import Role
 from services.contracts.lifecycle import Stage
+from services.contracts.progress import Progress
 
 KEY = "ck_" + "k" * 43
 
@@ -172,3 +173,45 @@ async def test_waiting_for_a_sample_ends_with_the_time_or_with_a_refusal() -> No
         with pytest.raises(ApiProblem) as raised:
             await client.wait_for("own", "s-1")
     assert raised.value.code == "forbidden"
+
+
+async def test_a_stream_that_ends_because_a_part_is_away_is_asked_for_again_under_one_key() -> None:
+    away = json.dumps({**PROBLEM, "type": "urn:concord:problem:unavailable", "status": 503})
+    streams = iter(
+        [
+            f"event: problem\ndata: {away}\n\n",
+            'event: progress\ndata: {"phase":"records","done":1,"total":2}\n\n',  # and then nothing
+            (
+                ': still here\n\nevent: progress\ndata: {"phase":"records","done":2,"total":2}\n\n'
+                'event: answer\ndata: {"made":true}\n\n'
+            ),
+        ]
+    )
+    keys: list[str] = []
+    heard: list[Progress] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        keys.append(request.headers["Idempotency-Key"])
+        return httpx.Response(200, text=next(streams), headers={"Content-Type": "text/event-stream; charset=utf-8"})
+
+    async with client_of(handler) as client:
+        assert await client.call_with_progress("POST", "/v1/x", {}, tell=heard.append) == {"made": True}
+    assert (len(keys), len(set(keys))) == (3, 1)
+    assert [one.done for one in heard] == [1, 2]
+
+
+def unexpected(progress: Progress) -> None:
+    pytest.fail(f"nobody told of {progress}")
+
+
+async def test_a_service_without_progress_is_understood_and_a_refusal_is_raised_at_once() -> None:
+    async with client_of(lambda _: answer({"made": True})) as client:
+        assert await client.call_with_progress("POST", "/v1/x", tell=unexpected) == {"made": True}
+    async with client_of(lambda _: answer(PROBLEM, 409)) as client:
+        with pytest.raises(ApiProblem) as raised:
+            await client.call_with_progress("POST", "/v1/x", tell=unexpected)
+    assert raised.value.code == "stale-fence"
+    async with client_of(lambda _: answer({}, 503), retry_for_s=0.1) as client:
+        with pytest.raises(ApiProblem) as raised:
+            await client.call_with_progress("POST", "/v1/x", tell=unexpected)
+    assert raised.value.status == 503

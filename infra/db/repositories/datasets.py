@@ -258,7 +258,8 @@ class PostgresDatasets(Repository):
         connection = self._connection
         result = await connection.stream(statement.execution_options(yield_per=page), values)
         try:
-            async for rows in result.partitions():
+            # The size again: without it a partition is everything, whatever is fetched at a time.
+            async for rows in result.partitions(page):
                 yield await asyncio.to_thread(_candidates_of, rows)
         finally:
             await result.close()
