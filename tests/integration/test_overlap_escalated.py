@@ -101,7 +101,7 @@ async def test_the_answers_given_are_joined_for_the_expert_and_nobody_else_is_as
     # Again, it is neither joined nor asked a second time.
     await settle_review(world.database, ref)
     assert len(await origins(world, ref)) == 3
-    assert await world.only_task(ref, TaskKind.ADJUDICATE)
+    assert (await world.only_task(ref, TaskKind.ADJUDICATE)).task_id == task.task_id
 
 
 @pytest.mark.parametrize("verdict", [Verdict.APPROVE, Verdict.FIX])
@@ -169,6 +169,6 @@ async def test_two_who_ask_for_an_expert_get_one(world: World) -> None:
     await say(world, PEOPLE[2], tasks[2], "thanks")
     assert (await settle_review(world.database, ref)).open_tasks == 1
     task = await world.only_task(ref, TaskKind.ADJUDICATE)
-    for who in ("p0", "p1", "p2"):
+    for name in ("p0", "p1", "p2"):
         with pytest.raises(SelfReviewError):
-            await world.desk.claim(person(who, Role.EXPERT), task.task_id)
+            await world.desk.claim(person(name, Role.EXPERT), task.task_id)
