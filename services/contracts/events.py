@@ -133,6 +133,9 @@ class TaskDeadline(Contract):
     at: UtcDatetime
     person: Identifier | None = Field(default=None, description="Who holds it, or is the only one asked.")
     moved_to: Identifier | None = Field(default=None, description="The queue of the next tier.")
+    freed: bool | None = Field(
+        default=None, description="True: only this person was asked, and did not begin; now anybody may take it."
+    )
     moment_key: Name = Field(description="The same however often this is told.")
 
 

@@ -34,6 +34,7 @@ from services.incidents.telling import subject_of_incident, wake
 from services.ports.checks import CheckRunner
 from services.ports.database import Database, Transaction
 from services.projects.registry import rules_of
+from services.review.answers import consensus_left
 from services.rules.rule_set import RuleSet
 
 _ALL_MEMBERS = 1_000_000
@@ -338,7 +339,7 @@ async def _trials(tx: Transaction, members: Sequence[IncidentMember], rules: Rul
                     finding=stored[member.finding_id],
                     manifest=revision.manifest,
                     annotations=labels.annotations if labels is not None else (),
-                    consensus=await tx.answers.consensus_of(member.ref),
+                    consensus=await consensus_left(tx, member.ref),
                     before=_blocking(run.report, rules),
                 )
             )

@@ -7,7 +7,7 @@ single event is the only one that refuses, and a bad event keeps no other from b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Literal
 
@@ -22,6 +22,9 @@ from services.ports.database import Database, EventPair, Transaction
 
 AT_ONCE = 200
 """Events in one transaction: enough that each costs little, few enough that nobody waits long for its locks."""
+
+BYTES_AT_ONCE = 1024 * 1024
+"""So many bytes of events in one transaction, unless one alone is larger: others wait while their rows are made."""
 
 AssetCheck = Callable[[SampleManifest], Awaitable[None]]
 """Raises AssetError for a manifest whose assets are not as it says."""
@@ -57,9 +60,9 @@ class Together:
         firsts = _first_of_each(_first_of_each(seen, lambda it: it[1].lane(it[0])), lambda it: _pair(it[1].event))
         if len(firsts) < 2:
             return receipts
-        for begin in range(0, len(firsts), AT_ONCE):
+        for some in _shares(firsts):
             try:
-                receipts |= await self._accept_some(firsts[begin : begin + AT_ONCE], via)
+                receipts |= await self._accept_some(some, via)
             except Exception:  # noqa: S112 - whatever it is, it happens again to the event that it is about
                 continue
         return receipts
@@ -137,6 +140,20 @@ def _read_manifests(new: Iterable[Numbered]) -> dict[int, SampleManifest]:
         if isinstance(data, SampleManifest):
             manifests[number] = data
     return manifests
+
+
+def _shares(events: Iterable[Numbered]) -> Iterator[list[Numbered]]:
+    """Yield the events, in their order, in shares for one transaction each."""
+    share: list[Numbered] = []
+    size = 0
+    for event in events:
+        size += len(event[1].message.body)
+        if share and (len(share) == AT_ONCE or size > BYTES_AT_ONCE):
+            yield share
+            share, size = [], len(event[1].message.body)
+        share.append(event)
+    if share:
+        yield share
 
 
 def _first_of_each(events: Iterable[Numbered], key: Callable[[Numbered], object]) -> list[Numbered]:

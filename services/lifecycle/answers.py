@@ -11,8 +11,9 @@ accepted there and then, and only the disputed ones go on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 
 from services.contracts.access import SYSTEM_ACTOR
@@ -23,9 +24,9 @@ from services.contracts.lifecycle import RevisionRef
 from services.contracts.manifest import Context
 from services.contracts.queues import ReviewQueue
 from services.contracts.records import ProjectConfig, SampleRevision
-from services.contracts.review import Decision, FindingState, NewTask, ReviewTask, TaskKind
+from services.contracts.review import Decision, FindingState, NewTask, ReviewTask, TaskKind, TaskState
 from services.lifecycle.journal import subject_of
-from services.lifecycle.steps import ProjectRules, is_live, open_task
+from services.lifecycle.steps import ProjectRules, cancel_task, is_live, open_task
 from services.lifecycle.windows import limits_of_task
 from services.ports.database import Transaction
 from services.review.asking import Asking
@@ -33,6 +34,7 @@ from services.review.overlap import (
     agreed_labels,
     agreement_of,
     answers_wanted,
+    handed_over,
     labels_before_answers,
     may_ask_another,
     merged,
@@ -72,6 +74,38 @@ async def are_open(tx: Transaction, revision: SampleRevision) -> bool:
     )
 
 
+async def close_slots(tx: Transaction, tasks: Iterable[ReviewTask], decisions: tuple[Decision, ...]) -> bool:
+    """Cancel the tasks for answers that nobody works on, once an annotator has handed the sample to an expert.
+
+    Who works on an answer may finish it. True if any was cancelled.
+    """
+    if not handed_over(decisions):
+        return False
+    cancelled = False
+    for seen in tasks:
+        if seen.kind is TaskKind.ANNOTATE and seen.state is TaskState.OPEN:
+            # Locked, so that nobody claims it between this look and its end.
+            task = await tx.review.task(seen.task_id, lock=True)
+            if task is not None and task.state is TaskState.OPEN:
+                await cancel_task(tx, task, "An annotator has handed the sample to an expert.")
+                cancelled = True
+    return cancelled
+
+
+async def until_slots_are_free(
+    tx: Transaction, tasks: Iterable[ReviewTask], decisions: tuple[Decision, ...]
+) -> timedelta | None:
+    """Return when to look again at answers in people's hands that an expert waits for; None if none does."""
+    if not handed_over(decisions):
+        return None
+    ends = [
+        task.lease_expires_at
+        for task in tasks
+        if task.kind is TaskKind.ANNOTATE and task.state is TaskState.CLAIMED and task.lease_expires_at is not None
+    ]
+    return max(min(ends) - await tx.now(), timedelta(0)) if ends else None
+
+
 async def settle_answers(tx: Transaction, revision: SampleRevision, project: ProjectRules) -> bool:
     """Join the answers of a locked revision once nobody is asked any more, or ask one more; True if it did either.
 
@@ -85,7 +119,8 @@ async def settle_answers(tx: Transaction, revision: SampleRevision, project: Pro
     if len(so_far.answers) < 2:
         return False
     found = so_far.found
-    asked = _next_askings(so_far, tasks, project)
+    # Where an annotator asks for an expert, nobody else is asked what they see.
+    asked = [] if handed_over(so_far.decisions) else _next_askings(so_far, tasks, project)
     if asked:
         worth = sum(asking.value for asking in asked)
         await _open(tx, revision, project, worth, after=so_far)

@@ -31,6 +31,7 @@ from services.lifecycle.steps import (
 from services.ports.checks import CheckRunner
 from services.ports.database import Database, Transaction
 from services.quality.learner import learn_when_due
+from services.review.answers import consensus_left
 from services.taxonomy.carriers import Carriers, with_taxonomy
 from services.taxonomy.migrating import Carrier, uses_of
 
@@ -71,7 +72,7 @@ async def check_alignment(
         # Several answers are joined first, under the lock; what comes of it is checked next.
         wanted = wanted and not (revision.stage is Stage.ANNOTATING and await are_open(tx, revision))
         labels = await tx.samples.label_set(ref) if wanted else None
-        consensus = await tx.answers.consensus_of(ref) if wanted else None
+        consensus = await consensus_left(tx, ref) if wanted else None
     if wanted and carrier is not None and labels is not None:
         labels = await _carry_over(database, revision, labels, carrier)
     if not wanted:

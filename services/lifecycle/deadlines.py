@@ -28,8 +28,8 @@ async def escalate_overdue(database: Database, ref: RevisionRef, deadline_round:
 
     What nobody holds when it should have been started or finished goes to the next tier: a review to the experts, what
     is with the experts to the tiers above them where the project has any, each to the queue that would take it in if it
-    were opened for that tier now. Other overdue tasks rise in priority. A task
-    that somebody holds under a live lease is left to them; reminders are sent all the same.
+    were opened for that tier now. Other overdue tasks rise in priority. What one person alone was asked for is asked of
+    anybody then. A task that somebody holds under a live lease is left to them; reminders are sent all the same.
 
     Idempotent: each moment of a task has a name that follows from its deadlines and the database's clock, and is
     acted on once, in the transaction that keeps a note of it. A second call for the same moment, a clock of the
@@ -66,16 +66,20 @@ async def _look_at(
         elif not is_held(task, now):
             # Too late in both ways is one step up, not two.
             queue = None if moved else await _escalate(tx, task, moment, project)
+            await _tell(tx, task, moment, now, deadline_round, queue, freed=not moved and task.assignee is not None)
             moved = True
-            await _tell(tx, task, moment, now, deadline_round, queue)
 
 
 async def _escalate(tx: Transaction, task: ReviewTask, moment: Moment, project: ProjectRules) -> str | None:
-    """Move a task to the next tier and return its new queue, or raise its priority where there is none."""
+    """Move a task to the next tier and return its new queue, or raise its priority where there is none.
+
+    A task that names one person, such as rework its author, is asked of anybody from then on: they had their time.
+    """
     tiers = (project.config.deadlines or DeadlinePolicy()).tiers_above_experts
     to = next_tier(task, tiers)
     if to is None:
         await tx.review.raise_priority(task.task_id, OVERDUE_PRIORITY)
+        await tx.review.ask_anybody(task.task_id)
         return None
     place = place_in_tier(task, to, await tx.queues.list(task.ref.project), tiers)
     whom = "the experts" if task.kind is TaskKind.REVIEW else f"queue {place.queue}"
@@ -118,6 +122,8 @@ async def _tell(
     now: datetime,
     deadline_round: int,
     moved_to: str | None = None,
+    *,
+    freed: bool = False,
 ) -> None:
     """Tell the audit trail and the outside about a moment, and note that it was acted on."""
     body = {
@@ -126,6 +132,7 @@ async def _tell(
         "deadline": moment.number,
         "deadline_round": deadline_round,
         "moved_to": moved_to,
+        **({"no_longer_only_for": task.assignee} if freed else {}),
         "late_s": round((now - moment.at) / timedelta(seconds=1), 3),
     }
     action = "task.reminded" if moment.kind is MomentKind.REMINDER else "task.overdue"
@@ -143,6 +150,7 @@ async def _tell(
         at=now,
         person=task.held_by if is_held(task, now) else task.assignee,
         moved_to=moved_to,
+        freed=freed or None,
         moment_key=moment.key,
     )
     await tx.outbox.add(

@@ -10,6 +10,7 @@ from services.contracts.records import SampleRevision
 from services.contracts.review import Decision, ReviewTask, TaskKind, Verdict
 from services.lifecycle.steps import is_live
 from services.review.escalation import escalation_after
+from services.review.overlap import handed_over
 from services.review.routing import follow_up_kind
 from services.rules.rule_set import RuleSet
 
@@ -103,12 +104,22 @@ def _next_step(waits: list[TaskKind]) -> NextStep:
 def _follow_ups(facts: ReviewFacts) -> tuple[FollowUp, ...]:
     opened = {(task.origin_decision_id, task.kind) for task in facts.tasks}
     risk, rules = facts.revision.risk, facts.rules
+    escalations = handed_over(facts.decisions)
+    asked = any((decision.decision_id, TaskKind.ADJUDICATE) in opened for decision in escalations)
+    labelled = any(task.kind is TaskKind.ANNOTATE and is_live(task) for task in facts.tasks)
+    # One expert for the sample, whoever of several annotators asked for one, and not before the last of them is done:
+    # what they say is what the expert decides from.
+    held_back = {decision.decision_id for decision in escalations[0 if asked or labelled else 1 :]}
     needed = (
         FollowUp(decision, kind, escalation_after(decision, risk, rules) if kind is TaskKind.ADJUDICATE else None)
         for decision in facts.decisions
         if (kind := follow_up_kind(decision, risk, rules)) is not None
     )
-    return tuple(item for item in needed if (item.decision.decision_id, item.kind) not in opened)
+    return tuple(
+        item
+        for item in needed
+        if (item.decision.decision_id, item.kind) not in opened and item.decision.decision_id not in held_back
+    )
 
 
 def _path(now: Stage, wanted: Stage) -> tuple[Stage, ...]:

@@ -12,7 +12,7 @@ from services.contracts.people import ReviewerProfile
 from services.contracts.records import SampleRevision
 from services.contracts.review import FindingState, NewTask, TaskKind
 from services.incidents.leaving import leave_incidents
-from services.lifecycle.answers import settle_answers, value_answers
+from services.lifecycle.answers import close_slots, settle_answers, until_slots_are_free, value_answers
 from services.lifecycle.covering import cover, held_findings
 from services.lifecycle.journal import move
 from services.lifecycle.plan import FollowUp, ReviewFacts, plan_review
@@ -56,8 +56,12 @@ async def settle(tx: Transaction, revision: SampleRevision) -> StepResult:
         revision = await lock_revision(tx, revision.ref)
         if revision.stage in FINAL_STAGES:
             return await final_result(tx, revision)
-    plan = plan_review(await read_facts(tx, revision, project))
-    answered = revision.stage is Stage.ANNOTATING and plan.next_step is NextStep.CHECK
+    facts = await read_facts(tx, revision, project)
+    if await close_slots(tx, facts.tasks, facts.decisions):
+        facts = await read_facts(tx, revision, project)
+    plan = plan_review(facts)
+    handed_over = any(item.decision.task_kind is TaskKind.ANNOTATE for item in plan.open)
+    answered = revision.stage is Stage.ANNOTATING and (plan.next_step is NextStep.CHECK or handed_over)
     if answered and await settle_answers(tx, revision, project):
         plan = plan_review(await read_facts(tx, revision, project))
     elif revision.stage is Stage.ANNOTATING and plan.next_step is NextStep.ANNOTATE:
@@ -70,10 +74,8 @@ async def settle(tx: Transaction, revision: SampleRevision) -> StepResult:
         await _open_follow_ups(tx, revision, plan.open, project)
     stage = await move(tx, revision, *plan.path, actor=SYSTEM_ACTOR)
     result = await step_result(tx, revision, stage, plan.next_step, project)
-    if covered.look_again_in is None:
-        return result
-    due_in = covered.look_again_in if result.due_in is None else min(result.due_in, covered.look_again_in)
-    return result.model_copy(update={"due_in": due_in})
+    waits = [covered.look_again_in, await until_slots_are_free(tx, facts.tasks, facts.decisions), result.due_in]
+    return result.model_copy(update={"due_in": min((wait for wait in waits if wait is not None), default=None)})
 
 
 async def final_result(tx: Transaction, revision: SampleRevision) -> StepResult:

@@ -119,7 +119,7 @@ class ReviewRepository(Protocol):
     async def move_to_tier(
         self, task_id: UUID, queue: str, skill: str | None, reason: str, cause: TaskCause | None
     ) -> None:
-        """Make an open review or adjudication an adjudication of ``queue``, at a higher priority.
+        """Make an open review or adjudication an adjudication of ``queue``, for anybody and at a higher priority.
 
         A task that somebody holds, or that asks for labels, stays as it is.
 
@@ -130,6 +130,10 @@ class ReviewRepository(Protocol):
             reason: A sentence for who takes it.
             cause: Why it is there.
         """
+        ...
+
+    async def ask_anybody(self, task_id: UUID) -> None:
+        """Ask an open task of anybody instead of the one person it names; what somebody holds stays as it is."""
         ...
 
     async def exclude_actor(self, task_id: UUID, actor_id: str) -> None:

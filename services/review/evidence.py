@@ -92,8 +92,13 @@ async def _answers_about(
     disputed = {
         name for item in findings if item.finding.check == ANSWER_AGREEMENT for name in item.finding.annotations
     }
-    found = await tx.answers.consensus_of(task.ref) if disputed else None
-    return () if found is None else given_answers(found, await tx.samples.label_sets(task.ref), disputed)
+    # An annotator has handed the whole sample to an expert, to whom all that the others said is of use.
+    whole = task.kind is TaskKind.ADJUDICATE and not task.finding_ids
+    found = await tx.answers.consensus_of(task.ref) if disputed or whole else None
+    if found is None:
+        return ()
+    about = {item.annotation.id for item in found.labels} if whole else disputed
+    return given_answers(found, await tx.samples.label_sets(task.ref), about)
 
 
 async def _ensure_may_look(tx: Transaction, principal: Principal, task: ReviewTask, own: Decision | None) -> None:

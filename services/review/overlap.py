@@ -17,6 +17,7 @@ from services.contracts.review import Decision, GivenAnswer, ReviewTask, TaskKin
 from services.rules.consensus import ConsensusRules
 
 ANSWER_ORIGINS = frozenset({"annotator", "external"})
+_ACCEPTING = frozenset({Verdict.APPROVE, Verdict.FIX, Verdict.ACCEPT_CONFLICT})
 _WHOLE = 2**64
 
 
@@ -52,6 +53,27 @@ def answered_before(person: str, task: ReviewTask, decisions: Iterable[Decision]
     return task.kind is TaskKind.ANNOTATE and any(
         decision.actor_id == person and decision.task_id != task.task_id for decision in submissions(decisions).values()
     )
+
+
+def handed_over(decisions: Iterable[Decision]) -> tuple[Decision, ...]:
+    """Return the decisions by which annotators handed the sample to an expert instead of labelling it."""
+    return tuple(
+        decision
+        for decision in decisions
+        if decision.task_kind is TaskKind.ANNOTATE and decision.verdict is Verdict.ESCALATE
+    )
+
+
+def undecided(found: Consensus, decisions: Iterable[Decision]) -> Consensus:
+    """Return what answers said together without the labels on which an expert has decided since, as a whole.
+
+    What an expert decides about single labels closes the findings about them, and stays in.
+    """
+    decided = any(
+        decision.task_kind is TaskKind.ADJUDICATE and not decision.finding_ids and decision.verdict in _ACCEPTING
+        for decision in decisions
+    )
+    return found.model_copy(update={"labels": ()}) if decided else found
 
 
 def labels_before_answers(label_sets: Sequence[LabelSet], decisions: Iterable[Decision]) -> LabelSet | None:

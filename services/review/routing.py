@@ -14,6 +14,7 @@ from services.contracts.records import LabelSet, SampleRevision
 from services.contracts.review import Decision, NewTask, ReviewTask, StoredFinding, TaskKind, Verdict
 from services.review.authorship import concerned_ids, count_human_authors, deciders
 from services.review.escalation import Circumstances, cause_of, escalation_after, leading_cause
+from services.review.overlap import handed_over
 from services.review.queueing import (
     REWORK_QUEUE,
     Place,
@@ -224,6 +225,8 @@ def follow_up(
             reason=_cut(decision.note or "The labels were rejected."),
         )
     excluded = {*authors, *deciders(decisions, finding_ids), *task.excluded_actors, decision.actor_id}
+    if decision.task_kind is TaskKind.ANNOTATE:
+        excluded |= {other.actor_id for other in handed_over(decisions)}
     to = EscalationTarget() if cause is None else cause.to
     queue, skill = expert_place(task.queue, task.skill, to, taken)
     return NewTask(

@@ -15,6 +15,7 @@ from services.lifecycle.plan import ReviewFacts, plan_review
 from services.lifecycle.steps import is_live, read_revision
 from services.lifecycle.windows import is_held
 from services.ports.database import Transaction
+from services.review.answers import consensus_left
 from services.rules.rule_set import RuleSet
 
 IN_REVIEW = (Stage.IN_REVIEW, Stage.ADJUDICATING)
@@ -160,7 +161,7 @@ async def read_facts_of(tx: Transaction, ref: RevisionRef) -> SampleFacts:
         findings=await tx.review.findings(ref),
         tasks=await tx.review.tasks_of(ref),
         decisions=await tx.review.decisions(ref),
-        consensus=await tx.answers.consensus_of(ref),
+        consensus=await consensus_left(tx, ref),
         shares_cause=await _shares_cause(tx, ref),
         now=await tx.now(),
     )

@@ -7,6 +7,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from infra.db.engine import PostgresDatabase
+from services.alignment.answer_agreement import check_answer_agreement
+from services.alignment.engine import run_checks
+from services.alignment.sample import CheckSample
 from services.contracts.access import Principal, Role
 from services.contracts.annotations import Annotation
 from services.contracts.consensus import Consensus
@@ -58,6 +61,20 @@ class WordingRunner:
             return CheckReport(rule=rules.reference, not_applicable=self.not_applicable)
         wrong = [annotation for annotation in annotations if annotation.label.startswith("wrong")]
         return CheckReport(rule=rules.reference, findings=tuple(wording_finding(item.id, rules) for item in wrong))
+
+
+class AnswersRunner:
+    """Tells what several people's answers did not settle, and nothing else."""
+
+    async def run(
+        self,
+        manifest: SampleManifest,
+        annotations: tuple[Annotation, ...],
+        rules: RuleSet,
+        consensus: Consensus | None = None,
+    ) -> CheckReport:
+        sample = CheckSample(manifest, annotations, consensus=consensus)
+        return run_checks(sample, rules, {"answer_agreement": check_answer_agreement})
 
 
 def wording_finding(annotation_id: str, rules: RuleSet = RULES) -> Finding:

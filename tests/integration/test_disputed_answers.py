@@ -8,17 +8,12 @@ from typing import Any
 import pytest
 
 from infra.db.engine import PostgresDatabase
-from services.alignment.answer_agreement import check_answer_agreement
-from services.alignment.engine import run_checks
-from services.alignment.sample import CheckSample
 from services.contracts.access import Principal, Role
 from services.contracts.annotations import Annotation
-from services.contracts.consensus import Consensus
-from services.contracts.findings import CheckReport, LabelPatch
+from services.contracts.findings import LabelPatch
 from services.contracts.label_base import Author
 from services.contracts.labels_language import EntitySpan
 from services.contracts.lifecycle import NextStep, RevisionRef, Stage
-from services.contracts.manifest import SampleManifest
 from services.contracts.quality import GoldAnswer, StoredGoldAnswer
 from services.contracts.queues import ReviewQueue
 from services.contracts.review import DecisionInput, FindingState, ReviewTask, TaskKind, Verdict
@@ -32,25 +27,11 @@ from services.rules.asking import AskingRules
 from services.rules.consensus import ConsensusRules
 from services.rules.rule_set import RuleSet
 from tests.intake_events import NoAssets
-from tests.integration.lifecycle_world import PROJECT, RULES, World, no_models, person
+from tests.integration.lifecycle_world import PROJECT, RULES, AnswersRunner, World, no_models, person
 
 PEOPLE = [person(f"p{number}", Role.ANNOTATOR) for number in range(40)]
 EXPERT = person("expert", Role.EXPERT)
 ANNOTATE = ClaimWish(kinds=(TaskKind.ANNOTATE,))
-
-
-class AnswersRunner:
-    """The one check that this is about."""
-
-    async def run(
-        self,
-        manifest: SampleManifest,
-        annotations: tuple[Annotation, ...],
-        rules: RuleSet,
-        consensus: Consensus | None = None,
-    ) -> CheckReport:
-        sample = CheckSample(manifest, annotations, consensus=consensus)
-        return run_checks(sample, rules, {"answer_agreement": check_answer_agreement})
 
 
 RUNNER = AnswersRunner()

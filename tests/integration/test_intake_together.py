@@ -172,6 +172,18 @@ async def test_a_batch_that_fails_as_a_whole_is_taken_one_by_one(inbox: Inbox, m
     assert await take_all(inbox, *messages) == ["accepted"] * 3
 
 
+async def test_large_events_are_taken_in_by_fewer_at_once(
+    database: PostgresDatabase, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(together, "BYTES_AT_ONCE", 1_000)
+    large = [{"id": "note", "modality": "text", "inline": "good morning" * 200}]
+    messages = [created(f"s-{number}", **({"streams": large} if number in (2, 3) else {})) for number in range(7)]
+    assert len(await take_together(inbox, *messages)) == 7
+    async with database.transaction() as tx:
+        started = [message.sample_id for message in await tx.outbox.pending(("workflow_start",), limit=100)]
+    assert started == [f"s-{number}" for number in range(7)]
+
+
 async def test_the_same_batch_from_many_at_once_is_accepted_once(database: PostgresDatabase, inbox: Inbox) -> None:
     messages = [created(f"s-{number}") for number in range(30)]
 

@@ -8,19 +8,22 @@ from typing import Any
 import pytest
 
 from infra.db.engine import PostgresDatabase
-from services.contracts.access import Role
+from services.contracts.access import ApiKeyInfo, Role
 from services.contracts.deadlines import DeadlinePolicy, DeadlineRule, WorkingCalendar, WorkingHours
 from services.contracts.lifecycle import NextStep, RevisionRef, Stage
 from services.contracts.queues import QueueFilter, ReviewQueue
-from services.contracts.review import ReviewTask, TaskKind
+from services.contracts.review import ReviewTask, TaskKind, Verdict
+from services.errors import ConcordError
 from services.lifecycle.deadlines import escalate_overdue
 from services.lifecycle.prepare import prepare_sample
 from services.lifecycle.settle import settle_review
+from services.review.leases import ClaimWish
 from services.review.queueing import place_of_task
 from tests.intake_events import NoAssets
 from tests.integration.lifecycle_world import PROJECT, RULES, World, label, no_models, person
 
 BEN, EXA = person("ben"), person("exa", Role.EXPERT)
+ANN, ZOE = person("ann", Role.ANNOTATOR), person("zoe", Role.ANNOTATOR)
 
 
 @pytest.fixture
@@ -124,6 +127,62 @@ async def test_overdue_labelling_rises_in_priority(world: World) -> None:
     for _ in range(3):
         assert (await escalate_overdue(world.database, ref, 1)).next_step is NextStep.ANNOTATE
     assert (await world.only_task(ref, TaskKind.ANNOTATE)).priority == before + 50
+
+
+async def sent_back(world: World) -> tuple[RevisionRef, ReviewTask]:
+    """A sample whose labels were sent back to ann, who has seconds for them."""
+    async with world.database.transaction() as tx:
+        now = await tx.now()
+        key = ApiKeyInfo(key_id="k1", actor_id="ann", role=Role.ANNOTATOR, projects=None, skills=(), created_at=now)
+        await tx.access.add_key(key, "1" * 64)
+    await world.open_project(annotate_within_s=1)
+    ref = await world.checked("s-1", label("a1", "wrong", "ann"))
+    await world.decide((await world.only_task(ref, TaskKind.REVIEW)).task_id, BEN, Verdict.REJECT, note="Again.")
+    await settle_review(world.database, ref)
+    return ref, await world.only_task(ref, TaskKind.REWORK)
+
+
+async def test_rework_that_its_author_leaves_overdue_is_asked_of_anybody_and_that_is_told(world: World) -> None:
+    ref, task = await sent_back(world)
+    with pytest.raises(ConcordError):
+        await world.desk.claim(ZOE, task.task_id)
+    await wait_until(world, ref, 1)
+    await world.configure(annotate_within_s=3_600)
+    for _ in range(2):
+        await escalate_overdue(world.database, ref, 1)
+    free = await world.only_task(ref, TaskKind.REWORK)
+    assert (free.assignee, free.reason, free.priority) == (None, "Again.", task.priority + 50)
+    (event,) = await told(world)
+    assert (event["moment"], event["person"], event["freed"]) == ("finish", "ann", True)
+    async with world.database.transaction() as tx:
+        (entry,) = [one for one in await tx.audit.list(PROJECT, after=0, limit=100) if one.action == "task.overdue"]
+    assert entry.body["no_longer_only_for"] == "ann"
+    assert (await world.desk.claim_next(ZOE, ClaimWish())).task_id == task.task_id
+    # To the next deadline there is nobody to free it from.
+    await escalate_overdue(world.database, ref, 2)
+    assert len(await told(world)) == 1
+
+
+async def test_rework_in_its_authors_hands_stays_with_them(world: World) -> None:
+    ref, task = await sent_back(world)
+    await world.desk.claim(ANN, task.task_id)
+    await wait_until(world, ref, 1)
+    await escalate_overdue(world.database, ref, 1)
+    kept = await world.only_task(ref, TaskKind.REWORK)
+    assert (kept.assignee, kept.held_by) == ("ann", "ann")
+
+
+async def test_a_review_assigned_to_one_person_is_for_every_expert_when_it_is_overdue(world: World) -> None:
+    await world.open_project(review_within_s=1)
+    ref = await world.checked("s-1", label("a1", "wrong"))
+    async with world.database._engine.begin() as connection:
+        await connection.exec_driver_sql("UPDATE review_tasks SET assignee = 'ben'")
+    await due_now(world, ref)
+    await world.configure(review_within_s=3_600)
+    await escalate_overdue(world.database, ref, 1)
+    task = await world.only_task(ref, TaskKind.ADJUDICATE)
+    assert task.assignee is None
+    assert (await world.desk.claim(EXA, task.task_id)).held_by == "exa"
 
 
 async def test_review_that_nobody_started_goes_to_the_experts_once(world: World) -> None:

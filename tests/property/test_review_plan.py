@@ -106,3 +106,28 @@ def test_accepted_labels_are_committed_only_if_they_are_those_that_were_checked(
     revision = a_revision(Stage.ACCEPTED, label_version=label_version)
     plan = plan_review(ReviewFacts(revision, DEFAULT_RULE_SET, (), (), checked_version))
     assert plan.next_step is (NextStep.COMMIT if label_version == checked_version else NextStep.CHECK)
+
+
+@given(st.lists(st.tuples(st.sampled_from(TaskState), st.booleans()), min_size=1, max_size=6), st.booleans())
+def test_one_expert_is_asked_for_by_annotators_and_not_before_all_of_them_are_done(
+    slots: list[tuple[TaskState, bool]], asked_before: bool
+) -> None:
+    tasks = [a_task(TaskKind.ANNOTATE, state, finding_ids=()) for state, _ in slots]
+    decisions = [
+        a_decision(task, Verdict.ESCALATE if escalates else Verdict.SUBMIT, f"p{number}")
+        for number, (task, (_, escalates)) in enumerate(zip(tasks, slots, strict=True))
+        if task.state is TaskState.COMPLETED
+    ]
+    escalations = [decision for decision in decisions if decision.verdict is Verdict.ESCALATE]
+    if asked_before and escalations:
+        origin = escalations[-1].decision_id
+        tasks.append(a_task(TaskKind.ADJUDICATE, TaskState.COMPLETED, origin_decision_id=origin, finding_ids=()))
+    plan = plan_review(
+        ReviewFacts(
+            a_revision(Stage.ANNOTATING), DEFAULT_RULE_SET, tuple(tasks), tuple(decisions), checked_version=None
+        )
+    )
+    done = not any(is_live(task) for task in tasks)
+    wanted = 1 if escalations and done and not asked_before else 0
+    assert [item.decision for item in plan.open] == escalations[:wanted]
+    assert {item.kind for item in plan.open} <= {TaskKind.ADJUDICATE}

@@ -14,8 +14,9 @@ from services.contracts.consensus import Answer
 from services.contracts.findings import RuleReference
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.overlap import Overlap
-from services.contracts.review import ReviewTask, TaskKind, TaskState
-from services.review.overlap import agreement_of, answers_wanted, is_chosen, may_ask_another, merged
+from services.contracts.review import ReviewTask, TaskKind, TaskState, Verdict
+from services.review.overlap import agreement_of, answers_wanted, is_chosen, may_ask_another, merged, undecided
+from tests.review_cases import a_decision, a_task
 from tests.unit.test_consensus import answers, box, label
 
 RULES = RuleReference(id="default", version=1)
@@ -90,3 +91,22 @@ def test_all_who_say_that_there_is_nothing_agree() -> None:
 def test_joined_labels_carry_the_agreement_on_them_as_confidence() -> None:
     found = merged(answers([box("a", 0), box("c", 500)], box("b", 0)), None)
     assert sorted(one.annotation.confidence or 0 for one in found.labels) == [0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict", "finding_ids", "left"),
+    [
+        (TaskKind.ADJUDICATE, Verdict.APPROVE, (), 0),
+        (TaskKind.ADJUDICATE, Verdict.FIX, (), 0),
+        (TaskKind.ADJUDICATE, Verdict.REJECT, (), 1),
+        (TaskKind.ADJUDICATE, Verdict.APPROVE, ("f-1",), 1),
+        (TaskKind.ANNOTATE, Verdict.ESCALATE, (), 1),
+    ],
+)
+def test_an_expert_decides_what_answers_left_open_when_they_decide_the_whole(
+    kind: TaskKind, verdict: Verdict, finding_ids: tuple[str, ...], left: int
+) -> None:
+    found = merged(answers(box("a", 0), None), None)
+    decision = a_decision(a_task(kind, finding_ids=finding_ids), verdict)
+    assert len(undecided(found, [decision]).labels) == left
+    assert undecided(found, []) == found

@@ -95,8 +95,12 @@ _MOVE_TO_TIER = text(f"""
     UPDATE review_tasks
     SET kind = 'adjudicate', queue = :queue, skill = :skill, caused_by = CAST(:caused_by AS json),
         priority = priority + {_TIER_PRIORITY}, reason = :reason,
-        state = 'open', held_by = NULL, lease_expires_at = NULL
+        assignee = NULL, state = 'open', held_by = NULL, lease_expires_at = NULL
     WHERE task_id = :task_id AND kind IN ('review', 'adjudicate') AND {_IN_STATE[TaskState.OPEN]}
+""")  # noqa: S608
+_FREE = text(f"""
+    UPDATE review_tasks SET assignee = NULL, state = 'open', held_by = NULL, lease_expires_at = NULL
+    WHERE task_id = :task_id AND assignee IS NOT NULL AND {_IN_STATE[TaskState.OPEN]}
 """)  # noqa: S608
 _EXCLUDE = text("""
     UPDATE review_tasks
@@ -342,7 +346,7 @@ class PostgresReview(PostgresVerdicts):
     async def move_to_tier(
         self, task_id: UUID, queue: str, skill: str | None, reason: str, cause: TaskCause | None
     ) -> None:
-        """Make an open review or adjudication an adjudication of ``queue``, at a higher priority.
+        """Make an open review or adjudication an adjudication of ``queue``, for anybody and at a higher priority.
 
         A task that somebody holds, or that asks for labels, stays as it is.
         """
@@ -353,6 +357,10 @@ class PostgresReview(PostgresVerdicts):
     async def exclude_actor(self, task_id: UUID, actor_id: str) -> None:
         """Add a person to those who may not take a task, and end their hold on it; again changes nothing."""
         await self._count(_EXCLUDE, task_id=task_id, actor_id=actor_id)
+
+    async def ask_anybody(self, task_id: UUID) -> None:
+        """Ask an open task of anybody instead of the one person it names; what somebody holds stays as it is."""
+        await self._count(_FREE, task_id=task_id)
 
     async def value_tasks(self, task_ids: Sequence[UUID], worth: float) -> None:
         """Note what the answers to unfinished tasks are worth; their order in the lane follows."""
