@@ -209,7 +209,9 @@ async def _published(concord: LocalConcord, run: Demonstration) -> list[Proof]:
                 break
             for message in messages:
                 data = parse_json(message.data)["data"]
-                sequences[data["sample_id"]].append(data["sequence"])
+                # Those about the project, such as anchors, are in no sample's sequence.
+                if "sample_id" in data:
+                    sequences[data["sample_id"]].append(data["sequence"])
                 await message.ack()
     wrong = [
         f"{sample_id}: {sequences[sample_id]}, wanted 1 to {last}"

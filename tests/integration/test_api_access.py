@@ -26,6 +26,8 @@ EVERYWHERE = {
     ("GET", "/v1/rule-sets"),
     ("POST", "/v1/rule-sets"),
     ("GET", "/v1/rule-sets/{rule_set_id}/{version}"),
+    ("GET", "/v1/rule-sets/{rule_set_id}/owners"),
+    ("PUT", "/v1/rule-sets/{rule_set_id}/owners"),
     ("GET", "/v1/taxonomies"),
     ("POST", "/v1/taxonomies"),
     ("GET", "/v1/taxonomies/{taxonomy_id}/draft"),
@@ -118,7 +120,12 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
     ]
     of_project += [
         ("POST", f"{base}/rule-sets/{part}", f"/v1/projects/{{project}}/rule-sets/{part}")
-        for part in ("dry-run", "activate")
+        for part in ("dry-run", "activate", "schedule")
+    ]
+    activations = "/v1/projects/{project}/rule-sets/activations"
+    of_project += [
+        ("GET", f"{base}/rule-sets/activations", activations),
+        ("POST", f"{base}/rule-sets/activations/{_NO_INCIDENT}/cancel", f"{activations}/{{activation_id}}/cancel"),
     ]
     of_erasure = [
         ("GET", f"{base}/erasures/{_NO_INCIDENT}", "/v1/projects/{project}/erasures/{erasure_id}"),
@@ -227,6 +234,7 @@ def _body(method: str, template: str, project: str) -> dict[str, object] | None:
         "/definition": {"id": project, "name": "renamed"},
         "/dry-run": {"rule_set": {"id": "gone", "version": 1}},
         "/activate": {"rule_set": {"id": "gone", "version": 1}},
+        "/schedule": {"rule_set": {"id": "gone", "version": 1}, "effective_at": "2999-01-01T00:00:00Z"},
         "/plan": {"id": project, "name": "renamed"},
         "/revert": {"version": 1},
         "/erasures": {"subject": subject, "reason": "why"},
@@ -290,6 +298,7 @@ async def test_every_route_for_every_role_in_own_foreign_and_missing_projects(wo
     for role in Role:
         for method, template in sorted(EVERYWHERE):
             path = template.replace("{rule_set_id}/{version}", "default/1").replace("{key_id}", "key-none")
+            path = path.replace("{rule_set_id}", "default")
             path = path.replace("{dead_letter_id}", str(uuid4()))
             path = path.replace("{taxonomy_id}/{version}", "av/1").replace("{taxonomy_id}", "av")
             response = await world.call(role.value, method, path, {} if method == "POST" else None)

@@ -45,9 +45,7 @@ async def told(world: ApiWorld, who: str, method: str, path: str, body: Any = No
 async def publish(world: ApiWorld, *escalations: dict[str, Any], version: int = 1) -> None:
     rules = {**DEFAULT_RULE_SET.model_dump(mode="json", exclude_none=True), "id": "own", "version": version}
     await told(world, "admin", "POST", "/v1/rule-sets", {**rules, "escalations": escalations})
-    project = await told(world, "admin", "GET", PROJECT)
-    project["config"]["rule_set"] = {"id": "own", "version": version}
-    await told(world, "admin", "PUT", PROJECT, project)
+    await told(world, "admin", "POST", f"{PROJECT}/rule-sets/activate", {"rule_set": {"id": "own", "version": version}})
 
 
 async def decide(world: ApiWorld, who: str, task_id: str, **given: Any) -> Any:

@@ -272,7 +272,7 @@ async def test_projects_need_rules_that_exist_and_rules_never_change(world: ApiW
     reserved = await world.call("admin", "POST", "/v1/projects", {"id": "concord", "name": "C"})
     assert (reserved.status_code, problem_code(reserved)) == (403, "forbidden")
     listed = (await world.call("rita", "GET", "/v1/rule-sets")).json()["items"]
-    assert {"id": "mine", "version": 1} in listed
+    assert {"id": "mine", "version": 1, "owners": []} in listed
     audit = (await world.call("admin", "GET", "/v1/projects/concord/audit")).json()["items"]
     assert [item["action"] for item in audit] == ["rule_set.created"]
     report = (await world.call("admin", "POST", "/v1/projects/p/verify", {})).json()

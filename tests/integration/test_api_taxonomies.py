@@ -148,8 +148,7 @@ async def test_migration_is_previewed_started_paused_resumed_and_watched(road: A
 async def test_migration_under_rules_that_would_ask_nobody_is_refused(road: ApiWorld) -> None:
     rules = {"id": "lax", "version": 1, "taxonomy_conformance": {"severities": {"crosswalk_ambiguous": "minor"}}}
     await road.call("root", "POST", "/v1/rule-sets", rules)
-    project = (await road.call("root", "GET", f"/v1/projects/{PROJECT}")).json()
-    project["config"]["rule_set"] = {"id": "lax", "version": 1}
-    assert (await road.call("root", "PUT", f"/v1/projects/{PROJECT}", project)).status_code == 200
+    given = {"rule_set": {"id": "lax", "version": 1}}
+    assert (await road.call("root", "POST", f"/v1/projects/{PROJECT}/rule-sets/activate", given)).status_code == 200
     refused = await road.call("ops", "POST", f"/v1/projects/{PROJECT}/taxonomy-migrations", {"target": NEW})
     assert (refused.status_code, problem_code(refused)) == (409, "migration-conflict")

@@ -149,7 +149,8 @@ async def labelled(world: ApiWorld, ref: RevisionRef, *sets: tuple[LabelOrigin, 
         await tx.samples.lock_sample(ref.project, ref.sample_id)
         revision = await tx.samples.get(ref, lock=True)
         assert revision is not None
-        await move(tx, revision, Stage.PRE_LABELING, actor="concord")
+        if revision.stage is Stage.RECEIVED:
+            await move(tx, revision, Stage.PRE_LABELING, actor="concord")
         for origin, labels in sets:
             author = MODEL if origin in ("prediction", "pre_label") else Author(kind="human", id="ana")
             await tx.samples.add_label_set(ref, labels, origin=origin, author=author)
