@@ -1,14 +1,15 @@
 """The arithmetic of deadlines: when work must be started and finished, and which of those moments have passed.
 
 A task that stays open has one finish deadline after another, a window apart, counted from 1. What was done about each
-moment is kept under the moment's key, so that each is acted on once.
+moment is kept under the moment's key, so that each is acted on once. The key names when the moment is and not its
+number: which number a moment has depends on the limits, and those may change while a task waits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from services.contracts.access import SYSTEM_ACTOR
@@ -109,7 +110,7 @@ class Limits:
             Moment(
                 MomentKind.REMINDER,
                 self.work.before(task.due_at, before),
-                f"deadline/{task.task_id}/reminder/{before // timedelta(seconds=1)}",
+                f"{_key(task, task.due_at)}/reminder/{before // timedelta(seconds=1)}",
             )
             for before in sorted(self.reminders, reverse=True)
         )
@@ -180,8 +181,12 @@ def _start(task: ReviewTask) -> Moment | None:
     """Return when the task must be claimed for the first time; None once it was, or where that does not matter."""
     if task.start_by_at is None or task.fence:
         return None
-    return Moment(MomentKind.START, task.start_by_at, f"deadline/{task.task_id}/start")
+    return Moment(MomentKind.START, task.start_by_at, f"{_key(task, task.start_by_at)}/start")
 
 
 def _finish(task: ReviewTask, at: datetime, number: int) -> Moment:
-    return Moment(MomentKind.FINISH, at, f"deadline/{task.task_id}/{number}", number)
+    return Moment(MomentKind.FINISH, at, f"{_key(task, at)}/finish", number)
+
+
+def _key(task: ReviewTask, at: datetime) -> str:
+    return f"deadline/{task.task_id}/{at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"

@@ -129,6 +129,22 @@ async def test_overdue_labelling_rises_in_priority(world: World) -> None:
     assert (await world.only_task(ref, TaskKind.ANNOTATE)).priority == before + 50
 
 
+async def test_a_deadline_after_the_limits_were_lengthened_is_acted_on_too(world: World) -> None:
+    await world.open_project(annotate_within_s=1)
+    ref = await world.post()
+    await prepare_sample(world.database, NoAssets(), no_models, ref)
+    for seconds in (1, 2, 3):
+        await wait_until(world, ref, seconds)
+        await escalate_overdue(world.database, ref, seconds)
+    # By the longer limit the next deadline is the second one, whose number was used a second after the first.
+    await world.configure(annotate_within_s=5)
+    before = (await world.only_task(ref, TaskKind.ANNOTATE)).priority
+    await wait_until(world, ref, 6.1)
+    await escalate_overdue(world.database, ref, 4)
+    last = (await told(world))[-1]
+    assert (last["number"], (await world.only_task(ref, TaskKind.ANNOTATE)).priority) == (2, before + 50)
+
+
 async def sent_back(world: World) -> tuple[RevisionRef, ReviewTask]:
     """A sample whose labels were sent back to ann, who has seconds for them."""
     async with world.database.transaction() as tx:
