@@ -101,9 +101,14 @@ class ReviewTask(Contract):
     hold_reason: Text | None = None
     held_by: Identifier | None = None
     fence: Annotated[int, Field(ge=0)] = Field(default=0, description="Rises with every claim.")
+    tier_fence: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="The fence as it was when the task came to its tier; a higher one was claimed there."
+    )
     lease_expires_at: UtcDatetime | None = None
     created_at: UtcDatetime
-    start_by_at: UtcDatetime | None = Field(default=None, description="When somebody should have claimed it.")
+    start_by_at: UtcDatetime | None = Field(
+        default=None, description="When somebody should have claimed it in its tier."
+    )
     due_at: UtcDatetime | None = None
     completed_at: UtcDatetime | None = None
 

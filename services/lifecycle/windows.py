@@ -18,6 +18,7 @@ from services.contracts.manifest import Risk
 from services.contracts.records import ProjectConfig
 from services.contracts.review import LABELLING_KINDS, NewTask, ReviewTask, TaskKind, TaskState
 from services.ports.database import Transaction
+from services.ports.review import TaskClock
 from services.review.working_time import WorkingTime
 
 _AT_ONCE = timedelta(0)
@@ -54,7 +55,7 @@ class Limits:
 
     Attributes:
         finish: Until it is decided, which is also how far its further deadlines are apart.
-        start: Until somebody claims it for the first time; None where that does not matter.
+        start: Until somebody claims it for the first time in its tier; None where that does not matter.
         reminders: How long before it is due reminders are sent.
         work: The project's working time.
     """
@@ -66,8 +67,13 @@ class Limits:
 
     def open(self, task: NewTask, now: datetime) -> NewTask:
         """Return a new task with its deadlines, counted from ``now``."""
+        clock = self.clock(now)
+        return task.model_copy(update={"due_at": clock.due_at, "start_by_at": clock.start_by_at})
+
+    def clock(self, now: datetime) -> TaskClock:
+        """Return the deadlines of work that begins to wait ``now``."""
         start_by = None if self.start is None else self.work.after(now, min(self.start, self.finish))
-        return task.model_copy(update={"due_at": self.work.after(now, self.finish), "start_by_at": start_by})
+        return TaskClock(start_by_at=start_by, due_at=self.work.after(now, self.finish))
 
     def deadline_number(self, due_at: datetime, now: datetime) -> int:
         """Return how many finish deadlines have passed: 0 before the task is due, 1 from ``due_at`` on, and so on."""
@@ -178,8 +184,8 @@ def _fits(rule: DeadlineRule, kind: TaskKind, queue: str, risk: Risk) -> bool:
 
 
 def _start(task: ReviewTask) -> Moment | None:
-    """Return when the task must be claimed for the first time; None once it was, or where that does not matter."""
-    if task.start_by_at is None or task.fence:
+    """Return when the task must first be claimed in its tier; None once it was, or where that does not matter."""
+    if task.start_by_at is None or task.fence > task.tier_fence:
         return None
     return Moment(MomentKind.START, task.start_by_at, f"{_key(task, task.start_by_at)}/start")
 

@@ -11,6 +11,7 @@ from infra.db.engine import PostgresDatabase
 from services.contracts.access import ApiKeyInfo, Role
 from services.contracts.deadlines import DeadlinePolicy, DeadlineRule, WorkingCalendar, WorkingHours
 from services.contracts.lifecycle import NextStep, RevisionRef, Stage
+from services.contracts.operations import TaskSelection
 from services.contracts.queues import QueueFilter, ReviewQueue
 from services.contracts.review import ReviewTask, TaskKind, Verdict
 from services.errors import ConcordError
@@ -49,6 +50,15 @@ async def told(world: World) -> list[dict[str, Any]]:
     async with world.database.transaction() as tx:
         waiting = await tx.outbox.pending(("event",), limit=100)
     return [message.body for message in waiting if "moment" in message.body]
+
+
+async def start_now(world: World, ref: RevisionRef) -> None:
+    """Wait until the database's clock says that somebody should have begun with the first task."""
+    while True:
+        async with world.database.transaction() as tx:
+            task = (await tx.review.tasks_of(ref))[0]
+            if task.start_by_at is not None and await tx.now() >= task.start_by_at:
+                return
 
 
 async def due_now(world: World, ref: RevisionRef) -> None:
@@ -202,7 +212,8 @@ async def test_a_review_assigned_to_one_person_is_for_every_expert_when_it_is_ov
 
 
 async def test_review_that_nobody_started_goes_to_the_experts_once(world: World) -> None:
-    await world.open_project(deadlines=limits({"start_within_s": 1, "finish_within_s": 7_200}))
+    rules = ({"kinds": ["review"], "start_within_s": 1, "finish_within_s": 3_600}, {"finish_within_s": 7_200})
+    await world.open_project(deadlines=limits(*rules))
     ref = await world.checked("s-1", label("a1", "wrong"))
     await wait_until(world, ref, 1)
     for _ in range(2):
@@ -255,11 +266,62 @@ async def test_what_the_experts_leave_overdue_goes_to_the_tiers_above_them(world
     await world.open_project(deadlines=limits(rule, tiers_above_experts=("lead", "owner")))
     ref = await world.checked("s-1", label("a1", "wrong"))
     queues = []
-    for seconds in (1, 2, 4, 6):
-        await wait_until(world, ref, seconds)
-        await escalate_overdue(world.database, ref, 1)
+    for _ in range(3):
+        await start_now(world, ref)
+        for _ in range(2):
+            await escalate_overdue(world.database, ref, 1)
         queues.append((await world.only_task(ref, TaskKind.ADJUDICATE)).queue)
-    assert queues == ["words.expert", "words.lead", "words.owner", "words.owner"]
+    await start_now(world, ref)
+    await escalate_overdue(world.database, ref, 1)
+    at_the_top = await world.only_task(ref, TaskKind.ADJUDICATE)
+    assert [*queues, at_the_top.queue] == ["words.expert", "words.lead", "words.owner", "words.owner"]
+
+
+async def test_a_higher_tier_has_its_own_limits_from_the_moment_it_gets_a_task(world: World) -> None:
+    rules = (
+        {"queues": ["words"], "finish_within_s": 1},
+        {"queues": ["words.expert"], "start_within_s": 60, "finish_within_s": 600, "remind_before_s": [599]},
+    )
+    await world.open_project(deadlines=limits(*rules))
+    ref = await world.checked("s-1", label("a1", "wrong"))
+    # Somebody had it, which is no start in the tier above.
+    claimed = await world.desk.claim(BEN, (await world.only_task(ref, TaskKind.REVIEW)).task_id)
+    await world.desk.release(BEN, claimed.task_id, claimed.fence)
+    await due_now(world, ref)
+    step = await escalate_overdue(world.database, ref, 1)
+    task = await world.only_task(ref, TaskKind.ADJUDICATE)
+    assert claimed.due_at is not None
+    assert task.due_at is not None
+    assert task.start_by_at is not None
+    assert task.due_at > claimed.due_at + timedelta(seconds=600 - 1)
+    assert task.due_at - task.start_by_at == timedelta(seconds=540)
+    assert task.fence == task.tier_fence == 1
+    # Its reminder is still to come, a second after the move; and it is not late.
+    assert step.due_in is not None
+    assert step.due_in <= timedelta(seconds=1)
+    async with world.database.transaction() as tx:
+        summary = [one for one in await tx.review.queues((PROJECT,)) if one.queue == "words.expert"]
+        late = await tx.operations.count_tasks(PROJECT, TaskSelection(late_at=await tx.now()))
+    assert ([one.overdue for one in summary], late) == ([0], {(): 0})
+    # That the first limit was missed stays on record.
+    assert [(one["moment"], one["moved_to"]) for one in await told(world)] == [("finish", "words.expert")]
+    taken = await world.desk.claim(EXA, task.task_id)
+    assert taken.fence > taken.tier_fence
+
+
+async def test_each_tiers_breach_is_its_own_whatever_the_limits_of_the_one_before(world: World) -> None:
+    rules = (
+        {"queues": ["words.lead"], "finish_within_s": 3},
+        {"finish_within_s": 1},
+    )
+    await world.open_project(deadlines=limits(*rules, tiers_above_experts=("lead",)))
+    ref = await world.checked("s-1", label("a1", "wrong"))
+    for _ in range(3):
+        await due_now(world, ref)
+        await escalate_overdue(world.database, ref, 1)
+    breaches = await told(world)
+    assert [one.get("moved_to") for one in breaches] == ["words.expert", "words.lead", None]
+    assert len({one["moment_key"] for one in breaches}) == 3
 
 
 async def test_what_is_overdue_goes_where_the_projects_own_queues_take_it_in(world: World) -> None:
@@ -271,8 +333,8 @@ async def test_what_is_overdue_goes_where_the_projects_own_queues_take_it_in(wor
     ref = await world.checked("s-1", label("a1", "wrong"))
     assert (await world.only_task(ref, TaskKind.REVIEW)).queue == "words"
     queues = []
-    for seconds in (1, 2):
-        await wait_until(world, ref, seconds)
+    for _ in range(2):
+        await start_now(world, ref)
         await escalate_overdue(world.database, ref, 1)
         task = await world.only_task(ref, TaskKind.ADJUDICATE)
         # What is re-routed stays where the deadline has sent it.

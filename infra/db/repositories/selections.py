@@ -27,7 +27,7 @@ _TASK = {
     "ended_since": "task.completed_at >= :ended_since",
     "ended_before": "task.completed_at < :ended_before",
     "open_at": "task.created_at < :open_at AND (task.completed_at IS NULL OR task.completed_at >= :open_at)",
-    "late_at": "(task.due_at < :late_at OR task.fence = 0 AND task.start_by_at < :late_at)",
+    "late_at": "(task.due_at < :late_at OR task.fence = task.tier_fence AND task.start_by_at < :late_at)",
     "cause": f"{CAUSE} = :cause",
     "rule": f"{RULE} = :rule",
     "held_by": f"{_LIVE} AND task.held_by = :held_by",

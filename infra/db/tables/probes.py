@@ -73,6 +73,7 @@ class ProbeTaskRow(Table, table=True):
     reason: str | None = text_column(default=None, nullable=True)
     held_by: str | None = text_column(default=None, nullable=True)
     fence: int = bigint_column()
+    tier_fence: int = bigint_column(default=0, sa_column_kwargs={"server_default": text("0")})
     lease_expires_at: datetime | None = moment_column(default=None, nullable=True)
     created_at: datetime = moment_column()
     start_by_at: datetime | None = moment_column(default=None, nullable=True)
