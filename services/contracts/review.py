@@ -99,6 +99,7 @@ class ReviewTask(Contract):
     facts: TaskFacts = TaskFacts()
     on_hold: bool = Field(default=False, description="It is given to nobody; who has it already may finish it.")
     hold_reason: Text | None = None
+    on_hold_since: UtcDatetime | None = Field(default=None, description="Its deadlines stand still since then.")
     held_by: Identifier | None = None
     fence: Annotated[int, Field(ge=0)] = Field(default=0, description="Rises with every claim.")
     tier_fence: Annotated[int, Field(ge=0)] = Field(

@@ -17,11 +17,13 @@ from services.contracts.deadlines import DeadlinePolicy, DeadlineRule
 from services.contracts.manifest import Risk
 from services.contracts.records import ProjectConfig
 from services.contracts.review import LABELLING_KINDS, NewTask, ReviewTask, TaskKind, TaskState
+from services.contracts.task_operations import RELEASE_GRACE
 from services.ports.database import Transaction
 from services.ports.review import TaskClock
 from services.review.working_time import WorkingTime
 
 _AT_ONCE = timedelta(0)
+_LOOK_AT_HELD = timedelta(minutes=15)
 
 
 class MomentKind(StrEnum):
@@ -146,8 +148,24 @@ def is_held(task: ReviewTask, now: datetime) -> bool:
     return task.state is TaskState.CLAIMED and task.lease_expires_at is not None and task.lease_expires_at > now
 
 
+def released(task: ReviewTask, now: datetime) -> ReviewTask:
+    """Return a task on hold as it would be if it were released ``now``: with the time that it had left.
+
+    The store does the same to the tasks of a release.
+    """
+    stood = now - (task.on_hold_since or now)
+
+    def later(deadline: datetime | None) -> datetime | None:
+        return None if deadline is None else max(deadline + stood, now + RELEASE_GRACE)
+
+    given = {"start_by_at": later(task.start_by_at), "due_at": later(task.due_at)}
+    return task.model_copy(update={"on_hold": False, "hold_reason": None, "on_hold_since": None, **given})
+
+
 async def missed(tx: Transaction, task: ReviewTask, limits: Limits, now: datetime) -> tuple[Moment, ...]:
-    """Return the task's moments that have passed and were not acted on."""
+    """Return the task's moments that have passed and were not acted on; none while it is on hold."""
+    if task.on_hold:
+        return ()
     return tuple(
         [moment for moment in limits.passed(task, now) if await tx.idempotency.lock(SYSTEM_ACTOR, moment.key) is None]
     )
@@ -163,6 +181,10 @@ async def until_next_deadline(
 
 async def _wait_of(tx: Transaction, task: ReviewTask, config: ProjectConfig, now: datetime) -> timedelta | None:
     limits = limits_of_task(task, config)
+    if task.on_hold:
+        # A release wakes nobody, so it is looked at again when there would be something to do, were it released now.
+        coming = limits.next_after(released(task, now), now)
+        return None if coming is None else max(coming - now, _LOOK_AT_HELD)
     coming = limits.next_after(task, now)
     if coming is None:
         return None

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from infra.db.engine import PostgresDatabase
 from services.contracts.access import ApiKeyInfo, Role
@@ -14,11 +15,13 @@ from services.contracts.lifecycle import NextStep, RevisionRef, Stage
 from services.contracts.operations import TaskSelection
 from services.contracts.queues import QueueFilter, ReviewQueue
 from services.contracts.review import ReviewTask, TaskKind, Verdict
+from services.contracts.task_operations import Hold, OperationRequest, Release, TaskFilter, TaskOperation
 from services.errors import ConcordError
 from services.lifecycle.deadlines import escalate_overdue
 from services.lifecycle.prepare import prepare_sample
 from services.lifecycle.settle import settle_review
 from services.review.leases import ClaimWish
+from services.review.operations import TaskOperations
 from services.review.queueing import place_of_task
 from tests.intake_events import NoAssets
 from tests.integration.lifecycle_world import PROJECT, RULES, World, label, no_models, person
@@ -341,6 +344,83 @@ async def test_what_is_overdue_goes_where_the_projects_own_queues_take_it_in(wor
         queues += [task.queue, place_of_task(task, RULES, (board,)).queue]
     assert queues == ["board", "board", "board.lead", "board.lead"]
     assert [event["moved_to"] for event in await told(world) if "moved_to" in event] == ["board", "board.lead"]
+
+
+async def change_all(world: World, change: Hold | Release) -> TaskOperation:
+    request = OperationRequest(filter=TaskFilter(queues=("words",)), change=change)
+    return await TaskOperations(world.database).run(person("olga", Role.OPERATIONS), PROJECT, request)
+
+
+async def held_while_due(world: World) -> tuple[RevisionRef, ReviewTask]:
+    """A review whose time was over while it was on hold, and the task as it was before."""
+    await world.open_project(review_within_s=1)
+    ref = await world.checked("s-1", label("a1", "wrong"))
+    before = await world.only_task(ref, TaskKind.REVIEW)
+    await change_all(world, Hold(action="hold", reason="The calibration is being redone."))
+    await due_now(world, ref)
+    return ref, before
+
+
+async def late_numbers(world: World) -> tuple[int, int]:
+    """Late tasks as the operations view counts them, and as the backlog does."""
+    async with world.database.transaction() as tx:
+        late = await tx.operations.count_tasks(PROJECT, TaskSelection(open_at=await tx.now(), late_at=await tx.now()))
+        (summary,) = [one for one in await tx.review.queues((PROJECT,)) if one.queue == "words"]
+    return late[()], summary.overdue
+
+
+async def test_what_is_on_hold_misses_no_deadline(world: World) -> None:
+    ref, before = await held_while_due(world)
+    step = await escalate_overdue(world.database, ref, 1)
+    kept = await world.only_task(ref, TaskKind.REVIEW)
+    assert (kept.queue, kept.due_at, kept.priority) == (before.queue, before.due_at, before.priority)
+    assert kept.on_hold_since is not None
+    assert await told(world) == []
+    assert await late_numbers(world) == (0, 0)
+    # It is looked at again when it could be due if it were released now, and not in a loop.
+    assert step.due_in == timedelta(hours=1)
+
+
+@pytest.mark.parametrize("how", ["release", "undo"])
+async def test_what_is_released_has_the_time_that_it_had_left_and_an_hour_at_least(world: World, how: str) -> None:
+    await world.open_project(review_within_s=7_200)
+    ref = await world.checked("s-1", label("a1", "wrong"))
+    operation = await change_all(world, Hold(action="hold", reason="why"))
+    since = (await world.only_task(ref, TaskKind.REVIEW)).on_hold_since
+    # A day on hold, and due in the middle of it; the second one had no time left when it was held.
+    for before, left in ((timedelta(hours=2), timedelta(hours=2)), (timedelta(hours=-3), timedelta(hours=1))):
+        if before < timedelta(0):
+            operation = await change_all(world, Hold(action="hold", reason="why"))
+            since = (await world.only_task(ref, TaskKind.REVIEW)).on_hold_since
+        assert since is not None
+        held_at = since - timedelta(days=1)
+        async with world.database._engine.begin() as connection:
+            await connection.execute(
+                text("UPDATE review_tasks SET on_hold_since = :since, due_at = :due"),
+                {"since": held_at, "due": held_at + before},
+            )
+        if how == "undo":
+            await TaskOperations(world.database).undo(person("olga", Role.OPERATIONS), PROJECT, operation.operation_id)
+        else:
+            operation = await change_all(world, Release(action="release"))
+        async with world.database.transaction() as tx:
+            now = await tx.now()
+        task = await world.only_task(ref, TaskKind.REVIEW)
+        assert task.due_at is not None
+        assert (task.on_hold, task.on_hold_since, task.start_by_at) == (False, None, None)
+        assert now + left - timedelta(minutes=1) < task.due_at <= now + left
+        await escalate_overdue(world.database, ref, 1)
+        assert await told(world) == []
+
+
+async def test_what_is_released_can_be_late_again(world: World) -> None:
+    ref, _ = await held_while_due(world)
+    await change_all(world, Release(action="release"))
+    async with world.database._engine.begin() as connection:
+        await connection.execute(text("UPDATE review_tasks SET due_at = clock_timestamp()"))
+    await due_now(world, ref)
+    await escalate_overdue(world.database, ref, 1)
+    await world.only_task(ref, TaskKind.ADJUDICATE)
 
 
 async def test_deadlines_of_a_closed_office_are_in_its_next_hours(world: World) -> None:

@@ -124,8 +124,10 @@ _QUEUES = text(f"""
            count(*) FILTER (WHERE {_IN_STATE[TaskState.OPEN]}) AS open,
            count(*) FILTER (WHERE {_IN_STATE[TaskState.CLAIMED]}) AS claimed,
            min(created_at) FILTER (WHERE {_IN_STATE[TaskState.OPEN]}) AS oldest_created_at,
-           count(*) FILTER (WHERE state IN ('open', 'claimed') AND (due_at < statement_timestamp()
-                                OR fence = tier_fence AND start_by_at < statement_timestamp())) AS overdue
+           count(*) FILTER (WHERE state IN ('open', 'claimed')
+                                AND (due_at < least(statement_timestamp(), on_hold_since)
+                                     OR fence = tier_fence
+                                        AND start_by_at < least(statement_timestamp(), on_hold_since))) AS overdue
     FROM review_tasks
     WHERE CAST(:projects AS text[]) IS NULL OR project = ANY (CAST(:projects AS text[]))
     GROUP BY project, queue, kind ORDER BY project, queue, kind
@@ -160,6 +162,7 @@ def task_of(row: Any) -> ReviewTask:
         ),
         on_hold=row.on_hold,
         hold_reason=row.hold_reason,
+        on_hold_since=row.on_hold_since,
         held_by=None if over else row.held_by,
         fence=row.fence,
         tier_fence=row.tier_fence,

@@ -81,6 +81,7 @@ class ProbeTaskRow(Table, table=True):
     completed_at: datetime | None = moment_column(default=None, nullable=True)
     on_hold: bool = flag_column(default=False)
     hold_reason: str | None = text_column(default=None, nullable=True)
+    on_hold_since: datetime | None = moment_column(default=None, nullable=True)
     check: str | None = text_column(default=None, nullable=True)
     finding_kind: str | None = text_column(default=None, nullable=True)
     severity: str | None = text_column(default=None, nullable=True)

@@ -152,6 +152,7 @@ class ReviewTaskRow(Table, table=True):
     worth: float = double_column(default=0, nullable=False, sa_column_kwargs={"server_default": text("0")})
     on_hold: bool = flag_column(default=False)
     hold_reason: str | None = text_column(default=None, nullable=True)
+    on_hold_since: datetime | None = moment_column(default=None, nullable=True)
     check: str | None = text_column(default=None, nullable=True)
     finding_kind: str | None = text_column(default=None, nullable=True)
     severity: str | None = text_column(default=None, nullable=True)
