@@ -36,8 +36,8 @@ def open_tasks(draw: st.DrawFn) -> tuple[ReviewTask, Limits]:
     limits = limits_of_task(task, ProjectConfig(deadlines=policy))
     opened = limits.open(task, AT)
     fence, tier_fence = draw(st.sampled_from([(0, 0), (1, 0), (3, 3)]))
-    task = a_task(due_at=opened.due_at, start_by_at=opened.start_by_at, fence=fence, tier_fence=tier_fence)
-    return task, limits
+    waiting = a_task(due_at=opened.due_at, start_by_at=opened.start_by_at, fence=fence, tier_fence=tier_fence)
+    return waiting, limits
 
 
 @given(open_tasks(), st.timedeltas(timedelta(0), timedelta(days=90)))
