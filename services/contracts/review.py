@@ -99,11 +99,17 @@ class ReviewTask(Contract):
     facts: TaskFacts = TaskFacts()
     on_hold: bool = Field(default=False, description="It is given to nobody; who has it already may finish it.")
     hold_reason: Text | None = None
+    on_hold_since: UtcDatetime | None = Field(default=None, description="Its deadlines stand still since then.")
     held_by: Identifier | None = None
     fence: Annotated[int, Field(ge=0)] = Field(default=0, description="Rises with every claim.")
+    tier_fence: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="The fence as it was when the task came to its tier; a higher one was claimed there."
+    )
     lease_expires_at: UtcDatetime | None = None
     created_at: UtcDatetime
-    start_by_at: UtcDatetime | None = Field(default=None, description="When somebody should have claimed it.")
+    start_by_at: UtcDatetime | None = Field(
+        default=None, description="When somebody should have claimed it in its tier."
+    )
     due_at: UtcDatetime | None = None
     completed_at: UtcDatetime | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
 from uuid import UUID
@@ -17,6 +18,8 @@ from services.contracts.review import TaskKind
 
 MAX_TASKS = 100_000
 """Tasks that one operation may change."""
+RELEASE_GRACE = timedelta(hours=1)
+"""What is released from a hold has at least so long until its next deadline, however late it was before."""
 
 _Some = Field(max_length=300)
 Priority = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]

@@ -14,7 +14,7 @@ from services.contracts.review import ReviewTask, TaskKind
 from services.lifecycle.journal import subject_of
 from services.lifecycle.settle import settle
 from services.lifecycle.steps import ProjectRules, is_live, lock_revision, read_project_rules
-from services.lifecycle.windows import Moment, MomentKind, is_held, limits_of_task, missed
+from services.lifecycle.windows import Moment, MomentKind, is_held, limits_of, limits_of_task, missed
 from services.ports.database import Database, Transaction
 from services.review.queueing import next_tier, place_in_tier
 
@@ -65,12 +65,14 @@ async def _look_at(
             await _tell(tx, task, moment, now, deadline_round)
         elif not is_held(task, now):
             # Too late in both ways is one step up, not two.
-            queue = None if moved else await _escalate(tx, task, moment, project)
+            queue = None if moved else await _escalate(tx, task, moment, project, now)
             await _tell(tx, task, moment, now, deadline_round, queue, freed=not moved and task.assignee is not None)
             moved = True
 
 
-async def _escalate(tx: Transaction, task: ReviewTask, moment: Moment, project: ProjectRules) -> str | None:
+async def _escalate(
+    tx: Transaction, task: ReviewTask, moment: Moment, project: ProjectRules, now: datetime
+) -> str | None:
     """Move a task to the next tier and return its new queue, or raise its priority where there is none.
 
     A task that names one person, such as rework its author, is asked of anybody from then on: they had their time.
@@ -85,7 +87,9 @@ async def _escalate(tx: Transaction, task: ReviewTask, moment: Moment, project: 
     whom = "the experts" if task.kind is TaskKind.REVIEW else f"queue {place.queue}"
     done = _TOO_LATE[moment.kind]
     reason = f"Nobody {done} this {_NOUN[task.kind]} before {moment.at:%Y-%m-%d %H:%M} UTC, so it went to {whom}."
-    await tx.review.move_to_tier(task.task_id, place.queue, place.skill, reason, _cause(task, to, project))
+    # The tier has its own time for it, from now on: the one before has used up its own.
+    clock = limits_of(TaskKind.ADJUDICATE, place.queue, task.risk, project.config).clock(now)
+    await tx.review.move_to_tier(task.task_id, place.queue, place.skill, reason, _cause(task, to, project), clock)
     return place.queue
 
 

@@ -1,14 +1,15 @@
 """The arithmetic of deadlines: when work must be started and finished, and which of those moments have passed.
 
 A task that stays open has one finish deadline after another, a window apart, counted from 1. What was done about each
-moment is kept under the moment's key, so that each is acted on once.
+moment is kept under the moment's key, so that each is acted on once. The key names when the moment is and not its
+number: which number a moment has depends on the limits, and those may change while a task waits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from services.contracts.access import SYSTEM_ACTOR
@@ -16,10 +17,13 @@ from services.contracts.deadlines import DeadlinePolicy, DeadlineRule
 from services.contracts.manifest import Risk
 from services.contracts.records import ProjectConfig
 from services.contracts.review import LABELLING_KINDS, NewTask, ReviewTask, TaskKind, TaskState
+from services.contracts.task_operations import RELEASE_GRACE
 from services.ports.database import Transaction
+from services.ports.review import TaskClock
 from services.review.working_time import WorkingTime
 
 _AT_ONCE = timedelta(0)
+_LOOK_AT_HELD = timedelta(minutes=15)
 
 
 class MomentKind(StrEnum):
@@ -53,7 +57,7 @@ class Limits:
 
     Attributes:
         finish: Until it is decided, which is also how far its further deadlines are apart.
-        start: Until somebody claims it for the first time; None where that does not matter.
+        start: Until somebody claims it for the first time in its tier; None where that does not matter.
         reminders: How long before it is due reminders are sent.
         work: The project's working time.
     """
@@ -65,8 +69,13 @@ class Limits:
 
     def open(self, task: NewTask, now: datetime) -> NewTask:
         """Return a new task with its deadlines, counted from ``now``."""
+        clock = self.clock(now)
+        return task.model_copy(update={"due_at": clock.due_at, "start_by_at": clock.start_by_at})
+
+    def clock(self, now: datetime) -> TaskClock:
+        """Return the deadlines of work that begins to wait ``now``."""
         start_by = None if self.start is None else self.work.after(now, min(self.start, self.finish))
-        return task.model_copy(update={"due_at": self.work.after(now, self.finish), "start_by_at": start_by})
+        return TaskClock(start_by_at=start_by, due_at=self.work.after(now, self.finish))
 
     def deadline_number(self, due_at: datetime, now: datetime) -> int:
         """Return how many finish deadlines have passed: 0 before the task is due, 1 from ``due_at`` on, and so on."""
@@ -109,7 +118,7 @@ class Limits:
             Moment(
                 MomentKind.REMINDER,
                 self.work.before(task.due_at, before),
-                f"deadline/{task.task_id}/reminder/{before // timedelta(seconds=1)}",
+                f"{_key(task, task.due_at)}/reminder/{before // timedelta(seconds=1)}",
             )
             for before in sorted(self.reminders, reverse=True)
         )
@@ -139,8 +148,24 @@ def is_held(task: ReviewTask, now: datetime) -> bool:
     return task.state is TaskState.CLAIMED and task.lease_expires_at is not None and task.lease_expires_at > now
 
 
+def released(task: ReviewTask, now: datetime) -> ReviewTask:
+    """Return a task on hold as it would be if it were released ``now``: with the time that it had left.
+
+    The store does the same to the tasks of a release.
+    """
+    stood = now - (task.on_hold_since or now)
+
+    def later(deadline: datetime | None) -> datetime | None:
+        return None if deadline is None else max(deadline + stood, now + RELEASE_GRACE)
+
+    given = {"start_by_at": later(task.start_by_at), "due_at": later(task.due_at)}
+    return task.model_copy(update={"on_hold": False, "hold_reason": None, "on_hold_since": None, **given})
+
+
 async def missed(tx: Transaction, task: ReviewTask, limits: Limits, now: datetime) -> tuple[Moment, ...]:
-    """Return the task's moments that have passed and were not acted on."""
+    """Return the task's moments that have passed and were not acted on; none while it is on hold."""
+    if task.on_hold:
+        return ()
     return tuple(
         [moment for moment in limits.passed(task, now) if await tx.idempotency.lock(SYSTEM_ACTOR, moment.key) is None]
     )
@@ -156,6 +181,10 @@ async def until_next_deadline(
 
 async def _wait_of(tx: Transaction, task: ReviewTask, config: ProjectConfig, now: datetime) -> timedelta | None:
     limits = limits_of_task(task, config)
+    if task.on_hold:
+        # A release wakes nobody, so it is looked at again when there would be something to do, were it released now.
+        coming = limits.next_after(released(task, now), now)
+        return None if coming is None else max(coming - now, _LOOK_AT_HELD)
     coming = limits.next_after(task, now)
     if coming is None:
         return None
@@ -177,11 +206,15 @@ def _fits(rule: DeadlineRule, kind: TaskKind, queue: str, risk: Risk) -> bool:
 
 
 def _start(task: ReviewTask) -> Moment | None:
-    """Return when the task must be claimed for the first time; None once it was, or where that does not matter."""
-    if task.start_by_at is None or task.fence:
+    """Return when the task must first be claimed in its tier; None once it was, or where that does not matter."""
+    if task.start_by_at is None or task.fence > task.tier_fence:
         return None
-    return Moment(MomentKind.START, task.start_by_at, f"deadline/{task.task_id}/start")
+    return Moment(MomentKind.START, task.start_by_at, f"{_key(task, task.start_by_at)}/start")
 
 
 def _finish(task: ReviewTask, at: datetime, number: int) -> Moment:
-    return Moment(MomentKind.FINISH, at, f"deadline/{task.task_id}/{number}", number)
+    return Moment(MomentKind.FINISH, at, f"{_key(task, at)}/finish", number)
+
+
+def _key(task: ReviewTask, at: datetime) -> str:
+    return f"deadline/{task.task_id}/{at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -23,6 +24,19 @@ from services.contracts.review import (
     TaskState,
 )
 from services.review.case_file import CaseFile
+
+
+@dataclass(frozen=True, slots=True)
+class TaskClock:
+    """When a task must be started and finished.
+
+    Attributes:
+        start_by_at: When somebody must have claimed it; None where that does not matter.
+        due_at: When it must be decided.
+    """
+
+    start_by_at: datetime | None
+    due_at: datetime
 
 
 class ReviewRepository(Protocol):
@@ -117,11 +131,12 @@ class ReviewRepository(Protocol):
         ...
 
     async def move_to_tier(
-        self, task_id: UUID, queue: str, skill: str | None, reason: str, cause: TaskCause | None
+        self, task_id: UUID, queue: str, skill: str | None, reason: str, cause: TaskCause | None, clock: TaskClock
     ) -> None:
         """Make an open review or adjudication an adjudication of ``queue``, for anybody and at a higher priority.
 
-        A task that somebody holds, or that asks for labels, stays as it is.
+        Its deadlines are those of the new tier from then on, and nobody has claimed it there yet. A task that somebody
+        holds, or that asks for labels, stays as it is.
 
         Args:
             task_id: The task.
@@ -129,6 +144,7 @@ class ReviewRepository(Protocol):
             skill: What is asked of who takes it there, beside what the queue asks.
             reason: A sentence for who takes it.
             cause: Why it is there.
+            clock: When it must be started and finished there.
         """
         ...
 

@@ -12,6 +12,7 @@ from services.contracts.findings import RuleReference
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.review import FindingState, ReviewTask, TaskKind, TaskState
 from services.errors import ForbiddenError, IntegrityError, SelfReviewError, StaleFenceError, TaskFinishedError
+from services.ports.review import TaskClock
 from tests.integration.db_samples import (
     PROJECT,
     a_decision,
@@ -28,6 +29,7 @@ LEASE = timedelta(minutes=15)
 LATE = TaskCause(
     rule="overdue", rule_set=RuleReference(id="default", version=1), facts=EscalationFacts(risk="low", confidence=0.1)
 )
+LATER = TaskClock(start_by_at=datetime(2027, 1, 4, 9, tzinfo=UTC), due_at=datetime(2027, 1, 4, 17, tzinfo=UTC))
 
 
 async def end_lease(database_url: str, task: ReviewTask) -> None:
@@ -229,7 +231,7 @@ async def test_finished_task_stays_finished(database: PostgresDatabase) -> None:
             await tx.review.close_task(uuid4(), TaskState.CANCELLED)
         assert await tx.review.claim(task.task_id, "rev", LEASE) is None
         await tx.review.raise_priority(task.task_id, 5)
-        await tx.review.move_to_tier(task.task_id, "spatial.expert", None, "late", LATE)
+        await tx.review.move_to_tier(task.task_id, "spatial.expert", None, "late", LATE, LATER)
         await tx.review.exclude_actor(task.task_id, "rev")
     after = await task_now(database, task.task_id)
     assert (after.state, after.priority, after.kind) == (TaskState.CANCELLED, task.priority, TaskKind.REVIEW)
@@ -241,13 +243,15 @@ async def test_overdue_review_moves_to_the_experts_unless_somebody_holds_it(data
     await take(database, held, "rev")
     async with database.transaction() as tx:
         for task in (free, held):
-            await tx.review.move_to_tier(task.task_id, "spatial.expert", "lidar", "nobody decided in time", LATE)
+            await tx.review.move_to_tier(task.task_id, "spatial.expert", "lidar", "nobody decided in time", LATE, LATER)
         await tx.review.raise_priority(held.task_id, 7)
     moved, kept = await task_now(database, free.task_id), await task_now(database, held.task_id)
     assert (moved.kind, moved.queue, moved.reason) == (TaskKind.ADJUDICATE, "spatial.expert", "nobody decided in time")
     assert (moved.skill, kept.skill) == ("lidar", held.skill)
     assert (moved.caused_by, kept.caused_by) == (LATE, None)
     assert moved.priority > free.priority
+    assert (moved.start_by_at, moved.due_at) == (LATER.start_by_at, LATER.due_at)
+    assert kept.due_at == held.due_at
     assert (kept.kind, kept.held_by, kept.priority) == (TaskKind.REVIEW, "rev", held.priority + 7)
 
 

@@ -35,8 +35,9 @@ def open_tasks(draw: st.DrawFn) -> tuple[ReviewTask, Limits]:
     task = NewTask(ref=REF, kind=TaskKind.REVIEW, queue="words")
     limits = limits_of_task(task, ProjectConfig(deadlines=policy))
     opened = limits.open(task, AT)
-    fence = draw(st.integers(0, 1))
-    return a_task(due_at=opened.due_at, start_by_at=opened.start_by_at, fence=fence), limits
+    fence, tier_fence = draw(st.sampled_from([(0, 0), (1, 0), (3, 3)]))
+    waiting = a_task(due_at=opened.due_at, start_by_at=opened.start_by_at, fence=fence, tier_fence=tier_fence)
+    return waiting, limits
 
 
 @given(open_tasks(), st.timedeltas(timedelta(0), timedelta(days=90)))
@@ -71,4 +72,4 @@ def test_work_that_was_started_has_no_start_moment(case: tuple[ReviewTask, Limit
     task, limits = case
     assert task.due_at is not None
     kinds = {moment.kind for moment in limits.passed(task, task.due_at)}
-    assert (MomentKind.START in kinds) == (task.start_by_at is not None and not task.fence)
+    assert (MomentKind.START in kinds) == (task.start_by_at is not None and task.fence == task.tier_fence)

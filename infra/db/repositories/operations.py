@@ -52,8 +52,9 @@ _OLDEST = text("""
 _DEADLINES = text("""
     SELECT queue, kind, due FROM (
         SELECT queue, kind, due, row_number() OVER (PARTITION BY queue, kind ORDER BY due) AS place
-        FROM (SELECT queue, kind, CASE WHEN fence = 0 THEN least(start_by_at, due_at) ELSE due_at END AS due
-              FROM review_tasks WHERE project = :project AND state IN ('open', 'claimed')) AS waiting
+        FROM (SELECT queue, kind, CASE WHEN fence = tier_fence THEN least(start_by_at, due_at) ELSE due_at END AS due
+              FROM review_tasks
+              WHERE project = :project AND state IN ('open', 'claimed') AND NOT on_hold) AS waiting
         WHERE due IS NOT NULL) AS placed
     WHERE place <= :limit ORDER BY queue, kind, due
 """)

@@ -28,6 +28,7 @@ from services.contracts.review import (
     TaskState,
 )
 from services.errors import IntegrityError, TaskFinishedError
+from services.ports.review import TaskClock
 
 _TIER_PRIORITY = 100
 
@@ -95,6 +96,7 @@ _MOVE_TO_TIER = text(f"""
     UPDATE review_tasks
     SET kind = 'adjudicate', queue = :queue, skill = :skill, caused_by = CAST(:caused_by AS json),
         priority = priority + {_TIER_PRIORITY}, reason = :reason,
+        start_by_at = :start_by_at, due_at = :due_at, tier_fence = fence,
         assignee = NULL, state = 'open', held_by = NULL, lease_expires_at = NULL
     WHERE task_id = :task_id AND kind IN ('review', 'adjudicate') AND {_IN_STATE[TaskState.OPEN]}
 """)  # noqa: S608
@@ -122,8 +124,10 @@ _QUEUES = text(f"""
            count(*) FILTER (WHERE {_IN_STATE[TaskState.OPEN]}) AS open,
            count(*) FILTER (WHERE {_IN_STATE[TaskState.CLAIMED]}) AS claimed,
            min(created_at) FILTER (WHERE {_IN_STATE[TaskState.OPEN]}) AS oldest_created_at,
-           count(*) FILTER (WHERE state IN ('open', 'claimed') AND (due_at < statement_timestamp()
-                                OR fence = 0 AND start_by_at < statement_timestamp())) AS overdue
+           count(*) FILTER (WHERE state IN ('open', 'claimed')
+                                AND (due_at < least(statement_timestamp(), on_hold_since)
+                                     OR fence = tier_fence
+                                        AND start_by_at < least(statement_timestamp(), on_hold_since))) AS overdue
     FROM review_tasks
     WHERE CAST(:projects AS text[]) IS NULL OR project = ANY (CAST(:projects AS text[]))
     GROUP BY project, queue, kind ORDER BY project, queue, kind
@@ -158,8 +162,10 @@ def task_of(row: Any) -> ReviewTask:
         ),
         on_hold=row.on_hold,
         hold_reason=row.hold_reason,
+        on_hold_since=row.on_hold_since,
         held_by=None if over else row.held_by,
         fence=row.fence,
+        tier_fence=row.tier_fence,
         lease_expires_at=None if over else row.lease_expires_at,
         created_at=row.created_at,
         start_by_at=row.start_by_at,
@@ -344,14 +350,22 @@ class PostgresReview(PostgresVerdicts):
             raise TaskFinishedError(f"task {task_id} is {'unknown' if row is None else row.state}, not {state}")
 
     async def move_to_tier(
-        self, task_id: UUID, queue: str, skill: str | None, reason: str, cause: TaskCause | None
+        self, task_id: UUID, queue: str, skill: str | None, reason: str, cause: TaskCause | None, clock: TaskClock
     ) -> None:
         """Make an open review or adjudication an adjudication of ``queue``, for anybody and at a higher priority.
 
-        A task that somebody holds, or that asks for labels, stays as it is.
+        Its deadlines are those of the new tier from then on, and nobody has claimed it there yet. A task that somebody
+        holds, or that asks for labels, stays as it is.
         """
         await self._count(
-            _MOVE_TO_TIER, task_id=task_id, queue=queue, skill=skill, reason=reason, caused_by=cause_text(cause)
+            _MOVE_TO_TIER,
+            task_id=task_id,
+            queue=queue,
+            skill=skill,
+            reason=reason,
+            caused_by=cause_text(cause),
+            start_by_at=clock.start_by_at,
+            due_at=clock.due_at,
         )
 
     async def exclude_actor(self, task_id: UUID, actor_id: str) -> None:

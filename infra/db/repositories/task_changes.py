@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import TextClause, text
 
 from infra.db.documents import body_text
-from services.contracts.task_operations import TaskFilter
+from services.contracts.task_operations import RELEASE_GRACE, TaskFilter
 from services.ports.task_operations import GroupPlace, NewPlace
 
 _LIVE = "task.state = 'claimed' AND task.lease_expires_at > statement_timestamp()"
@@ -49,12 +49,27 @@ _GROUP_JOIN = f"""
     ) ON ({_FACTS_SQL.format(side="place")}, {_SENT_PLACE}) = ({_FACTS_SQL.format(side="task")}, {_SENT_TASK})
 """
 
+_NOW = "statement_timestamp()"
+
+
+def _after_hold(deadline: str) -> str:
+    """Return a deadline after the change: what is released has the time it had left, and never less than the grace."""
+    return f"""
+        CASE WHEN task.on_hold AND NOT judged.on_hold_after AND task.{deadline} IS NOT NULL
+             THEN greatest(task.{deadline} + ({_NOW} - coalesce(task.on_hold_since, {_NOW})),
+                           {_NOW} + make_interval(secs => {RELEASE_GRACE.total_seconds()}))
+             ELSE task.{deadline} END
+    """
+
+
 # What is on record after the change; an expired claim counts as open, and is written so.
 _UPDATE = f"""
     done AS (
         UPDATE review_tasks AS task
         SET queue = judged.queue_after, skill = judged.skill_after, priority = judged.priority_after,
             on_hold = judged.on_hold_after, hold_reason = judged.hold_reason_after, assignee = judged.assignee_after,
+            on_hold_since = CASE WHEN judged.on_hold_after THEN coalesce(task.on_hold_since, {_NOW}) END,
+            start_by_at = {_after_hold("start_by_at")}, due_at = {_after_hold("due_at")},
             state = CASE WHEN {_LIVE} THEN state ELSE 'open' END,
             held_by = CASE WHEN {_LIVE} THEN held_by END,
             lease_expires_at = CASE WHEN {_LIVE} THEN lease_expires_at END
