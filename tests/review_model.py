@@ -113,7 +113,7 @@ class Model:
         actor = person.principal.actor_id
         if task.kind not in task_kinds_of(person.principal.role):
             return ForbiddenError
-        if task.skill is not None and not person.spatial:
+        if task.skill is not None and not person.spatial and not (task.held and task.holder == actor):
             return ForbiddenError
         if task.assignee not in (None, actor):
             return ForbiddenError
