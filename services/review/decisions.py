@@ -243,14 +243,21 @@ def _settled_findings(case: _Case, decision: Decision, change: LabelChange | Non
 
 
 async def _exclude_author(tx: Transaction, case: _Case, actor_id: str, change: LabelChange) -> None:
-    """Keep the person from judging, in other open tasks of the sample, the labels they have just made."""
+    """Keep the person from judging, in other open tasks of the sample, the labels they have just made.
+
+    What else of the sample they were asked to label is asked of others, who may answer it.
+    """
     changed = frozenset(change.changed)
     others = [
         task
         for task in await tx.review.tasks_of(case.task.ref)
-        if task.kind in JUDGING_KINDS and task.state not in FINISHED_STATES and task.task_id != case.task.task_id
+        if task.state not in FINISHED_STATES and task.task_id != case.task.task_id
     ]
     for task in others:
+        if task.kind is case.task.kind is TaskKind.ANNOTATE and actor_id in (task.assignee, task.held_by):
+            await tx.review.exclude_actor(task.task_id, actor_id)
+        if task.kind not in JUDGING_KINDS:
+            continue
         findings = await findings_of(tx, task)
         folded = await folded_of(tx, task.ref, findings)
         if changed & labels_concerned(findings, folded, (*case.annotations, *change.annotations)):

@@ -67,7 +67,7 @@ async def ensure_may_take(tx: Transaction, principal: Principal, task: ReviewTas
         if task.assignee is not None and task.assignee != principal.actor_id:
             raise ForbiddenError("This task is assigned to somebody else.")
     if principal.actor_id in task.excluded_actors:
-        raise SelfReviewError(_SELF_REVIEW)
+        raise SelfReviewError(_ANSWERED if task.kind is TaskKind.ANNOTATE else _SELF_REVIEW)
 
 
 async def has_skill(tx: Transaction, principal: Principal, project: str, skill: str) -> bool:
