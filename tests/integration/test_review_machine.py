@@ -320,7 +320,9 @@ class ReviewMachine(RuleBasedStateMachine):
         new = {task.task_id: (task.queue, task.skill, task.priority, task.on_hold, name) for task in tasks}
         judged = {task.task_id: self._assignable(task, name) for task in tasks}
         first = dict(judged)
-        for task in [task for task in tasks if name is not None and judged[task.task_id] is Outcome.CHANGED]:
+        for task in tasks:
+            if name is None or first[task.task_id] is not Outcome.CHANGED:
+                continue
             before = [
                 other
                 for other in tasks
