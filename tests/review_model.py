@@ -113,7 +113,7 @@ class Model:
         actor = person.principal.actor_id
         if task.kind not in task_kinds_of(person.principal.role):
             return ForbiddenError
-        if task.skill is not None and not person.spatial:
+        if task.skill is not None and not person.spatial and not (task.held and task.holder == actor):
             return ForbiddenError
         if task.assignee not in (None, actor):
             return ForbiddenError
@@ -133,6 +133,33 @@ class Model:
             and other.kind in JUDGING_KINDS
             and other.answered_by == actor
             and other.findings & task.findings
+            for other in self.tasks.values()
+        )
+
+    def same_answer(self, other: Task, task: Task) -> bool:
+        """Whether two tasks ask for what one person may answer once."""
+        both = (other.kind, task.kind)
+        if other is task or other.sample != task.sample:
+            return False
+        if both == (TaskKind.ANNOTATE, TaskKind.ANNOTATE):
+            return True
+        return JUDGING_KINDS.issuperset(both) and bool(other.findings & task.findings)
+
+    def gives_twice(self, actor: str, task: Task) -> bool:
+        """Whether a person holds, or has given, the one answer that a task asks for; handing on is no label."""
+        return any(
+            self.same_answer(other, task)
+            and (
+                (other.answered_by == actor and other.kind is not TaskKind.ANNOTATE)
+                or (other.held and other.holder == actor)
+            )
+            for other in self.tasks.values()
+        )
+
+    def is_asked(self, actor: str, task: Task) -> bool:
+        """Whether a person is asked for the one answer that a task asks for by another task already."""
+        return any(
+            self.same_answer(other, task) and other.answered_by is None and other.assignee == actor
             for other in self.tasks.values()
         )
 
@@ -193,7 +220,7 @@ class Model:
             and queue in (None, task.queue)
             and self.never(person, task) is None
             and self.not_given(person, task) is None
-            and (task.assignee is not None or not self.answered(actor, task))
+            and not (self.gives_twice if task.assignee is not None else self.answered)(actor, task)
         ]
 
     def is_best(self, chosen: Task, offered: list[Task], now: datetime) -> bool:

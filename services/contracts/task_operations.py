@@ -102,7 +102,7 @@ class Outcome(StrEnum):
 
     CHANGED = "changed"
     HELD = "held"  # somebody holds it
-    EXCLUDED = "excluded"  # the person made or judged what it is about
+    EXCLUDED = "excluded"  # the person made or judged what it is about, or another task asks them for the same
     UNFIT = "unfit"  # the person has no key for this kind, or lacks the skill
     AWAY = "away"  # the person is not at work before it is due
     FINISHED = "finished"  # undo: it has its answer by now, or was cancelled

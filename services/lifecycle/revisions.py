@@ -100,6 +100,8 @@ async def withdraw_revision(tx: Transaction, revision: SampleRevision, actor: st
 async def submit_labels(tx: Transaction, data: LabelsSubmitted, *, config: ProjectConfig) -> RevisionRef:
     """Complete the revision's annotate or rework task with labels that were made outside.
 
+    A task on hold, and one of a paused queue, is answered too: it is given to nobody, and these labels are made.
+
     Raises:
         NotFoundError: There is no such sample or revision.
         InvalidInputError: A label names a stream that the sample has not, or an id twice.

@@ -14,7 +14,6 @@ from services.contracts.findings import Finding
 from services.contracts.label_base import Author
 from services.contracts.records import LabelSet, SampleRevision
 from services.contracts.review import (
-    JUDGING_KINDS,
     LABELLING_KINDS,
     Activity,
     Decision,
@@ -34,6 +33,7 @@ from services.review.answers import labels_in
 from services.review.authorship import concerned_sha256
 from services.review.case_file import CaseFile
 from services.review.escalation import Circumstances, escalation_by, is_judged_twice
+from services.review.exclusion import exclude_authors
 from services.review.fits import ensure_fits, ensure_pinned
 from services.review.judges import (
     FINISHED_STATES,
@@ -41,7 +41,6 @@ from services.review.judges import (
     ensure_may_judge,
     ensure_may_take,
     ensure_unfinished,
-    findings_of,
     folded_of,
     labels_concerned,
     task_not_found,
@@ -175,7 +174,8 @@ async def decide_task(
     settled = tuple(_settled_findings(case, decision, change))
     await record_decision(tx, revision, task, decision, given, settled=settled, activity=add_sign(begun, file.at))
     if change is not None:
-        await _exclude_author(tx, case, principal.actor_id, change)
+        made = {principal.actor_id: change.changed}
+        await exclude_authors(tx, task, made, (*case.annotations, *change.annotations))
     return decision, file
 
 
@@ -240,18 +240,3 @@ def _settled_findings(case: _Case, decision: Decision, change: LabelChange | Non
                 "updated_at": decision.decided_at,
             }
         )
-
-
-async def _exclude_author(tx: Transaction, case: _Case, actor_id: str, change: LabelChange) -> None:
-    """Keep the person from judging, in other open tasks of the sample, the labels they have just made."""
-    changed = frozenset(change.changed)
-    others = [
-        task
-        for task in await tx.review.tasks_of(case.task.ref)
-        if task.kind in JUDGING_KINDS and task.state not in FINISHED_STATES and task.task_id != case.task.task_id
-    ]
-    for task in others:
-        findings = await findings_of(tx, task)
-        folded = await folded_of(tx, task.ref, findings)
-        if changed & labels_concerned(findings, folded, (*case.annotations, *change.annotations)):
-            await tx.review.exclude_actor(task.task_id, actor_id)

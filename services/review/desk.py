@@ -22,7 +22,7 @@ from services.contracts.review import (
     TaskState,
     Verdict,
 )
-from services.errors import ForbiddenError, NotFoundError, StaleFenceError, TaskFinishedError
+from services.errors import ConcordError, ForbiddenError, NotFoundError, SelfReviewError
 from services.ports.database import Database, Transaction
 from services.quality.answers import note_answer
 from services.quality.probes import room_of
@@ -147,13 +147,14 @@ class ReviewDesk:
 
         Raises:
             StaleFenceError, TaskFinishedError: The task is not the person's any more. The draft is kept all the same.
-            NotFoundError, ForbiddenError, SelfReviewError: The person has no business with the task.
+            ForbiddenError, SelfReviewError: The person may not have the task. If they have had it, the draft is kept.
+            NotFoundError: There is no such task that the key sees.
         """
         try:
             async with self._database.transaction() as tx:
                 return await leases.save_draft(await room_of(tx, task_id), principal, task_id, fence, body)
-        except (StaleFenceError, TaskFinishedError) as error:
-            if await self._keep_refused(principal, task_id, fence, body):
+        except leases.WORK_REFUSED as error:
+            if await self._keep_refused(principal, task_id, fence, body, error):
                 raise leases.kept(error) from error
             raise
 
@@ -162,7 +163,9 @@ class ReviewDesk:
 
         Raises:
             StaleFenceError, TaskFinishedError: It came too late. What was sent is kept as the person's draft.
-            NotFoundError, ForbiddenError, SelfReviewError, ChangedMeanwhileError, DecisionInvalidError: See
+            ForbiddenError, SelfReviewError: The person may not decide the task. If they have had it, what was sent is
+                kept as their draft.
+            NotFoundError, ChangedMeanwhileError, DecisionInvalidError: See
                 :func:`services.review.decisions.decide_task`.
         """
         try:
@@ -171,9 +174,9 @@ class ReviewDesk:
                 if file is not None and file.scored:
                     await note_answer(tx, decision, of_probe=room is not tx)
                 return told_to_decider(decision)
-        except (StaleFenceError, TaskFinishedError) as error:
+        except leases.WORK_REFUSED as error:
             content = given.model_dump(mode="json", exclude_none=True, exclude={"fence"})
-            if await self._keep_refused(principal, task_id, given.fence, content):
+            if await self._keep_refused(principal, task_id, given.fence, content, error):
                 raise leases.kept(error) from error
             raise
 
@@ -182,13 +185,18 @@ class ReviewDesk:
         given = DecisionInput(verdict=Verdict.ESCALATE, fence=fence, note=note)
         return await self.decide(principal, task_id, given)
 
-    async def _keep_refused(self, principal: Principal, task_id: UUID, fence: int, body: dict[str, Any]) -> bool:
-        """Keep as a draft what came too late; the refused transaction is rolled back by now, this one is its own."""
+    async def _keep_refused(
+        self, principal: Principal, task_id: UUID, fence: int, body: dict[str, Any], error: ConcordError
+    ) -> bool:
+        """Keep as a draft what was refused; the refused transaction is rolled back by now, this one is its own."""
         async with self._database.transaction() as tx:
             room = await room_of(tx, task_id)
             task = await seen_task(room, principal, task_id, lock=True)
             # Who can not have held the task has nothing to lose with it.
             if task.kind not in task_kinds_of(principal.role) or fence > task.fence:
+                return False
+            taken_away = isinstance(error, ForbiddenError | SelfReviewError)
+            if taken_away and await room.operations.activity(task_id, principal.actor_id) is None:
                 return False
             await room.review.save_draft(task_id, principal.actor_id, body)
         return True
@@ -239,8 +247,7 @@ def _is_for(principal: Principal, task: ReviewTask, now: datetime, skills: Set[s
         task.kind in task_kinds_of(principal.role)
         and principal.actor_id not in task.excluded_actors
         and task.assignee in (None, principal.actor_id)
-        and (task.skill is None or task.skill in skills)
-        and (own or not (held or task.on_hold))
+        and (own or (not (held or task.on_hold) and (task.skill is None or task.skill in skills)))
     )
 
 

@@ -53,18 +53,21 @@ def task_not_found(task_id: UUID) -> NotFoundError:
 async def ensure_may_take(tx: Transaction, principal: Principal, task: ReviewTask) -> None:
     """Refuse who lacks the role or the skill for a task, or is not the person it is assigned to.
 
+    A skill is asked for when a task is taken. Who holds it finishes it, even if the skill was lost meanwhile.
+
     Raises:
         ForbiddenError: The role, a skill or the assignment says no.
         SelfReviewError: The person is excluded from the task.
     """
     if task.kind not in task_kinds_of(principal.role):
         raise ForbiddenError(f"The role {principal.role} does not take tasks of kind {task.kind}.")
-    if task.skill is not None and not await has_skill(tx, principal, task.ref.project, task.skill):
-        raise ForbiddenError(f"This task needs the skill {task.skill!r}, which you do not have.")
-    if task.assignee is not None and task.assignee != principal.actor_id:
-        raise ForbiddenError("This task is assigned to somebody else.")
+    if task.held_by != principal.actor_id:
+        if task.skill is not None and not await has_skill(tx, principal, task.ref.project, task.skill):
+            raise ForbiddenError(f"This task needs the skill {task.skill!r}, which you do not have.")
+        if task.assignee is not None and task.assignee != principal.actor_id:
+            raise ForbiddenError("This task is assigned to somebody else.")
     if principal.actor_id in task.excluded_actors:
-        raise SelfReviewError(_SELF_REVIEW)
+        raise SelfReviewError(_ANSWERED if task.kind is TaskKind.ANNOTATE else _SELF_REVIEW)
 
 
 async def has_skill(tx: Transaction, principal: Principal, project: str, skill: str) -> bool:

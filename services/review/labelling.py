@@ -10,6 +10,7 @@ from services.contracts.label_base import Author
 from services.contracts.records import SampleRevision
 from services.contracts.review import Decision, DecisionInput, LabelOrigin, ReviewTask, Verdict
 from services.ports.database import Transaction
+from services.review.exclusion import exclude_authors, made_by
 from services.review.recording import record_decision
 
 
@@ -24,6 +25,8 @@ async def complete_labelling(
     note: str | None = None,
 ) -> Decision:
     """Keep the labels as the next version and complete the task with verdict ``submit``.
+
+    Whoever made them judges them in no other task of the sample.
 
     The caller has locked the revision, then the task, has claimed the task for the author and has checked the
     labels against the sample's streams.
@@ -41,6 +44,8 @@ async def complete_labelling(
         TaskFinishedError: The task has its answer.
     """
     decision_id = uuid4()
+    known = await tx.samples.label_set(revision.ref)
+    before = known.annotations if known is not None else ()
     labels = await tx.samples.add_label_set(
         revision.ref, annotations, origin=origin, author=author, decision_id=decision_id
     )
@@ -61,4 +66,5 @@ async def complete_labelling(
         decided_at=await tx.now(),
     )
     await record_decision(tx, revision, task, decision, given)
+    await exclude_authors(tx, task, made_by(before, annotations, author), (*before, *annotations))
     return decision

@@ -19,9 +19,11 @@ from services.contracts.records import ProjectConfig
 from services.contracts.review import Draft, Lease, ReviewTask, TakenTask, TaskKind
 from services.errors import (
     CapReachedError,
+    ConcordError,
     ForbiddenError,
     NoTaskAvailableError,
     PersonPausedError,
+    SelfReviewError,
     StaleFenceError,
     TaskFinishedError,
     TaskHeldError,
@@ -46,6 +48,9 @@ from services.review.signs import note_sign
 _DEFAULT_LEASE_S = ProjectConfig().lease_s
 _REASONS_TOLD = 3
 _HELD = "Somebody else holds this task; claim another one."
+
+WORK_REFUSED = (StaleFenceError, TaskFinishedError, ForbiddenError, SelfReviewError)
+"""Errors that refuse work which cannot be sent again as it is; whoever has had the task keeps it as a draft."""
 
 
 class ClaimWish(Contract):
@@ -288,7 +293,7 @@ async def save_draft(tx: Transaction, principal: Principal, task_id: UUID, fence
     return await tx.review.save_draft(task_id, principal.actor_id, body)
 
 
-def kept(error: StaleFenceError | TaskFinishedError) -> StaleFenceError | TaskFinishedError:
+def kept(error: ConcordError) -> ConcordError:
     """Return the error with the fact that the work it refuses is kept as the person's draft."""
     return type(error)(
         f"{error.detail} What you sent is kept as your draft.",

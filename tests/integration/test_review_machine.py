@@ -319,6 +319,20 @@ class ReviewMachine(RuleBasedStateMachine):
         tasks = self.model.unfinished(queue)
         new = {task.task_id: (task.queue, task.skill, task.priority, task.on_hold, name) for task in tasks}
         judged = {task.task_id: self._assignable(task, name) for task in tasks}
+        first = dict(judged)
+        for task in tasks:
+            if name is None or first[task.task_id] is not Outcome.CHANGED:
+                continue
+            before = [
+                other
+                for other in tasks
+                if other.task_id < task.task_id
+                and other.assignee != name
+                and first[other.task_id] is Outcome.CHANGED
+                and self.model.same_answer(other, task)
+            ]
+            if before or self.model.gives_twice(name, task) or self.model.is_asked(name, task):
+                judged[task.task_id] = Outcome.EXCLUDED
         self._operate(Assign(action="assign", assignee=name), queue, tasks, new, judged)
 
     def _assignable(self, task: Task, name: str | None) -> Outcome:

@@ -51,11 +51,30 @@ _HOLDING = """
         WHERE state = 'claimed' AND held_by = :actor_id AND lease_expires_at > statement_timestamp()
     )
 """
-# What names the person comes before everything else; what was made by them and sent back, first of all.
+SAME_ANSWER = """
+    other.project = task.project AND other.sample_id = task.sample_id AND other.revision = task.revision
+    AND other.task_id <> task.task_id
+    AND (task.kind = 'annotate' AND other.task_kind = 'annotate'
+         OR task.kind IN ('review', 'adjudicate') AND other.task_kind IN ('review', 'adjudicate')
+            AND other.finding_ids && task.finding_ids)
+"""
+"""Of ``task`` and ``other`` one person may answer one only: both ask for labels of a sample, or judge one finding.
+
+It is what a decision is refused for, so less than keeps what names nobody from a person: rework may follow on
+everything, also on their own verdict.
+"""
+ANSWERS = "(other.task_kind <> 'annotate' OR other.verdict = 'submit')"
+"""Whether the decision ``other`` is an answer; a sample that was handed on is not labelled."""
+
+# What names the person comes before everything else; what was made by them and sent back, first of all. A task that
+# they could not decide any more is passed over: given first, it would keep everything else from them.
 _MINE = f"""
     mine AS MATERIALIZED (
         SELECT task.task_id, lane.lease_s FROM review_tasks AS task JOIN lane ON lane.lane_id = task.lane_id
         WHERE assignee = :actor_id AND state IN ('open', 'claimed') AND NOT on_hold AND {_FREE} AND {_NOT_OWN}
+          AND NOT EXISTS (SELECT FROM holding AS other WHERE {SAME_ANSWER} OFFSET 0)
+          AND NOT EXISTS (SELECT FROM decisions AS other
+                          WHERE other.actor_id = :actor_id AND {ANSWERS} AND {SAME_ANSWER} OFFSET 0)
         ORDER BY (kind = 'rework') DESC, {_EFFECTIVE} DESC, created_at, task_id
         LIMIT 1 FOR NO KEY UPDATE OF task SKIP LOCKED
     )

@@ -109,7 +109,7 @@ _EXCLUDE = text("""
     SET excluded_actors = excluded_actors || CAST(:actor_id AS text),
         state = CASE WHEN held_by = :actor_id THEN 'open' ELSE state END,
         lease_expires_at = CASE WHEN held_by = :actor_id THEN NULL ELSE lease_expires_at END,
-        held_by = nullif(held_by, :actor_id)
+        held_by = nullif(held_by, :actor_id), assignee = nullif(assignee, :actor_id)
     WHERE task_id = :task_id AND state IN ('open', 'claimed') AND NOT (:actor_id = ANY (excluded_actors))
 """)
 _VALUE = text("""
@@ -279,8 +279,8 @@ class PostgresReview(PostgresVerdicts):
     ) -> ReviewTask | None:
         """Claim the best task of these lanes that the person may have, in one statement.
 
-        A task that names the person as its assignee, and rework after rework, may be had even though the person has
-        answered a task of the same findings before.
+        Rework after rework may be had even though the person has answered a task of the same findings before, and so
+        may what names the person as its assignee, unless it asks them for labels or a verdict that they have given.
 
         Args:
             actor_id: The person; their claims are serialised by the caller.
@@ -369,7 +369,10 @@ class PostgresReview(PostgresVerdicts):
         )
 
     async def exclude_actor(self, task_id: UUID, actor_id: str) -> None:
-        """Add a person to those who may not take a task, and end their hold on it; again changes nothing."""
+        """Add a person to those who may not take a task, and end their hold on it; again changes nothing.
+
+        A task that was asked of this person is asked of anybody then.
+        """
         await self._count(_EXCLUDE, task_id=task_id, actor_id=actor_id)
 
     async def ask_anybody(self, task_id: UUID) -> None:

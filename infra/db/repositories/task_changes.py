@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import TextClause, text
 
 from infra.db.documents import body_text
+from infra.db.repositories.claims import ANSWERS, SAME_ANSWER
 from services.contracts.task_operations import RELEASE_GRACE, TaskFilter
 from services.ports.task_operations import GroupPlace, NewPlace
 
@@ -173,7 +174,8 @@ def change_statement(conditions: str, place: NewPlace, *, dry: bool) -> tuple[Te
     if place.assign:
         after["assignee"], values["assignee"] = "CAST(:assignee AS text)", place.assignee
         cases = [f"WHEN {_LIVE} THEN 'held'"]
-    if place.assignee is not None:
+    is_named = place.assignee is not None
+    if is_named:
         cases += _ASSIGNABLE
         values |= {
             "assignee_kinds": [kind.value for kind in place.assignee_kinds],
@@ -181,15 +183,17 @@ def change_statement(conditions: str, place: NewPlace, *, dry: bool) -> tuple[Te
             "assignee_from": place.assignee_from,
         }
     columns = ", ".join(f"task.{name}" for name in after)
+    compared = "task.project, task.sample_id, task.revision, task.kind, task.finding_ids, " if is_named else ""
     renamed = ", ".join(f"CAST({value} AS {_TYPES[name]}) AS {name}_after" for name, value in after.items())
     statement = f"""
-        WITH judged AS MATERIALIZED (
-            SELECT task.task_id, {columns}, {renamed}, CASE {" ".join(cases)} ELSE 'changed' END AS outcome
+        WITH {"named" if is_named else "judged"} AS MATERIALIZED (
+            SELECT task.task_id, {compared}{columns}, {renamed}, CASE {" ".join(cases)} ELSE 'changed' END AS outcome
             FROM review_tasks AS task {join}
             WHERE task.project = :project AND {_UNFINISHED} {conditions}
               AND ({columns}) IS DISTINCT FROM ({", ".join(after.values())})
             ORDER BY task.task_id LIMIT :most {"" if dry else "FOR NO KEY UPDATE OF task"}
         )
+        {f", {_ONE_ANSWER}" if is_named else ""}
         {"" if dry else f", {_UPDATE}"}
         {_COUNT}
     """  # noqa: S608 - constants
@@ -207,6 +211,31 @@ _ASSIGNABLE = [
        OR (task.skill IS NOT NULL AND NOT task.skill = ANY (CAST(:assignee_skills AS text[]))) THEN 'unfit'""",
     "WHEN task.due_at <= CAST(:assignee_from AS timestamptz) THEN 'away'",
 ]
+# Nobody is asked for two answers to one thing. As joins, so that many tasks are compared by their samples at once; what
+# the same operation would assign counts by its order. Of three tasks in a row of which the first and the last do not
+# meet, the last is left out too; assigning it again takes it.
+_ONE_ANSWER = f"""
+    answering AS MATERIALIZED (
+        SELECT task.task_id FROM named AS task JOIN (
+            SELECT task_id, project, sample_id, revision, kind AS task_kind, finding_ids FROM review_tasks AS task
+            WHERE {_UNFINISHED} AND (task.assignee = :assignee OR task.held_by = :assignee AND {_LIVE})
+        ) AS other ON {SAME_ANSWER}
+        UNION
+        SELECT task.task_id FROM named AS task JOIN decisions AS other
+          ON other.actor_id = :assignee AND {ANSWERS} AND {SAME_ANSWER}
+        UNION
+        SELECT task.task_id FROM named AS task JOIN (
+            SELECT task_id, project, sample_id, revision, kind AS task_kind, finding_ids FROM named
+            WHERE outcome = 'changed'
+        ) AS other ON other.task_id < task.task_id AND {SAME_ANSWER}
+    ),
+    judged AS MATERIALIZED (
+        SELECT {", ".join(["task_id", *_TYPES, *(f"{name}_after" for name in _TYPES)])},
+               CASE WHEN outcome = 'changed' AND task_id IN (SELECT task_id FROM answering) THEN 'excluded'
+                    ELSE outcome END AS outcome
+        FROM named
+    )
+"""  # noqa: S608 - constants
 
 
 def _moves(after: dict[str, str]) -> str:
