@@ -177,7 +177,9 @@ async def test_large_events_are_taken_in_by_fewer_at_once(
 ) -> None:
     monkeypatch.setattr(together, "BYTES_AT_ONCE", 1_000)
     large = [{"id": "note", "modality": "text", "inline": "good morning" * 200}]
-    messages = [created(f"s-{number}", **({"streams": large} if number in (2, 3) else {})) for number in range(7)]
+    messages = [
+        created(f"s-{number}", streams=large) if number in (2, 3) else created(f"s-{number}") for number in range(7)
+    ]
     assert len(await take_together(inbox, *messages)) == 7
     async with database.transaction() as tx:
         started = [message.sample_id for message in await tx.outbox.pending(("workflow_start",), limit=100)]
