@@ -58,3 +58,5 @@ class RuleTimer:
                     )
             except ConcordError as error:
                 _log.warning("rule_activation_waits", project=project, reason=error.detail)
+            except Exception as error:  # a fault in one project must end neither the others' timer nor the process
+                _log.exception("rule_activation_failed", project=project, error=type(error).__name__)

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from temporalio.testing import ActivityEnvironment
 
 from activities.alignment import AlignmentActivities
+from infra import rule_timer
 from infra.db.engine import PostgresDatabase
 from infra.rule_timer import RuleTimer
 from services.contracts.access import SYSTEM_ACTOR
@@ -146,6 +147,23 @@ async def test_a_timer_does_what_came_due_while_none_ran(world: RulesWorld) -> N
     assert await rules_now(world) == second.reference
     assert [(await kept(world, one)).before for one in (sooner, later)] == [OLD.reference, first.reference]
     assert [entry.body["rule_set"]["version"] for entry in await entries(world, "rule_set.activated")] == [3, 4]
+
+
+async def test_a_fault_in_one_project_does_not_end_the_timer(
+    world: RulesWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activation = await scheduled(world)
+    await let_come(world, activation)
+
+    async def fails(*_: object) -> None:
+        raise RuntimeError("a stored document that nobody can read")
+
+    monkeypatch.setattr(rule_timer, "activate_due", fails)
+    await RuleTimer(world.database).look()
+    assert (await kept(world, activation)).state is ActivationState.SCHEDULED
+    monkeypatch.undo()
+    await RuleTimer(world.database).look()
+    assert (await kept(world, activation)).state is ActivationState.ACTIVATED
 
 
 async def test_a_check_goes_by_the_rules_of_its_moment_though_no_timer_runs(world: RulesWorld) -> None:
