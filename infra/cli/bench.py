@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import typer
 from infra.bench.checks.memory import measure_memory
 from infra.bench.checks.timings import measure_checks
 from infra.bench.detection.score import score
-from infra.bench.kill import KillReport, kill_campaign
+from infra.bench.kill import kill_campaign
 from infra.bench.pipeline import PipelineBenchmark, PipelineConfig, measure_pipeline
 from infra.bench.search import SearchBenchmark, measure_search
 from infra.cli.bench_beside import bench_beside
@@ -26,14 +25,12 @@ from infra.cli.bench_queue import bench_crowd, bench_queue
 from infra.cli.bench_recall import bench_recall
 from infra.cli.bench_rule_activation import bench_rule_activation
 from infra.cli.bench_taxonomy import bench_taxonomy_migration
+from infra.cli.bench_tell import tell, tell_event
 from infra.cli.bench_votes import bench_votes
 from infra.cli.console import EXIT_FOUND, JsonOption, messages, plain, print_facts, print_json, print_table
-from infra.stack.events import EventKind, ProcessEvent
-from infra.stack.signals import run_until_signal
+from infra.cli.stoppable import run_stoppable
 from infra.telemetry.logging import configure_logging
 from services.errors import InvalidInputError
-
-EXIT_STOPPED = 130
 
 app = typer.Typer(help="Measure the whole on this machine.", no_args_is_help=True, add_completion=False)
 
@@ -63,29 +60,13 @@ def bench_pipeline(
     Both run on one embedded stack and take turns in every round; medians are printed.
     """
     configure_logging(level="WARNING", form="console")
-    console = messages()
-    measured: list[PipelineBenchmark] = []
-
-    def tell(what: str) -> None:
-        console.print(plain(what), style="dim")
-
-    def heard(event: ProcessEvent) -> None:
-        if event.kind not in (EventKind.STARTING, EventKind.STOPPING, EventKind.STOPPED):
-            tell(f"{event.name} {event.kind}")
-
     with _folder(keep) as folder:
         config = PipelineConfig(data_dir=folder, samples=samples, rounds=rounds, durable=not fast_disk)
-
-        async def work() -> None:
-            measured.append(await measure_pipeline(config, heard, tell))
-
-        asyncio.run(run_until_signal(work()))
-    if not measured:
-        raise typer.Exit(EXIT_STOPPED)
+        measured = run_stoppable(measure_pipeline(config, tell_event, tell))
     if json_output:
-        print_json(measured[0])
+        print_json(measured)
     else:
-        _print(measured[0])
+        _print(measured)
 
 
 @app.command("search")
@@ -96,21 +77,13 @@ def bench_search(
 ) -> None:
     """First and deep pages of the search and of the list of tasks; exit 1 if a plan reads a table whole."""
     configure_logging(level="WARNING", form="console")
-    console = messages()
-    measured: list[SearchBenchmark] = []
     with _folder(keep) as folder:
-
-        async def work() -> None:
-            measured.append(await measure_search(folder, tasks, lambda what: console.print(plain(what), style="dim")))
-
-        asyncio.run(run_until_signal(work()))
-    if not measured:
-        raise typer.Exit(EXIT_STOPPED)
+        measured = run_stoppable(measure_search(folder, tasks, tell))
     if json_output:
-        print_json(asdict(measured[0]))
+        print_json(asdict(measured))
     else:
-        _print_search(measured[0])
-    if measured[0].faulty:
+        _print_search(measured)
+    if measured.faulty:
         raise typer.Exit(EXIT_FOUND)
 
 
@@ -262,20 +235,8 @@ def bench_kill(
     Exit code 1 if a proof fails.
     """
     configure_logging(level="ERROR", form="console")
-    console = messages()
-    reports: list[KillReport] = []
     with tempfile.TemporaryDirectory(prefix="concord-bench-") as folder:
-
-        def tell(what: str) -> None:
-            console.print(plain(what), style="dim")
-
-        async def work() -> None:
-            reports.append(await kill_campaign(Path(folder), samples=samples, seed=seed, tell=tell))
-
-        asyncio.run(run_until_signal(work()))
-    if not reports:
-        raise typer.Exit(EXIT_STOPPED)
-    report = reports[0]
+        report = run_stoppable(kill_campaign(Path(folder), samples=samples, seed=seed, tell=tell))
     if json_output:
         print_json(report)
     else:

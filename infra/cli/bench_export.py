@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,13 +10,13 @@ from typing import Annotated
 import typer
 
 from infra.bench.export.measure import ExportBenchmark, measure_exports
-from infra.cli.console import EXIT_FOUND, JsonOption, messages, plain, print_json, print_table
+from infra.cli.bench_tell import tell
+from infra.cli.console import EXIT_FOUND, JsonOption, print_json, print_table
+from infra.cli.stoppable import run_stoppable
 from infra.datasets.writers import FORMATS
-from infra.stack.signals import run_until_signal
 from infra.telemetry.logging import configure_logging
 from services.errors import InvalidInputError
 
-_EXIT_STOPPED = 130
 _MEGABYTE = 1_000_000
 
 
@@ -45,30 +44,22 @@ def bench_export(
         if one not in FORMATS:
             raise InvalidInputError(f"datasets are not written as {one!r}; formats are {', '.join(FORMATS)}")
     configure_logging(level="WARNING", form="console")
-    console = messages()
-    measured: list[ExportBenchmark] = []
     with tempfile.TemporaryDirectory(prefix="concord-bench-") if keep is None else nullcontext(keep) as folder:
-
-        async def work() -> None:
-            measured.append(
-                await measure_exports(
-                    Path(folder),
-                    records or [10_000, 100_000],
-                    forms,
-                    part_samples=part_samples,
-                    growth_limit=growth_limit,
-                    tell=lambda what: console.print(plain(what), style="dim"),
-                )
+        measured = run_stoppable(
+            measure_exports(
+                Path(folder),
+                records or [10_000, 100_000],
+                forms,
+                part_samples=part_samples,
+                growth_limit=growth_limit,
+                tell=tell,
             )
-
-        asyncio.run(run_until_signal(work()))
-    if not measured:
-        raise typer.Exit(_EXIT_STOPPED)
+        )
     if json_output:
-        print_json(measured[0])
+        print_json(measured)
     else:
-        _print(measured[0])
-    if not measured[0].holds:
+        _print(measured)
+    if not measured.holds:
         raise typer.Exit(EXIT_FOUND)
 
 

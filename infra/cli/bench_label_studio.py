@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -12,13 +11,12 @@ import typer
 from infra.api_calls import ApiProblem
 from infra.bench.beside.environments import default_folder, environment_python
 from infra.bench.label_studio.measure import WORKS, LabelStudioBenchmark, LabelStudioConfig, measure_label_studio
+from infra.cli.bench_tell import tell
 from infra.cli.console import EXIT_FOUND, JsonOption, messages, plain, print_facts, print_json, print_table
+from infra.cli.stoppable import run_stoppable
 from infra.stack.events import ignore_event
-from infra.stack.signals import run_until_signal
 from infra.telemetry.logging import configure_logging
 from services.errors import IntegrityError
-
-EXIT_STOPPED = 130
 
 
 def bench_label_studio(
@@ -40,12 +38,6 @@ def bench_label_studio(
     Label Studio is installed into an environment of its own on first use. Exit code 1 if one side did not do the work.
     """
     configure_logging(level="ERROR", form="console")
-    console = messages()
-    measured: list[LabelStudioBenchmark] = []
-
-    def tell(what: str) -> None:
-        console.print(plain(what), style="dim")
-
     python = environment_python("label-studio", environments or default_folder(), tell)
     with tempfile.TemporaryDirectory(prefix="concord-bench-") as folder:
         config = LabelStudioConfig(
@@ -58,20 +50,15 @@ def bench_label_studio(
             durable=not fast_disk,
         )
 
-        async def work() -> None:
-            measured.append(await measure_label_studio(config, ignore_event, tell))
-
         try:
-            asyncio.run(run_until_signal(work()))
+            measured = run_stoppable(measure_label_studio(config, ignore_event, tell))
         except (IntegrityError, ApiProblem) as error:
-            console.print(plain(f"not done: {error}"), style="red")
+            messages().print(plain(f"not done: {error}"), style="red")
             raise typer.Exit(EXIT_FOUND) from error
-    if not measured:
-        raise typer.Exit(EXIT_STOPPED)
     if json_output:
-        print_json(measured[0])
+        print_json(measured)
     else:
-        print_label_studio(measured[0])
+        print_label_studio(measured)
 
 
 def print_label_studio(report: LabelStudioBenchmark) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,15 +13,15 @@ from infra.bench.queue.crowd import CrowdReport, run_crowd
 from infra.bench.queue.fill import fill
 from infra.bench.queue.latency import MOST_GROWTH, MOST_OF_BARE, QueueBenchmark, QueueConfig, measure_queue
 from infra.bench.queue.server import bench_postgres, migrated_database
-from infra.cli.console import EXIT_FOUND, JsonOption, messages, plain, print_facts, print_json, print_table
+from infra.cli.bench_tell import tell
+from infra.cli.console import EXIT_FOUND, JsonOption, print_facts, print_json, print_table
+from infra.cli.stoppable import run_stoppable
 from infra.db.connect import create_engine
 from infra.db.engine import open_database
 from infra.stack.events import ignore_event
-from infra.stack.signals import run_until_signal
 from infra.telemetry.logging import configure_logging
 from services.errors import InvalidInputError
 
-EXIT_STOPPED = 130
 ANSWERS = 2
 
 
@@ -44,29 +43,19 @@ def bench_queue(
     from the fewest to the most tasks, or reads or sorts tasks that it does not claim.
     """
     configure_logging(level="ERROR", form="console")
-    console = messages()
     sizes = tuple(sorted(set(tasks or (10_000, 1_000_000))))
     if len(sizes) < 2:
         raise InvalidInputError("growth needs two numbers of open tasks: give --tasks twice, or not at all")
-    measured: list[QueueBenchmark] = []
     with tempfile.TemporaryDirectory(prefix="concord-bench-") as folder:
         config = QueueConfig(
             data_dir=Path(folder) / "data", sizes=sizes, rounds=rounds, queues=queues, durable=not fast_disk
         )
-
-        async def work() -> None:
-            measured.append(
-                await measure_queue(config, ignore_event, lambda what: console.print(plain(what), style="dim"))
-            )
-
-        asyncio.run(run_until_signal(work()))
-    if not measured:
-        raise typer.Exit(EXIT_STOPPED)
+        measured = run_stoppable(measure_queue(config, ignore_event, tell))
     if json_output:
-        print_json(measured[0])
+        print_json(measured)
     else:
-        _print(measured[0])
-    if not measured[0].holds:
+        _print(measured)
+    if not measured.holds:
         raise typer.Exit(EXIT_FOUND)
 
 
@@ -86,13 +75,8 @@ def bench_crowd(
     Exit code 1 if a promise is broken.
     """
     configure_logging(level="ERROR", form="console")
-    console = messages()
-    reports: list[CrowdReport] = []
 
-    def tell(what: str) -> None:
-        console.print(plain(what), style="dim")
-
-    async def work(folder: Path) -> None:
+    async def work(folder: Path) -> CrowdReport:
         async with AsyncExitStack() as stack:
             server = await stack.enter_async_context(
                 bench_postgres(folder / "data", durable=not fast_disk, on_event=ignore_event)
@@ -104,23 +88,19 @@ def bench_crowd(
             database = await stack.enter_async_context(open_database(url, pool_size=20))
             engine = create_engine(url, statement_timeout_s=60, pool_size=1)
             stack.push_async_callback(engine.dispose)
-            reports.append(
-                await run_crowd(
-                    database, engine, people=people, tasks=whole, answers=ANSWERS, lease_s=lease_s, seed=seed,
-                    progress=tell,
-                )
+            return await run_crowd(
+                database, engine, people=people, tasks=whole, answers=ANSWERS, lease_s=lease_s, seed=seed,
+                progress=tell,
             )  # fmt: skip
 
     with tempfile.TemporaryDirectory(prefix="concord-bench-") as folder:
-        asyncio.run(run_until_signal(work(Path(folder))))
-    if not reports:
-        raise typer.Exit(EXIT_STOPPED)
+        report = run_stoppable(work(Path(folder)))
     if json_output:
-        print_json(reports[0])
+        print_json(report)
     else:
-        print_facts([(name.replace("_", " "), value) for name, value in reports[0].model_dump().items()])
-        print_facts([("holds", "yes" if reports[0].holds else "NO")])
-    if not reports[0].holds:
+        print_facts([(name.replace("_", " "), value) for name, value in report.model_dump().items()])
+        print_facts([("holds", "yes" if report.holds else "NO")])
+    if not report.holds:
         raise typer.Exit(EXIT_FOUND)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -12,11 +11,10 @@ from typing import Annotated
 import typer
 
 from infra.bench.recall import RecallBenchmark, measure_recall
-from infra.cli.console import EXIT_FOUND, JsonOption, messages, output, plain, print_json, print_table
-from infra.stack.signals import run_until_signal
+from infra.cli.bench_tell import tell
+from infra.cli.console import EXIT_FOUND, JsonOption, output, plain, print_json, print_table
+from infra.cli.stoppable import run_stoppable
 from infra.telemetry.logging import configure_logging
-
-_EXIT_STOPPED = 130
 
 
 def bench_recall(
@@ -29,22 +27,13 @@ def bench_recall(
     Exit code 1 if a plan reads a table whole, or a median is over a second.
     """
     configure_logging(level="WARNING", form="console")
-    console = messages()
-    measured: list[RecallBenchmark] = []
     with tempfile.TemporaryDirectory(prefix="concord-bench-") if keep is None else nullcontext(keep) as folder:
-
-        async def work() -> None:
-            data = Path(folder) / "data"
-            measured.append(await measure_recall(data, records, lambda what: console.print(plain(what), style="dim")))
-
-        asyncio.run(run_until_signal(work()))
-    if not measured:
-        raise typer.Exit(_EXIT_STOPPED)
+        measured = run_stoppable(measure_recall(Path(folder) / "data", records, tell))
     if json_output:
-        print_json(asdict(measured[0]))
+        print_json(asdict(measured))
     else:
-        _print(measured[0])
-    if measured[0].faulty:
+        _print(measured)
+    if measured.faulty:
         raise typer.Exit(EXIT_FOUND)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -10,14 +9,12 @@ from typing import Annotated
 import typer
 
 from infra.bench.rule_activation.prove import ActivationProof, prove_activation
-from infra.cli.console import EXIT_FOUND, JsonOption, messages, plain, print_facts, print_json, print_table
+from infra.cli.bench_tell import tell, tell_event
+from infra.cli.console import EXIT_FOUND, JsonOption, print_facts, print_json, print_table
 from infra.cli.rules_dry_run import share_told
-from infra.stack.events import EventKind, ProcessEvent
-from infra.stack.signals import run_until_signal
+from infra.cli.stoppable import run_stoppable
 from infra.telemetry.logging import configure_logging
 from services.contracts.rule_changes import MAX_SAMPLES
-
-_EXIT_STOPPED = 130
 
 
 def bench_rule_activation(
@@ -33,29 +30,15 @@ def bench_rule_activation(
     Exit code 1 if anything happened to a sample that the dry run did not say, or did not happen.
     """
     configure_logging(level="ERROR", form="console")
-    console = messages()
-    proofs: list[ActivationProof] = []
-
-    def tell(what: str) -> None:
-        console.print(plain(what), style="dim")
-
-    def heard(event: ProcessEvent) -> None:
-        if event.kind not in (EventKind.STARTING, EventKind.STOPPING, EventKind.STOPPED):
-            tell(f"{event.name} {event.kind}")
-
-    async def work(folder: Path) -> None:
-        data_dir = folder / "data"
-        proofs.append(await prove_activation(data_dir, samples, durable=not fast_disk, on_event=heard, tell=tell))
-
     with tempfile.TemporaryDirectory(prefix="concord-bench-") as folder:
-        asyncio.run(run_until_signal(work(Path(folder))))
-    if not proofs:
-        raise typer.Exit(_EXIT_STOPPED)
+        data_dir = Path(folder) / "data"
+        work = prove_activation(data_dir, samples, durable=not fast_disk, on_event=tell_event, tell=tell)
+        proof = run_stoppable(work)
     if json_output:
-        print_json(proofs[0])
+        print_json(proof)
     else:
-        _print(proofs[0])
-    if not proofs[0].holds:
+        _print(proof)
+    if not proof.holds:
         raise typer.Exit(EXIT_FOUND)
 
 

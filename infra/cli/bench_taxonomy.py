@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -10,13 +9,12 @@ from typing import Annotated
 import typer
 
 from infra.bench.taxonomy.prove import MigrationProof, prove_migration
-from infra.cli.console import EXIT_FOUND, JsonOption, messages, plain, print_facts, print_json, print_table
+from infra.cli.bench_tell import tell
+from infra.cli.console import EXIT_FOUND, JsonOption, print_facts, print_json, print_table
+from infra.cli.stoppable import run_stoppable
 from infra.db.migrate import migrate
-from infra.stack.signals import run_until_signal
 from infra.stack.stack import EmbeddedStack, StackConfig
 from infra.telemetry.logging import configure_logging
-
-_EXIT_STOPPED = 130
 
 
 def bench_taxonomy_migration(
@@ -33,28 +31,19 @@ def bench_taxonomy_migration(
     otherwise than before.
     """
     configure_logging(level="ERROR", form="console")
-    console = messages()
-    proofs: list[MigrationProof] = []
 
-    def tell(what: str) -> None:
-        console.print(plain(what), style="dim")
-
-    async def work(folder: Path) -> None:
+    async def work(folder: Path) -> MigrationProof:
         async with EmbeddedStack(StackConfig(data_dir=folder / "data", durable=not fast_disk)) as stack:
             await migrate(stack.urls.database_url)
-            proofs.append(
-                await prove_migration(stack.urls.database_url, stack.urls.temporal_address, samples, tell=tell)
-            )
+            return await prove_migration(stack.urls.database_url, stack.urls.temporal_address, samples, tell=tell)
 
     with tempfile.TemporaryDirectory(prefix="concord-bench-") as folder:
-        asyncio.run(run_until_signal(work(Path(folder))))
-    if not proofs:
-        raise typer.Exit(_EXIT_STOPPED)
+        proof = run_stoppable(work(Path(folder)))
     if json_output:
-        print_json(proofs[0])
+        print_json(proof)
     else:
-        _print(proofs[0])
-    if not proofs[0].holds:
+        _print(proof)
+    if not proof.holds:
         raise typer.Exit(EXIT_FOUND)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import shutil
 import sys
@@ -18,12 +17,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from infra.cli.console import EXIT_FOUND, JsonOption, messages, print_json
+from infra.cli.stoppable import run_stoppable
 from infra.demo.driver import DemoError, Demonstration
 from infra.demo.plan import PROJECT, PlannedSample, from_recordings, made_up
 from infra.demo.report import DemoReport, as_json, show
 from infra.local import LocalConfig, run_local
 from infra.stack.events import EventKind, ProcessEvent
-from infra.stack.signals import run_until_signal
 from infra.storage import call_folder, kitti_folder
 from infra.telemetry.logging import configure_logging
 from services.contracts.lifecycle import FINAL_STAGES, Stage
@@ -31,7 +30,6 @@ from services.contracts.manifest import SampleManifest
 from services.errors import ConcordError, InvalidInputError
 
 _FILE_WIDTH = 120
-EXIT_STOPPED = 130
 """What a shell shows for a command that Ctrl-C ended."""
 
 
@@ -59,15 +57,8 @@ def demo(
         planned = _planned(folder / "assets", data, rounds=rounds, seed=seed)
         roots = tuple(path.resolve() for path in data) if data else (folder / "assets",)
         config = LocalConfig(data_dir=folder / "data", asset_roots=roots)
-        reports: list[DemoReport] = []
-
-        async def work() -> None:
-            reports.append(await _run(config, planned, console))
-
-        asyncio.run(run_until_signal(work()))
-    if not reports:
-        raise typer.Exit(EXIT_STOPPED)
-    report = reports[0].model_copy(update={"seconds": round(time.monotonic() - started, 2)})
+        done = run_stoppable(_run(config, planned, console))
+    report = done.model_copy(update={"seconds": round(time.monotonic() - started, 2)})
     if json_output:
         print_json(as_json(report))
     else:
