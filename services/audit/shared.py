@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from services.access.keys import SYSTEM_PROJECT
-from services.audit.faults import FaultList, fault
+from services.audit.faults import FaultList, fault, hash_faults
 from services.audit.links import entry_name
 from services.contracts.audit import AuditFilter
 from services.contracts.canonical import content_sha256
 from services.contracts.findings import RuleReference
+from services.contracts.verification import Fault
 from services.ports.database import Database, Transaction
 from services.projects.registry import RULES_ACTION, rules_subject
 from services.rules.rule_set import DEFAULT_RULE_SET
 from services.taxonomy.registry import PUBLISHED_ACTION, taxonomy_subject
 
 _ENTRIES_A_PAGE = 500
-_Stored = Callable[[Transaction, str, int], Awaitable[str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """One sort of documents that all projects share.
+
+    Attributes:
+        what: As faults name it.
+        action: Of the audit entry that tells of a version.
+        subject_of: How the audit trail names a version.
+        sha256_of: Its hash as it is stored; None if it is not there.
+    """
+
+    what: str
+    action: str
+    subject_of: Callable[[str, int], str]
+    sha256_of: Callable[[Transaction, str, int], Awaitable[str | None]]
 
 
 async def prove_shared(database: Database, faults: FaultList) -> None:
@@ -30,53 +48,43 @@ async def prove_shared(database: Database, faults: FaultList) -> None:
         rules = [(one.id, one.version) for one in await tx.projects.list_rule_sets()]
         taxonomies = [(one.id, one.version) for one in await tx.taxonomies.list()]
     built_in = (DEFAULT_RULE_SET.id, DEFAULT_RULE_SET.version)
-    await _kept(database, faults, "rule-set", [one for one in rules if one != built_in], rules_subject, _rules)
-    await _told(database, faults, "rule-set", RULES_ACTION, _rules)
-    await _kept(database, faults, "taxonomy", taxonomies, taxonomy_subject, _taxonomy)
-    await _told(database, faults, "taxonomy", PUBLISHED_ACTION, _taxonomy)
+    for shared, stored in (
+        (_Shared("rule-set", RULES_ACTION, rules_subject, _rules), [one for one in rules if one != built_in]),
+        (_Shared("taxonomy", PUBLISHED_ACTION, taxonomy_subject, _taxonomy), taxonomies),
+    ):
+        for name, version in stored:
+            faults.add(await _kept(database, shared, name, version))
+        await _told(database, faults, shared)
 
 
-async def _kept(
-    database: Database,
-    faults: FaultList,
-    what: str,
-    stored: list[tuple[str, int]],
-    subject_of: Callable[[str, int], str],
-    sha256_of: _Stored,
-) -> None:
-    action = RULES_ACTION if what == "rule-set" else PUBLISHED_ACTION
-    for name, version in stored:
-        subject = subject_of(name, version)
-        async with database.transaction() as tx:
-            try:
-                sha256 = await sha256_of(tx, name, version)
-            except ValueError as error:
-                faults.add([fault(f"{what}-hash", subject, f"it can not be read: {error}")])
-                continue
-            entries = await tx.audit.of_subjects(SYSTEM_PROJECT, (subject,))
-        told = [entry.body.get("sha256") for entry in entries if entry.action == action]
-        if told != [sha256]:
-            said = ", ".join(map(str, told)) or "nothing"
-            faults.add([fault(f"{what}-hash", subject, f"it has the hash {sha256}, the audit trail tells {said}")])
+async def _kept(database: Database, shared: _Shared, name: str, version: int) -> list[Fault]:
+    kind, subject = f"{shared.what}-hash", shared.subject_of(name, version)
+    async with database.transaction() as tx:
+        try:
+            sha256 = await shared.sha256_of(tx, name, version)
+        except ValueError as error:
+            return [fault(kind, subject, f"it can not be read: {error}")]
+        entries = await tx.audit.of_subjects(SYSTEM_PROJECT, (subject,))
+    return hash_faults(kind, subject, str(sha256), entries, shared.action)
 
 
-async def _told(database: Database, faults: FaultList, what: str, action: str, sha256_of: _Stored) -> None:
+async def _told(database: Database, faults: FaultList, shared: _Shared) -> None:
     after = 0
     while True:
         async with database.transaction() as tx:
             page = await tx.audit.list(
-                SYSTEM_PROJECT, after=after, limit=_ENTRIES_A_PAGE, wanted=AuditFilter(action=action)
+                SYSTEM_PROJECT, after=after, limit=_ENTRIES_A_PAGE, wanted=AuditFilter(action=shared.action)
             )
             for entry in page:
                 _, name, version = (*entry.subject.split("/"), "", "")[:3]
                 number = int(version) if version.isascii() and version.isdecimal() and len(version) < 10 else 0
                 try:
-                    there = await sha256_of(tx, name, number) is not None
+                    there = await shared.sha256_of(tx, name, number) is not None
                 except ValueError:
                     continue  # named where it was read first
                 if not there:
                     detail = f"{entry_name(entry.sequence)} tells of it, and it is not there"
-                    faults.add([fault(f"{what}-missing", entry.subject, detail)])
+                    faults.add([fault(f"{shared.what}-missing", entry.subject, detail)])
         if not page:
             return
         after = page[-1].sequence

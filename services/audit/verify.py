@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from services.access.keys import SYSTEM_PROJECT
-from services.audit.faults import FaultList, fault
+from services.audit.faults import UNREADABLE, FaultList, fault
 from services.audit.links import ChainWalk, entry_name
 from services.audit.shared import prove_shared
 from services.audit.stages import (
@@ -28,7 +28,6 @@ from services.contracts.records import AuditEntry, SampleSummary
 from services.contracts.verification import Anchor, Fault, VerificationReport
 from services.datasets.proof import DatasetProof
 from services.erasure.tombstones import erased_faults, tombstone_faults
-from services.errors import IntegrityError
 from services.ground_truth.commit import read_facts
 from services.ground_truth.proof import GroundTruthProof
 from services.lifecycle.journal import subject_of
@@ -37,8 +36,6 @@ from services.progress import Meter, Tell, tell_nobody
 
 ENTRIES_A_PAGE = 500
 SAMPLES_A_PAGE = 50
-_UNREADABLE = (ValueError, IntegrityError)
-"""What reading a row raises that was changed into something the contract does not allow."""
 
 
 async def verify_project(
@@ -126,7 +123,7 @@ class _Verification:
                     # The head first: what is written between the two reads makes the list longer, never shorter.
                     head = await tx.audit.head(self._project)
                     page = await tx.audit.list(self._project, after=self._walk.sequence, limit=limit)
-            except _UNREADABLE:
+            except UNREADABLE:
                 if limit == 1:
                     self._audit.add(self._walk.skip())
                 limit = 1
@@ -145,7 +142,7 @@ class _Verification:
             try:
                 async with self._database.transaction() as tx:
                     page = await tx.samples.list(self._project, stage=None, after=after, limit=SAMPLES_A_PAGE)
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 self._audit.add([fault("sample-unreadable", f"after {after}", str(error))])
                 return
             for summary in page:
@@ -168,7 +165,7 @@ class _Verification:
                 if revision is None:
                     return [fault("revision-missing", subject_of(ref), "it was listed and is gone")]
                 return await self._look(tx, ref, revision.stage)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             return [fault("sample-unreadable", subject_of(ref), str(error))]
 
     async def _look(self, tx: Transaction, ref: RevisionRef, stage: Stage) -> list[Fault]:
@@ -208,7 +205,7 @@ class _Verification:
                     page = await tx.audit.list(self._project, after=after, limit=ENTRIES_A_PAGE)
                     for entry in page:
                         self._audit.add(await self._stray(tx, entry))
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 self._audit.add([fault("audit-unreadable", f"after {entry_name(after)}", str(error))])
                 return
             if not page:

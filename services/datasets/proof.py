@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
-from services.audit.faults import FaultList, fault
+from services.audit.faults import UNREADABLE, FaultList, fault
 from services.audit.links import entry_name
 from services.contracts.audit import AuditFilter
 from services.contracts.canonical import content_sha256
@@ -19,14 +19,11 @@ from services.contracts.verification import Fault
 from services.datasets.manifest import told_of_dataset, told_of_version, version_faults
 from services.datasets.names import CREATED_ACTION, VERSIONED_ACTION, dataset_subject, parse_subject, version_subject
 from services.datasets.splits import split_of
-from services.errors import IntegrityError
 from services.ports.database import Database
 
 DATASETS_A_PAGE = 50
 RECORDS_A_PAGE = 50
 KEYS_A_PAGE = 1_000
-_UNREADABLE = (ValueError, IntegrityError)
-"""What reading a row raises that was changed into something the contract does not allow."""
 
 
 class DatasetProof:
@@ -56,7 +53,7 @@ class DatasetProof:
             try:
                 async with self._database.transaction() as tx:
                     page = await tx.datasets.list(self._project, after=after, limit=DATASETS_A_PAGE)
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 self._add("dataset-unreadable", "datasets", f"after {after or 'the beginning'}: {error}")
                 break
             for dataset in page:
@@ -93,7 +90,7 @@ class DatasetProof:
                 version = await tx.datasets.version(self._project, dataset.name, number)
                 # After what they tell of: they are written in the same transactions.
                 entries = await tx.audit.of_subjects(self._project, (subject,))
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             self._add("version-unreadable", subject, str(error))
             return
         if version is None:
@@ -110,7 +107,7 @@ class DatasetProof:
         try:
             async for sentence in version_faults(version, self._records(version)):
                 self._add("version-contradiction", subject, sentence)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             self._add("version-unreadable", subject, str(error))
 
     async def _records(self, version: DatasetVersion) -> AsyncIterator[MemberRecord]:
@@ -160,7 +157,7 @@ class DatasetProof:
                         if not there:
                             detail = f"{entry_name(entry.sequence)} tells of {action}, and it is not there"
                             self._add("entry-without-dataset", entry.subject, detail)
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 # What can not be read was named where it was looked at.
                 self._add("dataset-unreadable", "datasets", str(error))
                 return

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from uuid import UUID
 
-from services.audit.faults import FaultList, fault
+from services.audit.faults import UNREADABLE, FaultList, fault
 from services.contracts.findings import RuleReference
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.lineage import Origin
@@ -16,7 +16,7 @@ from services.contracts.records import GroundTruth
 from services.contracts.taxonomies import CarriedOver
 from services.contracts.verification import Fault
 from services.erasure.tombstones import erased_record_faults
-from services.errors import IntegrityError, NotFoundError
+from services.errors import NotFoundError
 from services.ground_truth.commit import read_facts
 from services.ground_truth.made_of import made_of_faults, older_ref
 from services.ground_truth.origins import origin_faults
@@ -34,8 +34,6 @@ RECORDS_A_PAGE = 20
 ORIGINS_A_PAGE = 100_000
 """More than the records of a page can have; without it a forger could make the verifier read without end."""
 _KEPT_CARRIERS = 8
-_UNREADABLE = (ValueError, IntegrityError)
-"""What reading a row raises that was changed into something the contract does not allow."""
 
 
 class GroundTruthProof:
@@ -75,7 +73,7 @@ class GroundTruthProof:
                 await self._origins(page, origins)
                 for record in page:
                     self._faults.add(await self._record(record))
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 self._faults.add([fault("record-unreadable", f"after {after}", str(error))])
                 return
             if not page:
@@ -135,7 +133,7 @@ class GroundTruthProof:
                 ]
         except NotFoundError as error:
             return [fault("revision-missing", subject_of(record.ref), error.detail)]
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             return [fault("source-unreadable", subject_of(record.ref), str(error))]
         return [*record_faults(record, evidence), *more]
 

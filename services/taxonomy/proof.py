@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from services.access.keys import SYSTEM_PROJECT
-from services.audit.faults import fault
+from services.audit.faults import fault, hash_faults
 from services.contracts.canonical import content_sha256
 from services.contracts.taxonomies import split_reference
 from services.contracts.verification import Fault
@@ -43,15 +43,11 @@ async def _look_at(tx: Transaction, reference: str) -> list[Fault]:
         return []
     subject = taxonomy_subject(*split_reference(reference))
     entries = await tx.audit.of_subjects(SYSTEM_PROJECT, (subject,))
-    told = [entry.body.get("sha256") for entry in entries if entry.action == PUBLISHED_ACTION]
     try:
         taxonomy = await tx.taxonomies.get(reference)
     except ValueError as error:
         return [fault("taxonomy-hash", subject, f"it can not be read: {error}")]
     if taxonomy is None:
+        told = any(entry.action == PUBLISHED_ACTION for entry in entries)
         return [fault("taxonomy-missing", subject, "it was published, and is not stored")] if told else []
-    digest = content_sha256(taxonomy)
-    if told == [digest]:
-        return []
-    said = ", ".join(map(str, told)) or "nothing"
-    return [fault("taxonomy-hash", subject, f"it has the hash {digest}, the audit trail tells {said}")]
+    return hash_faults("taxonomy-hash", subject, content_sha256(taxonomy), entries, PUBLISHED_ACTION)
