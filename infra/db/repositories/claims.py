@@ -12,10 +12,7 @@ from functools import cache
 from sqlalchemy import Executable, text
 
 from infra.db.repositories.base import reading
-from infra.db.tables.review import ReviewTaskRow
-
-TASK_COLUMNS = tuple(ReviewTaskRow.model_fields)
-"""The columns of a task as :func:`infra.db.repositories.review.task_of` reads them, without its ``now``."""
+from infra.db.repositories.task_rows import TASK_COLUMNS
 
 _TAKEN = ", ".join(f'"{name}"' for name in (*TASK_COLUMNS, "now"))
 # A stable clock where an index shall be used; a lease that ends in mid-statement is seen by the next one.

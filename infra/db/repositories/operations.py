@@ -11,9 +11,9 @@ from uuid import UUID
 from sqlalchemy import TextClause, text
 
 from infra.db.repositories.base import Repository
-from infra.db.repositories.review import task_of
 from infra.db.repositories.samples import summary_of
 from infra.db.repositories.selections import CAUSE, RULE, decisions_where, samples_where, tasks_where
+from infra.db.repositories.task_rows import task_of
 from infra.db.repositories.verdicts import decision_of
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.operations import DecisionSelection, SampleSelection, TaskSelection

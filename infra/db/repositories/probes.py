@@ -13,8 +13,8 @@ from infra.db.documents import annotations_of, annotations_text, body_text, mode
 from infra.db.repositories import claims
 from infra.db.repositories.base import OF_REVISION, Repository
 from infra.db.repositories.probe_choice import OPEN
-from infra.db.repositories.review import task_of
 from infra.db.repositories.samples import ref_of
+from infra.db.repositories.task_rows import task_of
 from infra.db.repositories.verdicts import draft_of
 from services.contracts.annotations import Annotations
 from services.contracts.calibration import Disagreement, MixedIn, Probe, ProbeAnswer

@@ -12,7 +12,8 @@ from sqlalchemy import Executable, Row, text
 from infra.db.repositories import claims
 from infra.db.repositories.base import OF_REVISION, reading
 from infra.db.repositories.samples import ref_of
-from infra.db.repositories.verdicts import PostgresVerdicts, cause_of, cause_text
+from infra.db.repositories.task_rows import TASK_COLUMNS, late_at, task_of
+from infra.db.repositories.verdicts import PostgresVerdicts, cause_text
 from services.contracts.escalation import TaskCause
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.manifest import SampleManifest
@@ -23,7 +24,6 @@ from services.contracts.review import (
     NewTask,
     QueueSummary,
     ReviewTask,
-    TaskFacts,
     TaskKind,
     TaskState,
 )
@@ -62,14 +62,14 @@ _LOCK_CASE = reading(
           AND (CAST(:projects AS text[]) IS NULL OR task.project = ANY (CAST(:projects AS text[])))
         FOR NO KEY UPDATE OF sample
     )
-    SELECT {", ".join(f'task."{name}"' for name in claims.TASK_COLUMNS)},
+    SELECT {", ".join(f'task."{name}"' for name in TASK_COLUMNS)},
            {", ".join(f"sample.{name}" for name in _OF_SAMPLE)}, sample.risk AS sample_risk,
            sample.created_at AS sample_created_at, clock_timestamp() AS now
     FROM sample JOIN review_tasks AS task USING (project, sample_id, revision)
     WHERE task.task_id = :task_id
     FOR NO KEY UPDATE OF task
     """,  # noqa: S608 - constants
-    (*claims.TASK_COLUMNS, *_OF_SAMPLE, "sample_risk", "sample_created_at", "now"),
+    (*TASK_COLUMNS, *_OF_SAMPLE, "sample_risk", "sample_created_at", "now"),
 )
 _TASKS_OF = text(f"""
     SELECT *, clock_timestamp() AS now FROM review_tasks WHERE {OF_REVISION} ORDER BY created_at, task_id
@@ -124,54 +124,11 @@ _QUEUES = text(f"""
            count(*) FILTER (WHERE {_IN_STATE[TaskState.OPEN]}) AS open,
            count(*) FILTER (WHERE {_IN_STATE[TaskState.CLAIMED]}) AS claimed,
            min(created_at) FILTER (WHERE {_IN_STATE[TaskState.OPEN]}) AS oldest_created_at,
-           count(*) FILTER (WHERE state IN ('open', 'claimed')
-                                AND (due_at < least(statement_timestamp(), on_hold_since)
-                                     OR fence = tier_fence
-                                        AND start_by_at < least(statement_timestamp(), on_hold_since))) AS overdue
-    FROM review_tasks
+           count(*) FILTER (WHERE state IN ('open', 'claimed') AND {late_at("statement_timestamp()")}) AS overdue
+    FROM review_tasks AS task
     WHERE CAST(:projects AS text[]) IS NULL OR project = ANY (CAST(:projects AS text[]))
     GROUP BY project, queue, kind ORDER BY project, queue, kind
 """)  # noqa: S608
-
-
-def task_of(row: Any) -> ReviewTask:
-    """Return a task as it is at the row's ``now``: a claim whose lease is over is open and held by nobody."""
-    over = row.state == TaskState.CLAIMED and row.lease_expires_at <= row.now
-    return ReviewTask(
-        task_id=row.task_id,
-        ref=ref_of(row),
-        kind=TaskKind(row.kind),
-        queue=row.queue,
-        skill=row.skill,
-        risk=row.risk,
-        priority=row.priority,
-        state=TaskState.OPEN if over else TaskState(row.state),
-        finding_ids=tuple(row.finding_ids),
-        assignee=row.assignee,
-        excluded_actors=tuple(row.excluded_actors),
-        origin_decision_id=row.origin_decision_id,
-        caused_by=cause_of(row.caused_by),
-        reason=row.reason,
-        facts=TaskFacts(
-            check=row.check,
-            finding_kind=row.finding_kind,
-            severity=row.severity,
-            domain=row.domain,
-            language=row.language,
-            region=row.region,
-        ),
-        on_hold=row.on_hold,
-        hold_reason=row.hold_reason,
-        on_hold_since=row.on_hold_since,
-        held_by=None if over else row.held_by,
-        fence=row.fence,
-        tier_fence=row.tier_fence,
-        lease_expires_at=None if over else row.lease_expires_at,
-        created_at=row.created_at,
-        start_by_at=row.start_by_at,
-        due_at=row.due_at,
-        completed_at=row.completed_at,
-    )
 
 
 def _maybe_task(row: Row[Any] | None) -> ReviewTask | None:

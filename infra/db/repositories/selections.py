@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from infra.db.repositories.task_rows import late_at
 from services.contracts.operations import DecisionSelection, SampleSelection, TaskSelection
 
 Condition = tuple[str, dict[str, Any]]
@@ -18,7 +19,6 @@ CAUSE = f"""
          WHEN EXISTS ({_ORIGIN} = 'escalate') THEN 'by_person'
          WHEN {_FOUR_EYES} THEN 'second_look' ELSE 'by_rule' END
 """
-_LATE_AT = "least(CAST(:late_at AS timestamptz), task.on_hold_since)"
 _TASK = {
     "queue": "task.queue = :queue",
     "kind": "task.kind = :kind",
@@ -28,8 +28,7 @@ _TASK = {
     "ended_since": "task.completed_at >= :ended_since",
     "ended_before": "task.completed_at < :ended_before",
     "open_at": "task.created_at < :open_at AND (task.completed_at IS NULL OR task.completed_at >= :open_at)",
-    # While a task is on hold its deadlines stand still.
-    "late_at": f"(task.due_at < {_LATE_AT} OR task.fence = task.tier_fence AND task.start_by_at < {_LATE_AT})",
+    "late_at": late_at("CAST(:late_at AS timestamptz)"),
     "cause": f"{CAUSE} = :cause",
     "rule": f"{RULE} = :rule",
     "held_by": f"{_LIVE} AND task.held_by = :held_by",

@@ -12,8 +12,8 @@ from sqlalchemy import text
 
 from infra.db.documents import body_text, model_text
 from infra.db.repositories.base import Repository
-from infra.db.repositories.review import task_of
 from infra.db.repositories.task_changes import TAKE_BACK, change_statement, count_statement, filter_parameters
+from infra.db.repositories.task_rows import task_of
 from services.contracts.escalation import EscalationTarget
 from services.contracts.review import ReviewTask, TaskFacts, TaskKind
 from services.contracts.task_operations import (
