@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from services.contracts.canonical import content_sha256
 from services.contracts.labels_language import (
     LANGUAGE_KINDS,
     AcousticEvent,
@@ -57,3 +58,8 @@ LABEL_KINDS = (*VISUAL_KINDS, *LANGUAGE_KINDS, *SPATIAL_KINDS)
 
 MAX_ANNOTATIONS = 100_000
 Annotations = Annotated[tuple[Annotation, ...], Field(max_length=MAX_ANNOTATIONS)]
+
+
+def annotations_sha256(annotations: Annotations) -> str:
+    """Return the hash that a label set has: of its labels in canonical form, in their order."""
+    return content_sha256([label.model_dump(mode="json", exclude_none=True) for label in annotations])

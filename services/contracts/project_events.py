@@ -15,7 +15,7 @@ from services.contracts.erasure import ErasureCounts
 from services.contracts.findings import RuleReference
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.review import TaskKind
-from services.contracts.taxonomies import TaxonomyReference
+from services.contracts.taxonomies import TaxonomyReference, split_reference
 
 Count = Annotated[int, Field(ge=0)]
 MAX_TOLD_REVISIONS = 1_000
@@ -217,12 +217,12 @@ class TaxonomyAnnounced(ProjectEvent):
     @property
     def subject(self) -> str:
         """The taxonomy."""
-        return f"taxonomies/{self.taxonomy.rpartition('@')[0]}"
+        return f"taxonomies/{split_reference(self.taxonomy)[0]}"
 
     @property
     def occasion(self) -> str:
         """The version."""
-        return f"versions/{self.taxonomy.rpartition('@')[2]}"
+        return f"versions/{split_reference(self.taxonomy)[1]}"
 
 
 PROJECT_EVENTS: Mapping[str, type[ProjectEvent]] = MappingProxyType(

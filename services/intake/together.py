@@ -118,13 +118,15 @@ async def _open_of_projects(
     tx: Transaction, events: Mapping[int, IncomingEvent], manifests: Mapping[int, SampleManifest]
 ) -> dict[int, RevisionRef]:
     refs: dict[int, RevisionRef] = {}
-    for project, numbers in groupby(
+    for name, numbers in groupby(
         sorted(events, key=lambda number: manifests[number].project), key=lambda number: manifests[number].project
     ):
-        if await tx.projects.get(project) is None:
+        project = await tx.projects.get(name)
+        if project is None:
             continue
         places = list(numbers)
-        opened = await open_samples(tx, project, [Arrived(manifests[place], events[place]) for place in places])
+        arrived = [Arrived(manifests[place], events[place]) for place in places]
+        opened = await open_samples(tx, name, project.config, arrived)
         refs |= {place: opened[manifests[place].sample_id] for place in places if manifests[place].sample_id in opened}
     return refs
 

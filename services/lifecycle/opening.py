@@ -39,7 +39,9 @@ class Arrived:
     event: IncomingEvent
 
 
-async def open_samples(tx: Transaction, project_id: str, arrived: Sequence[Arrived]) -> dict[str, RevisionRef]:
+async def open_samples(
+    tx: Transaction, project_id: str, config: ProjectConfig, arrived: Sequence[Arrived]
+) -> dict[str, RevisionRef]:
     """Keep manifests as the first revisions of new samples of a project and have their workflows started.
 
     Where people label first and no model is asked before them, their task is opened here: they need not wait for the
@@ -48,22 +50,24 @@ async def open_samples(tx: Transaction, project_id: str, arrived: Sequence[Arriv
     Args:
         tx: The transaction.
         project_id: The project; it exists.
+        config: Its configuration.
         arrived: Manifests of this project, each of another sample.
 
     Returns:
         The revisions that were opened, by sample id; a sample that exists already is not among them.
     """
-    project = await read_project_rules(tx, project_id)
     new = await tx.openings.reserve(project_id, [item.manifest.sample_id for item in arrived])
-    opened = [_received(item, now) for now in [await tx.now()] for item in arrived if item.manifest.sample_id in new]
-    if not opened:
+    if not new:
         return {}
-    if any(asks_at_once(item.manifest, project.config) for item in opened):
+    now = await tx.now()
+    opened = [_received(item, now) for item in arrived if item.manifest.sample_id in new]
+    if any(asks_at_once(item.manifest, config) for item in opened):
+        project = await read_project_rules(tx, project_id)
         queues = await tx.queues.list(project_id)
         opened = [_asked(item, project, queues) for item in opened]
     await tx.openings.add(opened)
     for item in opened:
-        await _tell(tx, item, project)
+        await _tell(tx, item, config)
     return {item.ref.sample_id: item.ref for item in opened}
 
 
@@ -116,10 +120,10 @@ def _asked(opening: Opening, project: ProjectRules, queues: Sequence[ReviewQueue
     return replace(opening, changes=tuple(changes), tasks=((uuid4(), task),))
 
 
-async def _tell(tx: Transaction, opening: Opening, project: ProjectRules) -> None:
+async def _tell(tx: Transaction, opening: Opening, config: ProjectConfig) -> None:
     for change in opening.changes:
         if change.stage is Stage.ANNOTATING:
             for task_id, task in opening.tasks:
                 tell_opened(tx, task_id, task)
         await tell_stage(tx, change)
-    await tell_start(tx, opening.ref, project.config)
+    await tell_start(tx, opening.ref, config)

@@ -44,7 +44,7 @@ async def open_revision(
         NotFoundError: The event says ``updated`` and the sample does not exist.
     """
     if event.type == EventType.SAMPLE_CREATED:
-        opened = await open_samples(tx, manifest.project, [Arrived(manifest, event)])
+        opened = await open_samples(tx, manifest.project, config, [Arrived(manifest, event)])
         if manifest.sample_id in opened:
             return opened[manifest.sample_id]
         newest = await tx.samples.lock_sample(manifest.project, manifest.sample_id)

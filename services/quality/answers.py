@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from services.contracts.access import SYSTEM_ACTOR
 from services.contracts.calibration import (
@@ -24,6 +24,9 @@ from services.ports.database import Transaction
 from services.quality.probes import past_of
 from services.quality.scoring import JudgedSample, Scored, score_sample
 from services.quality.standing import earned_level, figures_of, is_below_bar
+
+PausePlace = tuple[str, str, str, TaskKind]
+"""Where a person is paused: project, person, queue and kind."""
 
 
 async def note_answer(tx: Transaction, decision: Decision, *, of_probe: bool) -> None:
@@ -134,14 +137,21 @@ def _score(one: Scored, queue: str) -> ScoredAnswer:
 
 
 async def known_answers_of(
-    tx: Transaction, policy: GoldPolicy, project: str, actor_id: str, queue: str, kind: TaskKind
+    tx: Transaction, policy: GoldPolicy, place: PausePlace, now: datetime, counted_from: datetime | None
 ) -> Figures:
-    """Return how a person did on the known answers of a queue and kind that still say something about the bar."""
-    since = await tx.now() - timedelta(days=policy.window_days)
-    _, counted_from = await tx.calibration.pause_state(project, actor_id, queue, kind)
+    """Return how a person did on the known answers of a place that still say something about the bar.
+
+    Args:
+        tx: The transaction.
+        policy: How far back answers count.
+        place: Project, person, queue and kind.
+        now: The moment.
+        counted_from: What :meth:`services.ports.calibration.CalibrationRepository.pause_state` says.
+    """
+    since = now - timedelta(days=policy.window_days)
     if counted_from is not None:
         since = max(since, counted_from)
-    return figures_of(*await tx.calibration.gold_answers(project, actor_id, queue, kind, since))
+    return figures_of(*await tx.calibration.gold_answers(*place, since))
 
 
 async def _pause_below_bar(tx: Transaction, policy: GoldPolicy, decision: Decision) -> None:
@@ -150,11 +160,11 @@ async def _pause_below_bar(tx: Transaction, policy: GoldPolicy, decision: Decisi
         return
     project, actor_id = decision.ref.project, decision.actor_id
     place = (project, actor_id, task.queue, task.kind)
-    paused, _ = await tx.calibration.pause_state(*place)
+    paused, counted_from = await tx.calibration.pause_state(*place)
     if paused:
         return
     now = await tx.now()
-    figures = await known_answers_of(tx, policy, *place)
+    figures = await known_answers_of(tx, policy, place, now, counted_from)
     if not is_below_bar(figures, policy):
         return
     pause = PersonPause(

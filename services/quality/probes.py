@@ -12,9 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from services.contracts.annotations import Annotations
+from services.contracts.annotations import Annotations, annotations_sha256
 from services.contracts.calibration import Probe
-from services.contracts.canonical import content_sha256
 from services.contracts.label_base import Author
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.records import CheckRun, LabelSet, ProjectConfig, SampleRevision
@@ -214,7 +213,7 @@ class _Samples:
             origin=origin,
             author=author,
             annotations=annotations,
-            sha256=content_sha256([label.model_dump(mode="json", exclude_none=True) for label in annotations]),
+            sha256=annotations_sha256(annotations),
             decision_id=decision_id,
             created_at=self._past.revision.updated_at,
         )

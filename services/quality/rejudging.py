@@ -65,7 +65,8 @@ class StandingKeeper:
 async def _end_if_over(tx: Transaction, pause: PersonPause, policy: GoldPolicy) -> None:
     await tx.calibration.lock_person(pause.project, pause.actor_id)
     place = (pause.project, pause.actor_id, pause.queue, pause.kind)
-    figures = await known_answers_of(tx, policy, *place)
+    _, counted_from = await tx.calibration.pause_state(*place)
+    figures = await known_answers_of(tx, policy, place, await tx.now(), counted_from)
     if ends_by_itself(figures, policy):
         over = ResumePerson(queue=pause.queue, kind=pause.kind)
         told = {"figures": figures.model_dump(mode="json"), "bar": policy.bar}

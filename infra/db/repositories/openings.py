@@ -10,7 +10,7 @@ from sqlalchemy import text
 from infra.db.documents import annotations_text, model_text
 from infra.db.repositories.base import Repository
 from infra.db.repositories.inbox import event_key
-from services.contracts.canonical import content_sha256
+from services.contracts.annotations import annotations_sha256
 from services.ports.openings import Opening
 
 # In the order of their names, so that two transactions with the same samples never wait for each other.
@@ -110,9 +110,7 @@ class PostgresOpenings(Repository):
                 samples=_sample,
                 authors=lambda it: model_text(it.author),
                 annotations=lambda it: annotations_text(it.labels),
-                hashes=lambda it: content_sha256(
-                    [label.model_dump(mode="json", exclude_none=True) for label in it.labels]
-                ),
+                hashes=lambda it: annotations_sha256(it.labels),
             ),
         )
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from infra.db.documents import annotations_of, annotations_text, model_text
 from infra.db.repositories.base import GONE, OF_REVISION, Repository
 from infra.db.repositories.inbox import event_key
-from services.contracts.annotations import Annotations
+from services.contracts.annotations import Annotations, annotations_sha256
 from services.contracts.canonical import content_sha256
 from services.contracts.events import IncomingEvent
 from services.contracts.findings import CheckReport, RuleReference
@@ -372,7 +372,7 @@ class PostgresSamples(Repository):
         counted = await self._first(counter, **ref.model_dump())
         if counted is None:
             raise NotFoundError(f"there is no revision {ref.revision} of {ref.sample_id}")
-        sha256 = content_sha256([label.model_dump(mode="json", exclude_none=True) for label in annotations])
+        sha256 = annotations_sha256(annotations)
         added = await self._first(
             _ADD_LABEL_SET,
             **ref.model_dump(),
