@@ -116,6 +116,10 @@ async def test_two_processes_check_two_samples_at_once(folder: Path) -> None:
 
 def child_pids() -> set[int]:
     """The processes of runners that this process has started."""
-    children = (task / "children" for task in Path("/proc/self/task").iterdir())
-    pids = [int(pid) for listed in children for pid in listed.read_text().split()]
-    return {pid for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+    while True:
+        try:
+            children = (task / "children" for task in Path("/proc/self/task").iterdir())
+            pids = [int(pid) for listed in children for pid in listed.read_text().split()]
+            return {pid for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # a thread or a process ended after it was listed, and its children are another's now
