@@ -10,7 +10,7 @@ import asyncpg
 from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from infra.db.errors import CONNECTION_FAULTS
@@ -19,6 +19,7 @@ CONNECT_TIMEOUT_S = 10.0
 LOCK_TIMEOUT_S = 20
 _CLIENT_GRACE_S = 15
 _TRUSTED_S = 1.0
+_STATEMENTS_KEPT = 500
 _IDLE_SINCE = "concord_idle_since"
 
 
@@ -46,12 +47,23 @@ def create_engine(url: str, *, statement_timeout_s: int, **options: Any) -> Asyn
                 "jit": "off",
                 "timezone": "UTC",
             },
+            # A statement is planned once a connection, however long that lives.
+            statement_cache_size=_STATEMENTS_KEPT,
+            max_cached_statement_lifetime=0,
+            max_cacheable_statement_size=0,
         )
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, hide_parameters=True, **options)
     event.listen(engine.sync_engine, "checkin", _note_idle)
     event.listen(engine.sync_engine, "checkout", _refuse_dead)
     return engine
+
+
+def driver_of(connection: AsyncConnection) -> asyncpg.Connection:
+    """Return the driver's connection of one that was taken from the pool."""
+    taken = connection.sync_connection
+    assert taken is not None  # noqa: S101 - it is open
+    return taken.connection.driver_connection
 
 
 def _note_idle(_connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:

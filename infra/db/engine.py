@@ -6,15 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from sqlalchemy import event
-from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from infra.db.connect import create_engine
+from infra.db.connect import create_engine, driver_of
 from infra.db.errors import business_error, translated
 from infra.db.leader import Leadership
 from infra.db.listen import OutboxListener
 from infra.db.migrate import current_is_head, newest_revision
+from infra.db.session import Session
 from infra.db.unit_of_work import PostgresTransaction
 from services.errors import UnavailableError
 from services.ports.database import Transaction
@@ -22,7 +21,6 @@ from services.ports.database import Transaction
 POOL_TIMEOUT_S = 10.0
 STATEMENT_TIMEOUT_S = 60
 _RECYCLE_S = 1800
-_FAULT = "concord_fault"
 
 
 class PostgresDatabase:
@@ -36,7 +34,6 @@ class PostgresDatabase:
     def __init__(self, engine: AsyncEngine, url: str) -> None:
         self._engine = engine
         self._url = url
-        event.listen(engine.sync_engine, "handle_error", _remember_fault)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -50,20 +47,19 @@ class PostgresDatabase:
         async with AsyncExitStack() as stack:
             with translated():
                 connection = await stack.enter_async_context(self._engine.connect())
-            state = connection.info
-            state.pop(_FAULT, None)
+                session = Session(driver_of(connection))
+                stack.push_async_callback(session.end)
+                await session.begin()
             try:
-                transaction = PostgresTransaction(connection)
+                transaction = PostgresTransaction(session)
                 yield transaction
-                if _FAULT in state:
+                if session.fault is not None:
                     # Postgres answers COMMIT of a failed transaction with a rollback and no error.
-                    raise state[_FAULT]
-                if connection.invalidated:
-                    raise UnavailableError("the connection to the database was lost; try again")
+                    raise session.fault
                 await transaction.finish()
-                await connection.commit()
+                await session.commit()
             except Exception as error:
-                meaning = business_error(error) if _is_from_database(error, state.get(_FAULT)) else None
+                meaning = business_error(error) if _is_from_database(error, session.fault) else None
                 if meaning is None:
                     raise
                 raise meaning from error
@@ -87,11 +83,6 @@ class PostgresDatabase:
 def _as_text(document: str) -> str:
     # Documents cross this border as JSON text in both directions; see infra.db.tables.base.DOCUMENT.
     return document
-
-
-def _remember_fault(context: ExceptionContext) -> None:
-    if context.connection is not None and not context.connection.closed and not context.connection.invalidated:
-        context.connection.info[_FAULT] = context.sqlalchemy_exception or context.original_exception
 
 
 def _is_from_database(error: Exception, fault: BaseException | None) -> bool:

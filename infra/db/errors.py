@@ -65,6 +65,10 @@ CONNECTION_FAULTS = (
 """What the driver raises when the connection is gone."""
 
 
+# A plan that the connection has kept is of the time before a migration; it is made anew when it is asked for again.
+_TABLES_CHANGED = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
+
+
 def sqlstate_of(error: BaseException) -> str | None:
     """Return the SQLSTATE of a driver's error, as raised or as SQLAlchemy wraps it."""
     original = error.orig if isinstance(error, DBAPIError) else error
@@ -72,10 +76,14 @@ def sqlstate_of(error: BaseException) -> str | None:
     return state if isinstance(state, str) else None
 
 
-def _constraint_of(error: DBAPIError) -> str | None:
-    cause = error.orig.__cause__ if error.orig is not None else None
-    name = getattr(cause, "constraint_name", None)
+def _constraint_of(error: BaseException) -> str | None:
+    name = getattr(error, "constraint_name", None)
     return name if isinstance(name, str) else None
+
+
+def _as_raised(error: BaseException) -> BaseException:
+    """Return the driver's error, which SQLAlchemy may have wrapped."""
+    return error if not isinstance(error, DBAPIError) or error.orig is None else error.orig.__cause__ or error.orig
 
 
 def business_error(error: BaseException) -> ConcordError | None:
@@ -92,16 +100,16 @@ def business_error(error: BaseException) -> ConcordError | None:
     reason = _TRY_AGAIN.get(state or "") or _TRY_AGAIN_CLASSES.get((state or "")[:2])
     if reason is not None:
         return UnavailableError(f"{reason}; try again", facts={"sqlstate": state})
-    if isinstance(error, DBAPIError):
-        return _meaning(error, state)
-    if isinstance(error, CONNECTION_FAULTS):
+    raised = _as_raised(error)
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    if isinstance(raised, _TABLES_CHANGED):
+        return UnavailableError("the tables were changed meanwhile; try again", facts={"sqlstate": state})
+    if lost or isinstance(raised, CONNECTION_FAULTS):
         return UnavailableError("the connection to the database was lost; try again")
-    return None
+    return _meaning(raised, state)
 
 
-def _meaning(error: DBAPIError, state: str | None) -> ConcordError | None:
-    if error.connection_invalidated:
-        return UnavailableError("the connection to the database was lost; try again")
+def _meaning(error: BaseException, state: str | None) -> ConcordError | None:
     if state in _UNSTORABLE:
         return InvalidInputError("a text contains a character that can not be stored, such as NUL; remove it")
     constraint = _constraint_of(error)
@@ -113,8 +121,6 @@ def _meaning(error: DBAPIError, state: str | None) -> ConcordError | None:
             f"the database refuses this: {constraint or 'what is kept is never changed'}",
             facts={"constraint": constraint, "sqlstate": state},
         )
-    if error.orig is not None and isinstance(error.orig.__cause__, CONNECTION_FAULTS):
-        return UnavailableError("the connection to the database was lost; try again")
     return None
 
 

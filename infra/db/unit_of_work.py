@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.db.repositories.access import PostgresAccess
 from infra.db.repositories.answers import PostgresAnswers
@@ -34,6 +33,7 @@ from infra.db.repositories.task_operations import PostgresTaskOperations
 from infra.db.repositories.taxonomies import PostgresTaxonomies
 from infra.db.repositories.taxonomy_migrations import PostgresTaxonomyMigrations
 from infra.db.repositories.webhooks import PostgresWebhooks
+from infra.db.session import Session
 from services.ports.answers import AnswerRepository
 from services.ports.calibration import CalibrationRepository
 from services.ports.database import (
@@ -61,11 +61,11 @@ from services.ports.task_operations import TaskOperationRepository
 from services.ports.taxonomies import TaxonomyMigrationRepository, TaxonomyRepository
 from services.ports.webhooks import WebhookRepository
 
-_NOW = text("SELECT clock_timestamp()")
+_NOW = text("SELECT clock_timestamp() AS now")
 
 
 class PostgresTransaction:
-    """Implements :class:`services.ports.database.Transaction` on one connection."""
+    """Implements :class:`services.ports.database.Transaction` in one session."""
 
     access: AccessRepository
     projects: ProjectRepository
@@ -95,40 +95,40 @@ class PostgresTransaction:
     search: SearchRepository
     datasets: DatasetRepository
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
-        self.access = PostgresAccess(connection)
-        self.projects = PostgresProjects(connection)
-        self.rule_changes = PostgresRuleChanges(connection)
-        self.taxonomies = PostgresTaxonomies(connection)
-        self.taxonomy_migrations = PostgresTaxonomyMigrations(connection)
-        self.inbox = PostgresInbox(connection)
-        self.samples = PostgresSamples(connection)
-        self.openings = PostgresOpenings(connection)
-        self.answers = PostgresAnswers(connection)
-        self.review = PostgresReview(connection)
-        self.queues = PostgresQueues(connection)
-        self.people = PostgresPeople(connection)
-        self.task_operations = PostgresTaskOperations(connection)
-        self.incidents = PostgresIncidents(connection)
-        self.quality = PostgresQuality(connection)
-        self.calibration = PostgresCalibration(connection)
-        self.probes = PostgresProbes(connection)
-        self.ground_truth = PostgresGroundTruth(connection)
-        self.erasures = PostgresErasures(connection)
-        self.idempotency = PostgresIdempotency(connection)
-        self.operations = PostgresOperations(connection)
-        self.webhooks = PostgresWebhooks(connection)
-        self.notes = PostgresNotes(connection)
-        self.search = PostgresSearch(connection)
-        self.datasets = PostgresDatasets(connection)
-        self.outbox = self._outbox = PostgresOutbox(connection)
-        self.audit = self._audit = PostgresAudit(connection)
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.access = PostgresAccess(session)
+        self.projects = PostgresProjects(session)
+        self.rule_changes = PostgresRuleChanges(session)
+        self.taxonomies = PostgresTaxonomies(session)
+        self.taxonomy_migrations = PostgresTaxonomyMigrations(session)
+        self.inbox = PostgresInbox(session)
+        self.samples = PostgresSamples(session)
+        self.openings = PostgresOpenings(session)
+        self.answers = PostgresAnswers(session)
+        self.review = PostgresReview(session)
+        self.queues = PostgresQueues(session)
+        self.people = PostgresPeople(session)
+        self.task_operations = PostgresTaskOperations(session)
+        self.incidents = PostgresIncidents(session)
+        self.quality = PostgresQuality(session)
+        self.calibration = PostgresCalibration(session)
+        self.probes = PostgresProbes(session)
+        self.ground_truth = PostgresGroundTruth(session)
+        self.erasures = PostgresErasures(session)
+        self.idempotency = PostgresIdempotency(session)
+        self.operations = PostgresOperations(session)
+        self.webhooks = PostgresWebhooks(session)
+        self.notes = PostgresNotes(session)
+        self.search = PostgresSearch(session)
+        self.datasets = PostgresDatasets(session)
+        self.outbox = self._outbox = PostgresOutbox(session)
+        self.audit = self._audit = PostgresAudit(session)
 
     async def now(self) -> datetime:
         """Return the database's clock."""
-        moment = await self._connection.scalar(_NOW)
-        assert isinstance(moment, datetime)  # noqa: S101 - narrows the driver's Any
+        (row,) = await self._session.rows(_NOW, {})
+        moment: datetime = row.now
         return moment
 
     async def finish(self) -> None:

@@ -138,7 +138,7 @@ async def decide_task(
     case = _Case(revision, task, file, labels_in(file, task), await folded_of(tx, task.ref, file.findings))
     ensure_may_judge(principal, task, file, case.folded)
     rules = known_rules(file.rules, file.rule_set)
-    ensure_fits(task, given, rules, judged_twice=case.is_judged_twice(rules))
+    ensure_fits(task, given, rules, judged_twice=lambda: case.is_judged_twice(rules))
     _ensure_current(case, given)
     ensure_pinned(given, revision.manifest, case.annotations)
     change = _changed_labels(case, given, principal.actor_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from services.contracts.annotations import Annotation
 from services.contracts.manifest import SampleManifest
@@ -16,14 +16,14 @@ _HANDED_ON = frozenset({Verdict.REJECT, Verdict.ESCALATE})
 Place = tuple[str, str]
 
 
-def ensure_fits(task: ReviewTask, given: DecisionInput, rules: RuleSet, *, judged_twice: bool) -> None:
+def ensure_fits(task: ReviewTask, given: DecisionInput, rules: RuleSet, *, judged_twice: Callable[[], bool]) -> None:
     """Raise DecisionInvalidError with every place where a decision does not fit its task.
 
     Args:
         task: The task.
         given: What the person sent.
         rules: The rule set.
-        judged_twice: Whether a higher tier decides after some verdict on it.
+        judged_twice: Tells whether a higher tier decides after some verdict on it; asked only where it matters.
     """
     _refuse((*_verdict_places(task, given, rules), *_resolution_places(task, given, rules, judged_twice)))
 
@@ -66,7 +66,9 @@ def _reason_places(place: str, code: str | None, rules: RuleSet) -> Iterator[Pla
         yield place, f"is required for {Verdict.ACCEPT_CONFLICT}; the rule set has {codes}"
 
 
-def _resolution_places(task: ReviewTask, given: DecisionInput, rules: RuleSet, judged_twice: bool) -> Iterator[Place]:
+def _resolution_places(
+    task: ReviewTask, given: DecisionInput, rules: RuleSet, judged_twice: Callable[[], bool]
+) -> Iterator[Place]:
     if given.resolutions is None:
         return
     if task.kind not in JUDGING_KINDS or given.verdict not in _RESOLVING:
@@ -84,7 +86,7 @@ def _resolution_places(task: ReviewTask, given: DecisionInput, rules: RuleSet, j
             yield from _reason_places(f"{place}/reason_code", resolution.reason_code, rules)
     if given.verdict in _HANDED_ON and seen >= set(task.finding_ids):
         yield "/resolutions", f"leave nothing to {given.verdict}; use approve or accept_conflict"
-    if given.verdict in _HANDED_ON and judged_twice:
+    if given.verdict in _HANDED_ON and judged_twice():
         # What one person closes beside what is handed on would never be seen by a second.
         yield "/resolutions", f"{given.verdict} hands on all findings where verdicts are judged again; leave them out"
 

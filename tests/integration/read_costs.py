@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
 
-from sqlalchemy import event
-
+from infra.db.connect import driver_of
 from infra.db.engine import PostgresDatabase
+from infra.db.session import statements_sent
 
 
 async def blocks_read(database: PostgresDatabase, marker: str, ask: Callable[[], Awaitable[object]]) -> int:
     """Blocks of the store that the one statement with ``marker`` reads; it must not sort, nor walk a table."""
-    engine = database._engine
-    sent: list[tuple[str, tuple[Any, ...]]] = []
-
-    def keep(_conn: Any, _cursor: Any, statement: str, parameters: tuple[Any, ...], *_: Any) -> None:
-        if marker in statement:
-            sent.append((statement, parameters))
-
-    event.listen(engine.sync_engine, "before_cursor_execute", keep)
-    try:
+    with statements_sent() as sent:
         await ask()
-    finally:
-        event.remove(engine.sync_engine, "before_cursor_execute", keep)
-    ((statement, parameters),) = sent
-    async with engine.connect() as connection:
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        plan = json.loads(await driver.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", *parameters))
+    (one,) = [item for item in sent if marker in item.sql]
+    async with database._engine.connect() as connection:
+        explained = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {one.sql}"
+        plan = json.loads(await driver_of(connection).fetchval(explained, *one.arguments))
     assert "Sort" not in json.dumps(plan)
     assert "Seq Scan" not in json.dumps(plan)
     return int(plan[0]["Plan"]["Shared Hit Blocks"]) + int(plan[0]["Plan"]["Shared Read Blocks"])

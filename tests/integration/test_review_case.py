@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from infra.db.engine import PostgresDatabase
+from infra.db.session import statements_sent
 from services.contracts.access import Role
 from services.contracts.annotations import Annotation
 from services.contracts.findings import LabelPatch
@@ -39,29 +38,13 @@ def desk(database: PostgresDatabase) -> ReviewDesk:
     return ReviewDesk(database)
 
 
-@contextmanager
-def statements(database: PostgresDatabase) -> Iterator[list[str]]:
-    """What is sent to the database between BEGIN and COMMIT while the block runs."""
-    sent: list[str] = []
-
-    def keep(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        sent.append(statement)
-
-    engine = database._engine.sync_engine
-    event.listen(engine, "before_cursor_execute", keep)
-    try:
-        yield sent
-    finally:
-        event.remove(engine, "before_cursor_execute", keep)
-
-
 async def test_claim_takes_two_statements_and_decision_five(
     database: PostgresDatabase, desk: ReviewDesk, ref: RevisionRef
 ) -> None:
     await open_task(database, ref)
-    with statements(database) as claimed:
+    with statements_sent() as claimed:
         task = await desk.claim_next(REVIEWER, ClaimWish())
-    with statements(database) as decided:
+    with statements_sent() as decided:
         await desk.decide(REVIEWER, task.task_id, DecisionInput(verdict=Verdict.APPROVE, fence=task.fence))
     assert (len(claimed), len(decided)) == (2, 5)
 

@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import text
 
 from infra.db.documents import body_of, body_text
 from infra.db.repositories.base import Repository
 from infra.db.repositories.outbox import ADD_MESSAGES, PostgresOutbox
+from infra.db.session import Row, Session
 from services.audit.chain import GENESIS_SHA256, chain_entry
 from services.audit.personal import commit_texts
 from services.contracts.audit import EVERY_ENTRY, AuditFilter
@@ -99,8 +99,8 @@ def _entry_of(row: Any) -> AuditEntry:
 class PostgresAudit(Repository):
     """Implements :class:`services.ports.database.AuditRepository`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        super().__init__(connection)
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._pending: dict[str, list[_Pending]] = {}
 
     def append(
@@ -182,7 +182,7 @@ class PostgresAudit(Repository):
                 values=[kept.value for _, kept in texts],
             )
 
-    async def _lock_head(self, project: str, outbox: PostgresOutbox) -> Row[Any]:
+    async def _lock_head(self, project: str, outbox: PostgresOutbox) -> Row:
         head = await self._first(_LOCK_HEAD, project=project, **outbox.waiting())
         while head is None:
             await self._count(_ADD_HEAD, project=project, sha256=GENESIS_SHA256)

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from sqlalchemy import Executable, text
+from sqlalchemy import TextClause, text
 
-from infra.db.repositories.base import reading
 from infra.db.repositories.task_rows import TASK_COLUMNS
 
 _TAKEN = ", ".join(f'"{name}"' for name in (*TASK_COLUMNS, "now"))
@@ -144,9 +143,9 @@ def claim_next_sql(*, one_lane: bool, look: bool = False) -> str:
 
 
 @cache
-def claim_next(*, one_lane: bool, look: bool = False) -> Executable:
+def claim_next(*, one_lane: bool, look: bool = False) -> TextClause:
     """Return :func:`claim_next_sql` to run."""
-    return reading(claim_next_sql(one_lane=one_lane, look=look), (*TASK_COLUMNS, "now"))
+    return text(claim_next_sql(one_lane=one_lane, look=look))
 
 
 _CLAIM = """

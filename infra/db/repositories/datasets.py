@@ -255,14 +255,8 @@ class PostgresDatasets(Repository):
         """
         chosen, values = _chosen(project, selection)
         statement = text(f"{_CANDIDATES.format(what=_CANDIDATE, conditions=chosen)} {_BY_SAMPLE}")
-        connection = self._connection
-        result = await connection.stream(statement.execution_options(yield_per=page), values)
-        try:
-            # The size again: without it a partition is everything, whatever is fetched at a time.
-            async for rows in result.partitions(page):
-                yield await asyncio.to_thread(_candidates_of, rows)
-        finally:
-            await result.close()
+        async for rows in self._session.pages(statement, values, page=page):
+            yield await asyncio.to_thread(_candidates_of, rows)
 
     async def count_candidates(self, project: str, selection: Selection) -> int:
         """Return how many records :meth:`candidates` would yield now."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.db.documents import body_of, body_text, storable
 from infra.db.listen import OUTBOX_CHANNEL
 from infra.db.repositories.base import Repository
+from infra.db.session import Session
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.records import OutboxMessage
 
@@ -106,8 +106,8 @@ class PostgresOutbox(Repository):
     once: two relays at the same time may both see it.
     """
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        super().__init__(connection)
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._added = False
         self._waiting: list[_Message] = []
 

@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Executable, Row, text
+from sqlalchemy import TextClause, text
 
 from infra.db.repositories import claims
-from infra.db.repositories.base import OF_REVISION, reading
+from infra.db.repositories.base import OF_REVISION
 from infra.db.repositories.samples import ref_of
 from infra.db.repositories.task_rows import TASK_COLUMNS, late_at, task_of
 from infra.db.repositories.verdicts import PostgresVerdicts, cause_text
+from infra.db.session import Row
 from services.contracts.escalation import TaskCause
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.manifest import SampleManifest
@@ -53,8 +54,7 @@ _TASK_LOCKED = text(f"{_TASK} FOR NO KEY UPDATE")
 # Values of the newest version of both rows, whatever this statement had to wait for; what else is read for the case is
 # read by the next statement, which sees what was committed meanwhile.
 _OF_SAMPLE = ("stage", "manifest", "manifest_sha256", "label_version", "event_source", "event_id", "updated_at")
-_LOCK_CASE = reading(
-    f"""
+_LOCK_CASE = text(f"""
     WITH sample AS MATERIALIZED (
         SELECT sample.* FROM review_tasks AS task
         JOIN sample_revisions AS sample USING (project, sample_id, revision)
@@ -68,9 +68,7 @@ _LOCK_CASE = reading(
     FROM sample JOIN review_tasks AS task USING (project, sample_id, revision)
     WHERE task.task_id = :task_id
     FOR NO KEY UPDATE OF task
-    """,  # noqa: S608 - constants
-    (*TASK_COLUMNS, *_OF_SAMPLE, "sample_risk", "sample_created_at", "now"),
-)
+""")  # noqa: S608 - constants
 _TASKS_OF = text(f"""
     SELECT *, clock_timestamp() AS now FROM review_tasks WHERE {OF_REVISION} ORDER BY created_at, task_id
 """)  # noqa: S608
@@ -131,7 +129,7 @@ _QUEUES = text(f"""
 """)  # noqa: S608
 
 
-def _maybe_task(row: Row[Any] | None) -> ReviewTask | None:
+def _maybe_task(row: Row | None) -> ReviewTask | None:
     return None if row is None else task_of(row)
 
 
@@ -253,7 +251,7 @@ class PostgresReview(PostgresVerdicts):
         return await self._next(claims.claim_next(one_lane=len(lanes) == 1, look=True), actor_id, lanes, fits)
 
     async def _next(
-        self, statement: Executable, actor_id: str, lanes: Sequence[Lane], fits: Sequence[int], **more: timedelta | None
+        self, statement: TextClause, actor_id: str, lanes: Sequence[Lane], fits: Sequence[int], **more: timedelta | None
     ) -> ReviewTask | None:
         if not lanes:
             return None
