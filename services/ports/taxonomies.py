@@ -130,3 +130,7 @@ class TaxonomyMigrationRepository(Protocol):
     async def carried(self, ref: RevisionRef) -> CarriedOver | None:
         """Return what a revision was made of, where a migration opened it."""
         ...
+
+    async def way(self, ref: RevisionRef) -> tuple[tuple[RevisionRef, CarriedOver], ...]:
+        """Return the migrations that led to a revision, the oldest first, each with the revision that it opened."""
+        ...

@@ -65,6 +65,19 @@ _ADD_CARRIED = text("""
 """)
 _CARRIED = text(f"SELECT carried FROM taxonomy_migration_samples WHERE {OF_REVISION}")  # noqa: S608 - a constant
 
+_WAY = text(f"""
+    WITH RECURSIVE way AS (
+        SELECT project, sample_id, revision, CAST(carried AS text) AS carried FROM taxonomy_migration_samples
+        WHERE {OF_REVISION}
+        UNION
+        SELECT step.project, step.sample_id, step.revision, CAST(step.carried AS text)
+        FROM way JOIN taxonomy_migration_samples AS step ON step.project = way.project
+            AND step.sample_id = way.sample_id
+            AND step.revision = CAST(CAST(way.carried AS json) ->> 'revision_before' AS integer)
+    )
+    SELECT * FROM way ORDER BY revision
+""")  # noqa: S608 - a constant
+
 
 def _migration_of(row: Any) -> TaxonomyMigration:
     return TaxonomyMigration.model_validate_json(row.migration)
@@ -180,3 +193,8 @@ class PostgresTaxonomyMigrations(Repository):
         """Return what a revision was made of, where a migration opened it."""
         row = await self._first(_CARRIED, **ref.model_dump())
         return None if row is None else CarriedOver.model_validate_json(row.carried)
+
+    async def way(self, ref: RevisionRef) -> tuple[tuple[RevisionRef, CarriedOver], ...]:
+        """Return the migrations that led to a revision, the oldest first, each with the revision that it opened."""
+        rows = await self._run(_WAY, **ref.model_dump())
+        return tuple((ref_of(row), CarriedOver.model_validate_json(row.carried)) for row in rows)
