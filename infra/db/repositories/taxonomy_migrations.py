@@ -11,7 +11,7 @@ from sqlalchemy import text
 from infra.db.documents import body_of, model_text
 from infra.db.repositories.base import OF_REVISION, Repository
 from infra.db.repositories.samples import ref_of
-from services.contracts.lifecycle import RevisionRef, Stage
+from services.contracts.lifecycle import FINAL_STAGES, RevisionRef, Stage
 from services.contracts.taxonomies import CarriedOver, TaxonomyMigration
 from services.errors import AlreadyExistsError, MigrationConflictError, NotFoundError
 from services.ports.taxonomies import LabelledSample
@@ -37,6 +37,12 @@ _TELL = text("UPDATE taxonomy_migrations SET change = change + 1 WHERE migration
 _UNTOLD = text("SELECT migration, change FROM taxonomy_migrations WHERE told < change ORDER BY migration_id")
 _TOLD = text("UPDATE taxonomy_migrations SET told = greatest(told, :change) WHERE migration_id = :migration_id")
 _RUNNING = text("SELECT migration FROM taxonomy_migrations WHERE state = 'running' ORDER BY migration_id")
+_LIVE = text("SELECT migration FROM taxonomy_migrations WHERE project = :project AND state IN ('running', 'paused')")
+_COUNT_REOPENED = text("""
+    SELECT count(*) AS samples
+    FROM taxonomy_migration_samples AS opened JOIN sample_revisions AS its USING (project, sample_id, revision)
+    WHERE opened.project = :project AND opened.outcome = 'reopened' AND its.stage <> ALL (CAST(:over AS text[]))
+""")
 # Locked in the order of their ids; whoever else locks samples locks one at a time.
 _LOCK_SAMPLES = text("""
     SELECT sample_id FROM samples WHERE project = :project AND sample_id > :after
@@ -162,6 +168,16 @@ class PostgresTaxonomyMigrations(Repository):
     async def running(self) -> tuple[TaxonomyMigration, ...]:
         """Return the running migrations of all projects."""
         return tuple(_migration_of(row) for row in await self._run(_RUNNING))
+
+    async def live(self, project: str) -> TaxonomyMigration | None:
+        """Return the project's migration that is not over; there is one at most."""
+        row = await self._first(_LIVE, project=project)
+        return None if row is None else _migration_of(row)
+
+    async def count_reopened(self, project: str) -> int:
+        """Count samples that migrations have opened for people, and that are neither committed nor closed."""
+        row = await self._first(_COUNT_REOPENED, project=project, over=[stage.value for stage in FINAL_STAGES])
+        return 0 if row is None else int(row.samples)
 
     async def page(self, project: str, *, after: str | None, limit: int, lock: bool) -> tuple[LabelledSample, ...]:
         """Return the newest revisions of samples by sample id after the cursor.
