@@ -75,11 +75,12 @@ async def add_sample(database: PostgresDatabase, sample_id: str, *, project: str
         revision = await tx.samples.get(ref, lock=True)
         assert revision is not None
         await move(tx, revision, Stage.PRE_LABELING, Stage.CHECKING, Stage.IN_REVIEW, actor="concord")
-        await tx.review.put_finding(_finding(ref, "f-1", labels, await tx.now()))
+        await tx.review.put_finding(a_finding(ref, "f-1", labels, await tx.now()))
     return ref
 
 
-def _finding(ref: RevisionRef, finding_id: str, labels: tuple[Box, ...], at: datetime) -> StoredFinding:
+def a_finding(ref: RevisionRef, finding_id: str, labels: tuple[Box, ...], at: datetime) -> StoredFinding:
+    """An open finding about the label ``a1``, which blocks."""
     finding = Finding(
         finding_id=finding_id,
         check="lidar_camera",

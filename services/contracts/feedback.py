@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field, model_validator
 
 from services.contracts.annotations import Annotation, Annotations
-from services.contracts.base import Contract, Fraction, Identifier, Name, ProjectId, Sha256
+from services.contracts.base import Contract, Fraction, Identifier, Name, ProjectId, Sha256, Version
 from services.contracts.findings import ExactNumber
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.review import LabelOrigin, Verdict
@@ -181,6 +181,9 @@ class CorrectionReason(Contract):
     finding_kind: Name | None = None
     label_version: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="The labels with which the correction came, where it is told by them."
+    )
+    revision: Version | None = Field(
+        default=None, description="Of these labels, where it is one that taxonomy migrations made the record of."
     )
     origin: LabelOrigin | None = Field(default=None, description="Where these labels came from.")
     decision_id: UUID | None = None

@@ -15,7 +15,8 @@ NONE, OTHERS = "(none)", "(others)"
 _MOST_VALUES = 100
 _MOST_CLASSES = 5_000
 _LABELLING = ("annotate", "rework")
-_REVIEWING = ("reviewer", "adjudicator")
+_NOT_LABELLED = ("reviewer", "adjudicator", "migration")
+"""Origins of labels whose author did not label the sample; what was carried over keeps the author that it had."""
 _OPEN = frozenset({"open", "noted"})
 _ACCEPTED = frozenset({"accepted", "dismissed"})
 
@@ -109,27 +110,28 @@ class CardBuilder:
             self._captured = (min(first, at), max(last, at))
 
     def _count_lineage(self, candidate: Candidate) -> None:
-        lineage = candidate.lineage
-        for labels in lineage["label_sets"]:
-            if labels["author"]["kind"] == "human" and labels["origin"] not in _REVIEWING:
-                self._annotators.add(labels["author"]["id"])
         reviewed = False
-        for decision in lineage["decisions"]:
-            self._add("decision", f"{decision['task_kind']}:{decision['verdict']}")
-            if decision["task_kind"] not in _LABELLING:
-                self._reviewers.add(decision["actor"])
-                reviewed = True
+        rules = None
+        for lineage in candidate.lineages:
+            for labels in lineage["label_sets"]:
+                if labels["author"]["kind"] == "human" and labels["origin"] not in _NOT_LABELLED:
+                    self._annotators.add(labels["author"]["id"])
+            for decision in lineage["decisions"]:
+                self._add("decision", f"{decision['task_kind']}:{decision['verdict']}")
+                if decision["task_kind"] not in _LABELLING:
+                    self._reviewers.add(decision["actor"])
+                    reviewed = True
+            rules = lineage["rule_set"] or rules
         self._reviewed += reviewed
-        for finding in lineage["findings"]:
+        for finding in candidate.findings:
             state = finding["state"]
             self._add("finding", state)
             self._open += state in _OPEN
             self._accepted += state in _ACCEPTED
             if state in _OPEN | _ACCEPTED:
                 self._add("conflict", f"{finding['check']}/{finding['kind']}")
-        rules = lineage["rule_set"]
         self._add("rules", NONE if rules is None else f"{rules['id']}@{rules['version']}")
-        for taxonomy in lineage["taxonomy_versions"]:
+        for taxonomy in candidate.lineage["taxonomy_versions"]:
             self._add("taxonomy", taxonomy)
 
     def _add(self, what: str, value: str) -> None:

@@ -131,6 +131,17 @@ def _add_record(told: _Document, dataset: str, item: MemberRecord) -> None:
     )
     told.relation("wasGeneratedBy", entity=name, activity=commit)
     told.relation("wasAssociatedWith", activity=commit, agent=_SYSTEM)
+    if "migration" in lineage:
+        before = lineage["migration"]["made_of"]
+        older = told.thing(
+            "entity",
+            record_name(*ref[:2], before["revision"]),
+            prov__type="concord:GroundTruth",
+            concord__content_sha256=before["content_sha256"],
+            concord__lineage_sha256=before["lineage_sha256"],
+        )
+        told.relation("used", activity=commit, entity=older)
+        told.relation("wasDerivedFrom", generatedEntity=name, usedEntity=older)
     for event in lineage["events"]:
         source = told.thing(
             "entity",

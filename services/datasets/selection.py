@@ -20,9 +20,10 @@ class Candidate:
         revision: Its revision.
         content_sha256: Hash of the body.
         committed_at: When it was committed.
-        stages: Every stage that its revision was at.
+        stages: Every stage that its revision was at, or one that it was made of: there until it was migrated.
         body: What was decided.
         lineage: Why it is believed.
+        before: Lineages of the records that taxonomy migrations made it of, the oldest first.
     """
 
     revision: int
@@ -31,6 +32,7 @@ class Candidate:
     stages: frozenset[Stage]
     body: Mapping[str, Any]
     lineage: Mapping[str, Any]
+    before: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def sample_id(self) -> str:
@@ -42,6 +44,17 @@ class Candidate:
         """Its labels."""
         labels: Sequence[Mapping[str, Any]] = self.body["annotations"]
         return labels
+
+    @property
+    def lineages(self) -> tuple[Mapping[str, Any], ...]:
+        """Why it and what it was made of are believed, the oldest first; what was erased says nothing."""
+        return (*(one for one in self.before if one), self.lineage)
+
+    @property
+    def findings(self) -> Sequence[Mapping[str, Any]]:
+        """All findings by id; of one that was made again, the newest."""
+        found = {finding["id"]: finding for lineage in self.lineages for finding in lineage["findings"]}
+        return list(found.values())
 
 
 def fits(selection: Selection, candidate: Candidate) -> bool:
@@ -55,7 +68,7 @@ def fits(selection: Selection, candidate: Candidate) -> bool:
         and set(selection.modalities) <= {stream["modality"] for stream in candidate.body["streams"]}
         and all(_fits_context(candidate.body, one.field, one.any_of) for one in selection.context)
         and all(_fits_labels(one, candidate.annotations) for one in selection.labels)
-        and all(_fits_findings(one, candidate.lineage["findings"]) for one in selection.findings)
+        and all(_fits_findings(one, candidate.findings) for one in selection.findings)
     )
 
 

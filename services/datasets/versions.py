@@ -27,6 +27,7 @@ from services.datasets.names import VERSIONED_ACTION, version_subject
 from services.datasets.selection import Candidate, fits
 from services.datasets.splits import group_of, split_of
 from services.errors import IntegrityError
+from services.ground_truth.history import HistoryReader
 from services.lifecycle.project_events import tell_project
 from services.ports.database import Transaction
 from services.progress import Meter, Tell, tell_nobody
@@ -180,11 +181,13 @@ async def _measure(
     rules = await rules_of(tx, project)
     agreement = AgreementBuilder(rules.consensus, max_listed=0, window_days=_CARD_WINDOW_DAYS)
     report = ReportBuilder(rules, max_listed=0)
+    histories = HistoryReader(project)
     left_out = 0
     for member in members:
         ref = RevisionRef(project=project, sample_id=member.sample_id, revision=member.revision)
-        agreement.add(project, ref.sample_id, await answers_of(tx, await tx.samples.label_sets(ref)))
-        item = await stored_sample(tx, ref)
+        history = await histories.read(tx, ref)
+        agreement.add(project, ref.sample_id, answers_of(history))
+        item = await stored_sample(tx, history)
         if item is None:
             left_out += 1
         else:

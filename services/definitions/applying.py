@@ -37,6 +37,7 @@ from services.projects.registry import ensure_taxonomy, keep_rule_set, rule_set
 from services.projects.rule_set_owners import ensure_owner
 from services.rule_changes.activation import Switch, dry_run_of, switch_now
 from services.rule_changes.dry_run import Proposal, try_proposal
+from services.taxonomy.open_labels import ensure_open_labels_asked
 
 
 class ProjectDefinitions:
@@ -83,6 +84,7 @@ class ProjectDefinitions:
         Raises:
             NotFoundError: The key does not cover this project.
             InvalidInputError: It would change more than can be told, or names a taxonomy that there is not.
+            MigrationConflictError: Nobody would be asked about labels that a taxonomy migration leaves to people.
         """
         _ensure_covered(principal, definition.id)
         async with self._database.transaction() as tx:
@@ -138,6 +140,7 @@ class ProjectDefinitions:
             NotFoundError: The key does not cover this project.
             ForbiddenError: The rules are others, and somebody else owns their rule set.
             InvalidInputError: The dry run is not one of these rules in this project.
+            MigrationConflictError: Nobody would be asked about labels that a taxonomy migration leaves to people.
             ChangedMeanwhileError: The project is no longer what it was when the plan was made.
         """
         _ensure_covered(principal, definition.id)
@@ -159,6 +162,7 @@ class ProjectDefinitions:
             NotFoundError: There is no such version.
             ForbiddenError: The rules are others, and somebody else owns their rule set.
             InvalidInputError: The dry run is not one of these rules in this project.
+            MigrationConflictError: Nobody would be asked about labels that a taxonomy migration leaves to people.
             ChangedMeanwhileError: The project is no longer what ``expected`` says.
         """
         ensure_sees(principal, project)
@@ -210,6 +214,8 @@ async def _planned(
             f"This would change {len(found)} places at once; apply at most {MAX_CHANGES} in a step."
         )
     before, after = None if now is None else now.rules.reference, wanted.rules.reference
+    if before not in (None, after):
+        await ensure_open_labels_asked(tx, definition.id, wanted.rules)
     plan = DefinitionPlan(
         project=definition.id,
         creates=now is None,

@@ -12,8 +12,10 @@ from services.contracts.records import GroundTruth, LabelSet
 from services.contracts.review import JUDGING_KINDS, Decision, StoredFinding, Verdict
 from services.feedback.matching import Outcome, outcomes_of
 from services.feedback.models import Model
+from services.ground_truth.history import SampleHistory
 from services.rules.consensus import ConsensusRules
 
+_SAID_BY_NOBODY = frozenset({"prediction", "pre_label", "migration"})
 _CORRECTS = frozenset({Verdict.FIX, Verdict.REJECT})
 
 
@@ -25,16 +27,11 @@ def newest_predictions(label_sets: Iterable[LabelSet]) -> dict[Model, LabelSet]:
 
 def is_judged(label_sets: Iterable[LabelSet], decisions: Iterable[Decision]) -> bool:
     """Whether the labels are more than predictions that nobody said anything of."""
-    made = [one for one in label_sets if one.origin != "prediction"]
-    return bool(list(decisions)) or any(one.origin != "pre_label" for one in made)
+    return bool(list(decisions)) or any(one.origin not in _SAID_BY_NOBODY for one in label_sets)
 
 
 def corrected_sample(
-    record: GroundTruth,
-    label_sets: Sequence[LabelSet],
-    findings: Iterable[StoredFinding],
-    decisions: Sequence[Decision],
-    rules: ConsensusRules,
+    record: GroundTruth, history: SampleHistory, findings: Iterable[StoredFinding], rules: ConsensusRules
 ) -> CorrectedSample | None:
     """Return what was corrected in a committed sample; None where nothing was, or nobody judged it.
 
@@ -43,11 +40,12 @@ def corrected_sample(
 
     Args:
         record: The committed record.
-        label_sets: All versions of its labels and predictions, oldest first.
+        history: All versions of its labels and predictions, and all its decisions. A prediction about what a migration
+            made it of is compared in the words of the record, and told as it was said.
         findings: All its findings.
-        decisions: All its decisions, oldest first.
         rules: When two labels are of one thing.
     """
+    label_sets, decisions = history.label_sets, history.decisions
     versions = [one for one in label_sets if one.origin != "prediction"]
     if not versions or not is_judged(label_sets, decisions):
         return None
@@ -68,7 +66,7 @@ def corrected_sample(
                     model=model,
                     version=version,
                     sha256=said.sha256,
-                    annotations=said.annotations,
+                    annotations=history.as_said.get(said.sha256, said.annotations),
                     corrections=tuple(sorted(corrections, key=_place)),
                 )
             )
@@ -143,6 +141,7 @@ class _Reasons:
         decision = None if labels.decision_id is None else self._decisions.get(labels.decision_id)
         return CorrectionReason(
             label_version=labels.version,
+            revision=None if labels.ref == self._versions[-1].ref else labels.ref.revision,
             origin=labels.origin,
             decision_id=labels.decision_id,
             verdict=None if decision is None else decision.verdict,

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 
 from services.contracts.access import Principal
 from services.contracts.feedback import CorrectedSample, ModelQuality, NextSamples, ThresholdReport
-from services.contracts.lifecycle import FINAL_STAGES, RevisionRef
+from services.contracts.lifecycle import FINAL_STAGES
 from services.contracts.records import GroundTruth
 from services.feedback.corrections import corrected_sample, is_judged, newest_predictions
 from services.feedback.models import QualityTally
 from services.feedback.ranking import Ranking
 from services.feedback.thresholds import ThresholdTally, ruling_on
+from services.ground_truth.history import HistoryReader, SampleHistory, findings_of
 from services.ports.database import Database, Transaction
 from services.projects.registry import rules_of
 from services.report.reader import OUT, newest_revisions
@@ -61,6 +62,7 @@ class FeedbackReader:
         """
         await self._rules(principal, project)
         tally = ThresholdTally()
+        histories = HistoryReader(project)
         read, complete = 0, True
         async for page in newest_revisions(self._database, project):
             async with self._database.transaction() as tx:
@@ -71,7 +73,7 @@ class FeedbackReader:
                         complete = False
                         break
                     read += 1
-                    await _judge(tx, summary.ref, tally)
+                    await _judge(tx, await histories.read(tx, summary.ref), tally)
             if not complete:
                 break
         return ThresholdReport(
@@ -94,6 +96,7 @@ class FeedbackReader:
         """
         tally, complete = await self._tally(principal, project, max_samples)
         ranking = Ranking(tally.classes(), tally.truth, limit=limit)
+        histories = HistoryReader(project)
         full = False
         async for page in newest_revisions(self._database, project):
             async with self._database.transaction() as tx:
@@ -103,7 +106,7 @@ class FeedbackReader:
                     if ranking.candidates == max_samples:
                         full = True
                         break
-                    said = newest_predictions(await tx.samples.label_sets(summary.ref))
+                    said = newest_predictions((await histories.read(tx, summary.ref)).label_sets)
                     ranking.add(summary.ref, summary.stage, [(model, one.annotations) for model, one in said.items()])
             if full:
                 break
@@ -131,6 +134,7 @@ class FeedbackReader:
         """
         rules = await self._rules(principal, project)
         found: list[CorrectedSample] = []
+        histories = HistoryReader(project)
         async with self._database.transaction() as tx:
             page = await tx.ground_truth.list(project, after=after, limit=limit + 1)
             read = page[:limit]
@@ -140,15 +144,9 @@ class FeedbackReader:
                     continue
                 if not record.body:
                     continue
-                ref = record.ref
-                item = await asyncio.to_thread(
-                    corrected_sample,
-                    record,
-                    await tx.samples.label_sets(ref),
-                    await tx.review.findings(ref),
-                    await tx.review.decisions(ref),
-                    rules,
-                )
+                history = await histories.read(tx, record.ref)
+                found_about = await findings_of(tx, history)
+                item = await asyncio.to_thread(corrected_sample, record, history, found_about, rules)
                 if item is not None:
                     found.append(item)
         last = read[-1].ref if len(page) > limit else None
@@ -161,6 +159,7 @@ class FeedbackReader:
 
     async def _tally(self, principal: Principal, project: str, max_records: int) -> tuple[QualityTally, bool]:
         tally = QualityTally(await self._rules(principal, project))
+        histories = HistoryReader(project)
         read = 0
         async for record in self._newest_records(project):
             if read == max_records:
@@ -170,14 +169,14 @@ class FeedbackReader:
                 tally.skip("erased")
                 continue
             async with self._database.transaction() as tx:
-                label_sets = await tx.samples.label_sets(record.ref)
-                decisions = await tx.review.decisions(record.ref)
+                history = await histories.read(tx, record.ref)
+            label_sets = history.label_sets
             versions = [one.annotations for one in label_sets if one.origin != "prediction"]
             committed = versions[-1] if versions else ()
             said = [(model, one.annotations) for model, one in newest_predictions(label_sets).items()]
             if not said:
                 tally.skip("unpredicted", committed)
-            elif not is_judged(label_sets, decisions):
+            elif not is_judged(label_sets, history.decisions):
                 tally.skip("unjudged", committed)
             else:
                 # Matching is work for the processor; other requests go on meanwhile.
@@ -202,12 +201,9 @@ class FeedbackReader:
             yield held
 
 
-async def _judge(tx: Transaction, ref: RevisionRef, tally: ThresholdTally) -> None:
-    findings = [stored.finding for stored in await tx.review.findings(ref) if stored.finding.measured is not None]
-    if not findings:
-        return
-    decisions = await tx.review.decisions(ref)
-    for finding in findings:
-        ruling = ruling_on(finding.finding_id, decisions)
+async def _judge(tx: Transaction, history: SampleHistory, tally: ThresholdTally) -> None:
+    for stored in await findings_of(tx, history):
+        finding = stored.finding
+        ruling = None if finding.measured is None else ruling_on(finding.finding_id, history.decisions)
         if ruling is not None:
             tally.add(finding, ruling)

@@ -8,7 +8,7 @@ from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.records import GroundTruth, SampleRevision
 from services.contracts.review import FindingState, StoredFinding
 from services.errors import BlockingFindingError, IntegrityError, NotFoundError, StageConflictError
-from services.ground_truth.origins import origins_of
+from services.ground_truth.origins import made_of, origins_of
 from services.ground_truth.record import RevisionFacts, build_record
 from services.lifecycle.journal import record_stage, subject_of
 from services.ports.database import Database, Transaction
@@ -56,6 +56,9 @@ async def keep_record(tx: Transaction, record: GroundTruth, before: Stage) -> No
     ref = record.ref
     await tx.ground_truth.add(record)
     await tx.ground_truth.add_origins(ref, origins_of(record))
+    older = made_of(record)
+    if older is not None:
+        await tx.ground_truth.inherit_origins(ref, older)
     await record_stage(tx, ref, before, Stage.COMMITTED, actor=SYSTEM_ACTOR, content_sha256=record.content_sha256)
     # Beside the stage change, because only here the lineage's hash and the moment enter the chain.
     tx.audit.append(

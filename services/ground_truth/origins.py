@@ -1,6 +1,7 @@
 """What a record rests on, as keys that are looked up from the other end (pure).
 
-Everything is read from the record itself, so that a verifier can say what must stand in the table of origins.
+Everything is read from the record itself, and from the table's rows of the record that it was made of, so that a
+verifier can say what must stand in the table of origins.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 
 from services.audit.faults import fault
 from services.contracts.canonical import content_sha256
+from services.contracts.lifecycle import RevisionRef
 from services.contracts.lineage import MAX_KEY_LENGTH, Origin, OriginKind
 from services.contracts.records import GroundTruth
 from services.contracts.verification import Fault
@@ -22,17 +24,39 @@ def origins_of(record: GroundTruth) -> frozenset[Origin]:
     return frozenset(Origin(kind=kind, key=key) for kind, key in pairs if 0 < len(key) <= MAX_KEY_LENGTH)
 
 
-def origin_faults(record: GroundTruth, stored: Iterable[Origin], *, erased: bool = False) -> Iterator[Fault]:
+def made_of(record: GroundTruth) -> RevisionRef | None:
+    """Return the revision whose record a taxonomy migration made this one of; None where none did."""
+    migration = record.lineage.get("migration")
+    before = migration.get("made_of") if isinstance(migration, dict) else None
+    revision = before.get("revision") if isinstance(before, dict) else None
+    # Only an earlier one, so that a damaged record leads round in no circle.
+    if not isinstance(revision, int) or not 0 < revision < record.ref.revision:
+        return None
+    return record.ref.model_copy(update={"revision": revision})
+
+
+def inherited(origins: Iterable[Origin]) -> frozenset[Origin]:
+    """Return what a migrated record rests on because the one it was made of does.
+
+    All but the taxonomy: the labels name another version now.
+    """
+    return frozenset(origin for origin in origins if origin.kind is not OriginKind.TAXONOMY)
+
+
+def origin_faults(
+    record: GroundTruth, stored: Iterable[Origin], *, before: Iterable[Origin] = (), erased: bool = False
+) -> Iterator[Fault]:
     """Yield every difference between what a record says and what the table of origins says about it.
 
     Args:
         record: The record.
         stored: Its rows of the table.
+        before: The rows of the record that it was made of; they are held against that one in its turn.
         erased: The record's content was erased, so that it says nothing any more; the table stays.
     """
     if erased:
         return
-    told, kept = origins_of(record), frozenset(stored)
+    told, kept = origins_of(record) | inherited(before), frozenset(stored)
     subject = subject_of(record.ref)
     for origin in sorted(told - kept, key=_order):
         yield fault("origin-missing", subject, f"that it rests on {origin.kind} {origin.key} can not be looked up")

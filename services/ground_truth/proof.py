@@ -6,34 +6,30 @@ Everything is read in pages, each in a transaction of its own; what looks wrong 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from uuid import UUID
 
 from services.audit.faults import UNREADABLE, FaultList, fault
 from services.contracts.findings import RuleReference
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.lineage import Origin
 from services.contracts.records import GroundTruth
-from services.contracts.taxonomies import CarriedOver
 from services.contracts.verification import Fault
 from services.erasure.tombstones import erased_record_faults
 from services.errors import NotFoundError
 from services.ground_truth.commit import read_facts
 from services.ground_truth.made_of import made_of_faults, older_ref
-from services.ground_truth.origins import origin_faults
+from services.ground_truth.origins import made_of, origin_faults
 from services.ground_truth.record import RevisionFacts
 from services.ground_truth.verify import RecordEvidence, record_faults, told_faults
 from services.lifecycle.journal import subject_of
 from services.ports.database import Database, Transaction
 from services.projects.registry import rule_set
 from services.rules.rule_set import RuleSet
-from services.taxonomy.carriers import read_carrier
-from services.taxonomy.migrating import Carrier
+from services.taxonomy.carriers import MigrationCarriers
 from services.taxonomy.proof import TaxonomyProof
 
 RECORDS_A_PAGE = 20
 ORIGINS_A_PAGE = 100_000
 """More than the records of a page can have; without it a forger could make the verifier read without end."""
-_KEPT_CARRIERS = 8
 
 
 class GroundTruthProof:
@@ -55,7 +51,7 @@ class GroundTruthProof:
         self._faults = faults
         self._advance = advance
         self._taxonomies = TaxonomyProof()
-        self._carriers: dict[UUID, Carrier | None] = {}
+        self._carriers = MigrationCarriers(project)
         self.records = 0
 
     async def run(self) -> None:
@@ -87,22 +83,31 @@ class GroundTruthProof:
         kept: dict[RevisionRef, set[Origin]] = {record.ref: set() for record in page}
         for ref, origin in origins:
             kept.setdefault(ref, set()).add(origin)
+        known = {record.ref for record in page}
         for record in page:
-            self._faults.add(origin_faults(record, kept.pop(record.ref), erased=_is_empty(record)))
-        for ref in kept:
+            older = made_of(record)
+            before = kept[older] if older in kept else await self._origins_of(older)
+            self._faults.add(origin_faults(record, kept[record.ref], before=before, erased=_is_empty(record)))
+        for ref in kept.keys() - known:
             self._faults.add(await self._late_origins(ref))
+
+    async def _origins_of(self, ref: RevisionRef | None) -> list[Origin]:
+        """Return the kept origins of a record that stands before the page; none where there is none."""
+        if ref is None:
+            return []
+        async with self._database.transaction() as tx:
+            return await _stored_origins(tx, ref)
 
     async def _late_origins(self, ref: RevisionRef) -> list[Fault]:
         """Look at origins of a record that was not there a moment ago: it came since, or there is none."""
-        before = (ref.sample_id, ref.revision - 1)
         async with self._database.transaction() as tx:
             record = await tx.ground_truth.get(ref)
             if record is None:
                 return [fault("origin-stray", subject_of(ref), "it is found by what it rests on, and is not there")]
-            stored = await tx.ground_truth.origins_between(
-                self._project, after=before, until=(ref.sample_id, ref.revision), limit=ORIGINS_A_PAGE
-            )
-        return list(origin_faults(record, (origin for _, origin in stored), erased=_is_empty(record)))
+            stored = await _stored_origins(tx, ref)
+            older = made_of(record)
+            before = [] if older is None else await _stored_origins(tx, older)
+        return list(origin_faults(record, stored, before=before, erased=_is_empty(record)))
 
     async def _record(self, record: GroundTruth) -> list[Fault]:
         # What looks wrong may have been erased while it was looked at: then the second look finds a tombstone.
@@ -142,22 +147,15 @@ class GroundTruthProof:
         if carried is None:
             return []
         older = await tx.ground_truth.get(older_ref(record.ref, carried))
-        carrier = await self._carrier(tx, carried)
+        carrier = await self._carriers.of(tx, carried)
         return list(made_of_faults(record, carried, older, carrier, facts.revision.manifest))
 
-    async def _carrier(self, tx: Transaction, carried: CarriedOver) -> Carrier | None:
-        """Return the steps of a migration as they are stored now; a published version never changes."""
-        known = self._carriers
-        if carried.migration_id not in known:
-            while len(known) >= _KEPT_CARRIERS:
-                del known[next(iter(known))]
-            migration = await tx.taxonomy_migrations.get(self._project, carried.migration_id)
-            source = None if migration is None else migration.source
-            try:
-                known[carried.migration_id] = await read_carrier(tx, carried.target, unversioned=source)
-            except NotFoundError:
-                known[carried.migration_id] = None
-        return known[carried.migration_id]
+
+async def _stored_origins(tx: Transaction, ref: RevisionRef) -> list[Origin]:
+    stored = await tx.ground_truth.origins_between(
+        ref.project, after=(ref.sample_id, ref.revision - 1), until=(ref.sample_id, ref.revision), limit=ORIGINS_A_PAGE
+    )
+    return [origin for _, origin in stored]
 
 
 def _is_empty(record: GroundTruth) -> bool:

@@ -33,6 +33,10 @@ class GroundTruthRepository(Protocol):
         """Keep what a record rests on, so that it is found from there."""
         ...
 
+    async def inherit_origins(self, ref: RevisionRef, older: RevisionRef) -> None:
+        """Keep what the record that this one was made of rests on as what this one rests on; all but its taxonomy."""
+        ...
+
     async def origins_between(
         self, project: str, *, after: tuple[str, int] | None, until: tuple[str, int] | None, limit: int
     ) -> tuple[tuple[RevisionRef, Origin], ...]:

@@ -116,6 +116,14 @@ class TaxonomyMigrationRepository(Protocol):
         """Return the running migrations of all projects."""
         ...
 
+    async def live(self, project: str) -> TaxonomyMigration | None:
+        """Return the project's migration that is not over; there is one at most."""
+        ...
+
+    async def count_reopened(self, project: str) -> int:
+        """Count samples that migrations have opened for people, and that are neither committed nor closed."""
+        ...
+
     async def page(self, project: str, *, after: str | None, limit: int, lock: bool) -> tuple[LabelledSample, ...]:
         """Return the newest revisions of samples by sample id after the cursor.
 
@@ -129,4 +137,8 @@ class TaxonomyMigrationRepository(Protocol):
 
     async def carried(self, ref: RevisionRef) -> CarriedOver | None:
         """Return what a revision was made of, where a migration opened it."""
+        ...
+
+    async def way(self, ref: RevisionRef) -> tuple[tuple[RevisionRef, CarriedOver], ...]:
+        """Return the migrations that led to a revision, the oldest first, each with the revision that it opened."""
         ...

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 
 from services.access.policy import ensure_sees, project_not_found
 from services.contracts.access import Principal
 from services.contracts.agreement import AgreementReport
 from services.contracts.consensus import Answer
 from services.contracts.records import LabelSet
-from services.ports.database import Database, Transaction
+from services.ground_truth.history import HistoryReader, RevisionHistory, SampleHistory
+from services.ports.database import Database
 from services.projects.registry import rules_of
 from services.report.agreement_build import AgreementBuilder
 from services.report.agreement_units import answers_by_author, author_name
@@ -33,7 +33,7 @@ class AgreementReader:
     async def agreement(
         self, principal: Principal, project: str, *, max_samples: int, max_listed: int | None, window_days: int
     ) -> AgreementReport:
-        """Return the report on the newest revision of each sample.
+        """Return the report on the newest revision of each sample, and on those it was made of by migrations.
 
         An answer is what somebody submitted to label a sample; of a sample that came with labels of several authors,
         each author's. Reviews, corrections, rework and predictions are no answers: whoever made them had seen others'.
@@ -54,6 +54,7 @@ class AgreementReader:
                 raise project_not_found(project)
             rules = await rules_of(tx, project)
         builder = AgreementBuilder(rules.consensus, max_listed=max_listed, window_days=window_days)
+        histories = HistoryReader(project)
         read = left_out = 0
         async for page in newest_revisions(self._database, project):
             async with self._database.transaction() as tx:
@@ -63,31 +64,33 @@ class AgreementReader:
                         continue
                     read += 1
                     ref = summary.ref
-                    builder.add(project, ref.sample_id, await answers_of(tx, await tx.samples.label_sets(ref)))
+                    builder.add(project, ref.sample_id, answers_of(await histories.read(tx, ref)))
         return await asyncio.to_thread(builder.finish, left_out=left_out)
 
 
-async def answers_of(tx: Transaction, label_sets: Iterable[LabelSet]) -> list[Answer]:
-    """Return the answers among the label sets of one revision.
+def answers_of(history: SampleHistory) -> list[Answer]:
+    """Return the answers about a sample: those of the newest revision that has any."""
+    for read in (_submitted, _brought):
+        for revision in reversed(history.revisions):
+            found = read(revision)
+            if found:
+                return found
+    return []
 
-    Args:
-        tx: The transaction.
-        label_sets: All its label sets, oldest first.
-    """
-    sets = list(label_sets)
-    found: list[Answer] = []
-    if sets:
-        submitted = submissions(await tx.review.decisions(sets[0].ref))
-        found = [
-            answer
-            for item in sets
-            if item.origin in _ANSWERS and item.decision_id in submitted and (answer := _answer(item)) is not None
-        ]
-    if not found:
-        for item in sets:
-            if item.origin in ("manifest", "label_files"):
-                found = answers_by_author(item.annotations)[0]  # label files have the manifest's labels too
-    return found
+
+def _submitted(revision: RevisionHistory) -> list[Answer]:
+    submitted = submissions(revision.decisions)
+    return [
+        answer
+        for item in revision.label_sets
+        if item.origin in _ANSWERS and item.decision_id in submitted and (answer := _answer(item)) is not None
+    ]
+
+
+def _brought(revision: RevisionHistory) -> list[Answer]:
+    brought = [item for item in revision.label_sets if item.origin in ("manifest", "label_files")]
+    # Label files have the manifest's labels too.
+    return answers_by_author(brought[-1].annotations)[0] if brought else []
 
 
 def _answer(item: LabelSet) -> Answer | None:

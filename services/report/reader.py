@@ -12,9 +12,10 @@ from services.contracts.access import Principal
 from services.contracts.annotations import Annotation
 from services.contracts.dataset_report import DatasetReport
 from services.contracts.label_base import Author
-from services.contracts.lifecycle import RevisionRef, Stage
-from services.contracts.records import LabelSet, SampleSummary
+from services.contracts.lifecycle import Stage
+from services.contracts.records import CheckRun, LabelSet, SampleSummary
 from services.contracts.review import FindingState
+from services.ground_truth.history import HistoryReader, SampleHistory
 from services.ports.database import Database, Transaction
 from services.projects.registry import rules_of
 from services.report.build import ReportBuilder
@@ -27,6 +28,7 @@ _PAGE = 100
 _NO_EXCHANGE = "exchanged files are looked for by concord report on files, not in what is stored"
 OUT = frozenset({Stage.WITHDRAWN, Stage.REOPENED})
 """Stages of samples that are in no report."""
+_WITH_RECORD = frozenset({Stage.COMMITTED, Stage.REOPENED})
 
 
 class ReportReader:
@@ -64,13 +66,15 @@ class ReportReader:
             rules = await rules_of(tx, project)
         builder = ReportBuilder(rules, max_listed=max_listed)
         builder.not_compared("misaligned_modalities", _NO_EXCHANGE, "metadata_source")
+        histories = HistoryReader(project)
         left_out = 0
         read = 0
         async for page in newest_revisions(self._database, project):
             items: list[ReportSample] = []
             async with self._database.transaction() as tx:
                 for summary in page:
-                    item = None if summary.stage in OUT or read >= max_samples else await stored_sample(tx, summary.ref)
+                    left = summary.stage in OUT or read >= max_samples
+                    item = None if left else await stored_sample(tx, await histories.read(tx, summary.ref))
                     if item is None:
                         left_out += 1
                     else:
@@ -105,13 +109,17 @@ def _add(builder: ReportBuilder, items: Iterable[ReportSample]) -> None:
         builder.add(item)
 
 
-async def stored_sample(tx: Transaction, ref: RevisionRef) -> ReportSample | None:
-    """Return what is stored of a revision; None where it was not checked yet."""
-    run = await tx.samples.last_check_run(ref)
+async def stored_sample(tx: Transaction, history: SampleHistory) -> ReportSample | None:
+    """Return what is stored of a revision; None where it was not checked yet.
+
+    A record that a migration made without asking anybody was accepted with the run of the one it was made of.
+    """
+    ref = history.revisions[-1].ref
     revision = await tx.samples.get(ref)
+    run = None if revision is None else await _last_run(tx, history, revision.stage)
     if run is None or revision is None:
         return None
-    label_sets = [one for one in await tx.samples.label_sets(ref) if one.origin != "prediction"]
+    label_sets = [one for one in history.label_sets if one.origin != "prediction"]
     labels = label_sets[-1].annotations if label_sets else ()
     findings = await tx.review.findings(ref)
     return ReportSample(
@@ -119,13 +127,21 @@ async def stored_sample(tx: Transaction, ref: RevisionRef) -> ReportSample | Non
         run.report,
         ReviewEvidence(
             authors=authors_of(label_sets),
-            decisions=await tx.review.decisions(ref),
+            decisions=history.decisions,
             open_findings=tuple(
                 stored.finding for stored in findings if stored.blocking and stored.state is FindingState.OPEN
             ),
             hashed_streams=frozenset(asset.stream for asset in await tx.samples.assets(ref) if asset.role == "stream"),
         ),
     )
+
+
+async def _last_run(tx: Transaction, history: SampleHistory, stage: Stage) -> CheckRun | None:
+    for revision in reversed(history.revisions):
+        run = await tx.samples.last_check_run(revision.ref)
+        if run is not None or stage not in _WITH_RECORD:
+            return run
+    return None
 
 
 def authors_of(label_sets: Iterable[LabelSet]) -> dict[str, Author]:

@@ -31,6 +31,7 @@ from services.projects.rule_set_owners import ensure_owner
 from services.rule_changes.dry_run import DRY_RUN_ACTION, subject_of_dry_run
 from services.rule_changes.facts import IN_REVIEW, read_open_sample
 from services.rules.rule_set import RuleSet
+from services.taxonomy.open_labels import ensure_open_labels_asked
 
 ACTIVATED_ACTION = "rule_set.activated"
 _LOOKED_AT = 1_000
@@ -67,6 +68,7 @@ async def activate(database: Database, principal: Principal, project: str, given
         NotFoundError: There is no such project that the key sees, or no such rule set.
         ForbiddenError: Others own the rule set.
         InvalidInputError: The dry run is not one of these rules in this project.
+        MigrationConflictError: Nobody would be asked about labels that a taxonomy migration leaves to people.
     """
     ensure_sees(principal, project)
     async with database.transaction() as tx:
@@ -82,7 +84,12 @@ async def activate(database: Database, principal: Principal, project: str, given
 
 
 async def switch_now(tx: Transaction, principal: Principal, switch: Switch) -> Activation:
-    """Make a switch that somebody asks for, in the transaction that holds the project, and keep that it was made."""
+    """Make a switch that somebody asks for, in the transaction that holds the project, and keep that it was made.
+
+    Raises:
+        MigrationConflictError: Nobody would be asked about labels that a taxonomy migration leaves to people.
+    """
+    await ensure_open_labels_asked(tx, switch.before.id, switch.rules)
     now = await tx.now()
     made = RuleActivation(
         activation_id=uuid4(),

@@ -18,6 +18,7 @@ from services.ports.database import Database, Transaction
 from services.projects.registry import known_rules, rule_set
 from services.projects.rule_set_owners import ensure_owner
 from services.rule_changes.activation import Switch, dry_run_of, recheck_of, switch_rules, with_rules
+from services.taxonomy.open_labels import ensure_open_labels_asked
 
 
 async def schedule(database: Database, principal: Principal, project: str, given: ScheduleRequest) -> RuleActivation:
@@ -28,6 +29,7 @@ async def schedule(database: Database, principal: Principal, project: str, given
         ForbiddenError: Others own the rule set.
         InvalidInputError: The moment has passed, or the dry run is not one of these rules in this project.
         ActivationConflictError: Another is scheduled for that very moment.
+        MigrationConflictError: Nobody would be asked about labels that a taxonomy migration leaves to people.
     """
     ensure_sees(principal, project)
     async with database.transaction() as tx:
@@ -35,6 +37,7 @@ async def schedule(database: Database, principal: Principal, project: str, given
             raise project_not_found(project)
         rules = known_rules(await tx.projects.rule_set(given.rule_set), given.rule_set)
         await ensure_owner(tx, principal, rules.id)
+        await ensure_open_labels_asked(tx, project, rules)
         now = await tx.now()
         if given.effective_at <= now:
             sentence = (

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from services.contracts.findings import SEVERITY_ORDER
-from services.contracts.taxonomies import split_reference
+from services.contracts.taxonomies import CarriedOver, split_reference
 from services.errors import IntegrityError, NotFoundError
 from services.ports.database import Transaction
 from services.rules.rule_set import RuleSet
@@ -70,6 +72,32 @@ class Carriers:
                 del self._kept[next(iter(self._kept))]
             self._kept[reference] = carrier
         return self._kept[reference]
+
+
+class MigrationCarriers:
+    """Keeps the steps of a project's migrations, as they are stored now.
+
+    Args:
+        project: The project.
+    """
+
+    def __init__(self, project: str) -> None:
+        self._project = project
+        self._kept: dict[UUID, Carrier | None] = {}
+
+    async def of(self, tx: Transaction, carried: CarriedOver) -> Carrier | None:
+        """Return the steps by which a migration carried labels over; None where its target is gone."""
+        kept = self._kept
+        if carried.migration_id not in kept:
+            while len(kept) >= _KEPT:
+                del kept[next(iter(kept))]
+            migration = await tx.taxonomy_migrations.get(self._project, carried.migration_id)
+            source = None if migration is None else migration.source
+            try:
+                kept[carried.migration_id] = await read_carrier(tx, carried.target, unversioned=source)
+            except NotFoundError:
+                kept[carried.migration_id] = None
+        return kept[carried.migration_id]
 
 
 def asks_about_open_labels(rules: RuleSet) -> bool:

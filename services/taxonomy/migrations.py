@@ -20,6 +20,7 @@ from services.ports.database import Database, Transaction
 from services.projects.registry import rule_set
 from services.taxonomy.carriers import asks_about_open_labels, read_carrier
 from services.taxonomy.migrating import Carrier, Tally
+from services.taxonomy.open_labels import ensure_scheduled_rules_ask
 
 PAGE = 500
 _FROM = {
@@ -73,8 +74,8 @@ class MigrationDesk:
         Raises:
             NotFoundError: There is no such version.
             InvalidInputError: It is older than the project's.
-            MigrationConflictError: The project has a migration that is not over, or its rules would not ask people
-                about labels that are left open.
+            MigrationConflictError: The project has a migration that is not over, or its rules, or those that are
+                scheduled, would not ask people about labels that are left open.
         """
         async with self._database.transaction() as tx:
             ensure_sees(principal, project)
@@ -87,6 +88,7 @@ class MigrationDesk:
                     "The project's rule set turns taxonomy_conformance off, or lets its findings pass: nobody would be "
                     "asked about labels that a change leaves open. Use a rule set in which they block."
                 )
+            await ensure_scheduled_rules_ask(tx, project)
             migration = TaxonomyMigration(
                 migration_id=uuid4(),
                 project=project,

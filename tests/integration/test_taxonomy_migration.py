@@ -21,6 +21,7 @@ from infra.db.engine import PostgresDatabase
 from services.audit.verify import verify_project
 from services.contracts.findings import LabelPatch
 from services.contracts.lifecycle import RevisionRef, Stage
+from services.contracts.lineage import Origin, OriginKind
 from services.contracts.records import GroundTruth
 from services.contracts.review import DecisionInput, Verdict
 from services.contracts.taxonomies import (
@@ -223,6 +224,12 @@ async def test_reopened_sample_asks_about_the_open_label_only_and_is_committed_w
     assert [item["label"] for item in record.body["annotations"]] == ["rider", "rider"]
     assert record.lineage["migration"]["made_of"]["revision"] == 1
     assert record.lineage["workflow"]["id"] == "sample/road/2/drive-000019"
+    async with road.transaction() as tx:
+        first = await tx.ground_truth.get(ref.model_copy(update={"revision": 1}))
+        assert first is not None
+        event = Origin(kind=OriginKind.EVENT, key=first.lineage["events"][0]["content_sha256"])
+        found = await tx.ground_truth.dependents(PROJECT, event, after=None, limit=10)
+    assert [item.ref.revision for item in found] == [1, 2], "what people decided about rests on the same event"
     assert (await verify_project(road, PROJECT)).faults == ()
 
 

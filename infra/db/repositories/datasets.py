@@ -37,12 +37,32 @@ _GET_ONE = text(_GET)
 # Not the row itself: who may not change what is append-only may not lock it either.
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:project || '/' || :name, 16))")
 _LIST = text("SELECT * FROM datasets WHERE project = :project AND name > :after ORDER BY name LIMIT :limit")
-_CANDIDATE = """
-    truth.revision, truth.content_sha256, truth.committed_at, truth.body, truth.lineage,
+_STAGES = """
     ARRAY(SELECT DISTINCT change.stage FROM stage_changes AS change
           WHERE change.project = truth.project AND change.sample_id = truth.sample_id
-            AND change.revision = truth.revision) AS stages
+            AND change.revision = truth.revision)
 """
+_CANDIDATE = f"""
+    truth.sample_id, truth.revision, truth.content_sha256, truth.committed_at, truth.body, truth.lineage,
+    truth.lineage -> 'migration' IS NOT NULL AS migrated, {_STAGES} AS stages
+"""
+# What migrations made records of, whatever their number: the stages that a sample passed are told of the oldest too,
+# but not that the migration opened it again.
+_BEFORE = text(f"""
+    WITH RECURSIVE way AS (
+        SELECT given.sample_id, given.revision AS newest, given.revision
+        FROM unnest(CAST(:samples AS text[]), CAST(:revisions AS integer[])) AS given (sample_id, revision)
+        UNION
+        SELECT way.sample_id, way.newest, CAST(step.carried ->> 'revision_before' AS integer)
+        FROM way JOIN taxonomy_migration_samples AS step ON step.project = :project
+            AND step.sample_id = way.sample_id AND step.revision = way.revision
+    )
+    SELECT way.sample_id, way.newest, truth.lineage, {_STAGES} AS stages
+    FROM way JOIN ground_truth AS truth ON truth.project = :project AND truth.sample_id = way.sample_id
+        AND truth.revision = way.revision
+    WHERE way.revision < way.newest
+    ORDER BY way.sample_id, way.newest, way.revision
+""")  # noqa: S608 - a constant
 _CANDIDATES = """
     SELECT {what}
     FROM ground_truth AS truth
@@ -194,18 +214,24 @@ def _member_of(row: Any, content_sha256: str) -> Member:
     )
 
 
-def _candidates_of(rows: Sequence[Any]) -> list[Candidate]:
-    return [
-        Candidate(
-            revision=row.revision,
-            content_sha256=row.content_sha256,
-            committed_at=row.committed_at,
-            stages=frozenset(Stage(stage) for stage in row.stages),
-            body=body_of(row.body),
-            lineage=body_of(row.lineage),
-        )
-        for row in rows
-    ]
+def _candidates_of(rows: Sequence[Any], before: Sequence[Any]) -> list[Candidate]:
+    older: dict[tuple[str, int], list[Any]] = {}
+    for row in before:
+        older.setdefault((row.sample_id, row.newest), []).append(row)
+    return [_candidate_of(row, older.get((row.sample_id, row.revision), ())) for row in rows]
+
+
+def _candidate_of(row: Any, before: Sequence[Any]) -> Candidate:
+    passed = frozenset(Stage(stage) for older in before for stage in older.stages) - {Stage.REOPENED}
+    return Candidate(
+        revision=row.revision,
+        content_sha256=row.content_sha256,
+        committed_at=row.committed_at,
+        stages=passed.union(Stage(stage) for stage in row.stages),
+        body=body_of(row.body),
+        lineage=body_of(row.lineage),
+        before=tuple(body_of(older.lineage) for older in before),
+    )
 
 
 def _chosen(project: str, selection: Selection) -> tuple[str, dict[str, Any]]:
@@ -256,7 +282,14 @@ class PostgresDatasets(Repository):
         chosen, values = _chosen(project, selection)
         statement = text(f"{_CANDIDATES.format(what=_CANDIDATE, conditions=chosen)} {_BY_SAMPLE}")
         async for rows in self._session.pages(statement, values, page=page):
-            yield await asyncio.to_thread(_candidates_of, rows)
+            yield await asyncio.to_thread(_candidates_of, rows, await self._before(project, rows))
+
+    async def _before(self, project: str, rows: Sequence[Any]) -> Sequence[Any]:
+        migrated = [row for row in rows if row.migrated]
+        if not migrated:
+            return ()
+        samples, revisions = [row.sample_id for row in migrated], [row.revision for row in migrated]
+        return await self._run(_BEFORE, project=project, samples=samples, revisions=revisions)
 
     async def count_candidates(self, project: str, selection: Selection) -> int:
         """Return how many records :meth:`candidates` would yield now."""

@@ -31,6 +31,12 @@ _ADD_ORIGINS = text("""
     SELECT :project, origin.kind, origin.key, :sample_id, :revision
     FROM unnest(CAST(:kinds AS text[]), CAST(:keys AS text[])) AS origin (kind, key)
 """)
+_INHERIT_ORIGINS = text(f"""
+    INSERT INTO ground_truth_origins (project, kind, key, sample_id, revision)
+    SELECT project, kind, key, sample_id, :newer FROM ground_truth_origins
+    WHERE {OF_REVISION} AND kind <> '{OriginKind.TAXONOMY.value}'
+    ON CONFLICT DO NOTHING
+""")  # noqa: S608 - constants
 _ORIGINS_BETWEEN = text("""
     SELECT * FROM ground_truth_origins
     WHERE project = :project AND (sample_id, revision) > (:after_sample, CAST(:after_revision AS integer))
@@ -116,6 +122,10 @@ class PostgresGroundTruth(Repository):
             kinds=[origin.kind.value for origin in ordered],
             keys=[origin.key for origin in ordered],
         )
+
+    async def inherit_origins(self, ref: RevisionRef, older: RevisionRef) -> None:
+        """Keep what the record that this one was made of rests on as what this one rests on; all but its taxonomy."""
+        await self._count(_INHERIT_ORIGINS, **older.model_dump(), newer=ref.revision)
 
     async def origins_between(
         self, project: str, *, after: tuple[str, int] | None, until: tuple[str, int] | None, limit: int

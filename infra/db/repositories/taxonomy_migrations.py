@@ -11,7 +11,7 @@ from sqlalchemy import text
 from infra.db.documents import body_of, model_text
 from infra.db.repositories.base import OF_REVISION, Repository
 from infra.db.repositories.samples import ref_of
-from services.contracts.lifecycle import RevisionRef, Stage
+from services.contracts.lifecycle import FINAL_STAGES, RevisionRef, Stage
 from services.contracts.taxonomies import CarriedOver, TaxonomyMigration
 from services.errors import AlreadyExistsError, MigrationConflictError, NotFoundError
 from services.ports.taxonomies import LabelledSample
@@ -37,6 +37,12 @@ _TELL = text("UPDATE taxonomy_migrations SET change = change + 1 WHERE migration
 _UNTOLD = text("SELECT migration, change FROM taxonomy_migrations WHERE told < change ORDER BY migration_id")
 _TOLD = text("UPDATE taxonomy_migrations SET told = greatest(told, :change) WHERE migration_id = :migration_id")
 _RUNNING = text("SELECT migration FROM taxonomy_migrations WHERE state = 'running' ORDER BY migration_id")
+_LIVE = text("SELECT migration FROM taxonomy_migrations WHERE project = :project AND state IN ('running', 'paused')")
+_COUNT_REOPENED = text("""
+    SELECT count(*) AS samples
+    FROM taxonomy_migration_samples AS opened JOIN sample_revisions AS its USING (project, sample_id, revision)
+    WHERE opened.project = :project AND opened.outcome = 'reopened' AND its.stage <> ALL (CAST(:over AS text[]))
+""")
 # Locked in the order of their ids; whoever else locks samples locks one at a time.
 _LOCK_SAMPLES = text("""
     SELECT sample_id FROM samples WHERE project = :project AND sample_id > :after
@@ -64,6 +70,19 @@ _ADD_CARRIED = text("""
     ON CONFLICT (migration_id, sample_id) DO NOTHING
 """)
 _CARRIED = text(f"SELECT carried FROM taxonomy_migration_samples WHERE {OF_REVISION}")  # noqa: S608 - a constant
+
+_WAY = text(f"""
+    WITH RECURSIVE way AS (
+        SELECT project, sample_id, revision, CAST(carried AS text) AS carried FROM taxonomy_migration_samples
+        WHERE {OF_REVISION}
+        UNION
+        SELECT step.project, step.sample_id, step.revision, CAST(step.carried AS text)
+        FROM way JOIN taxonomy_migration_samples AS step ON step.project = way.project
+            AND step.sample_id = way.sample_id
+            AND step.revision = CAST(CAST(way.carried AS json) ->> 'revision_before' AS integer)
+    )
+    SELECT * FROM way ORDER BY revision
+""")  # noqa: S608 - a constant
 
 
 def _migration_of(row: Any) -> TaxonomyMigration:
@@ -150,6 +169,16 @@ class PostgresTaxonomyMigrations(Repository):
         """Return the running migrations of all projects."""
         return tuple(_migration_of(row) for row in await self._run(_RUNNING))
 
+    async def live(self, project: str) -> TaxonomyMigration | None:
+        """Return the project's migration that is not over; there is one at most."""
+        row = await self._first(_LIVE, project=project)
+        return None if row is None else _migration_of(row)
+
+    async def count_reopened(self, project: str) -> int:
+        """Count samples that migrations have opened for people, and that are neither committed nor closed."""
+        row = await self._first(_COUNT_REOPENED, project=project, over=[stage.value for stage in FINAL_STAGES])
+        return 0 if row is None else int(row.samples)
+
     async def page(self, project: str, *, after: str | None, limit: int, lock: bool) -> tuple[LabelledSample, ...]:
         """Return the newest revisions of samples by sample id after the cursor.
 
@@ -180,3 +209,8 @@ class PostgresTaxonomyMigrations(Repository):
         """Return what a revision was made of, where a migration opened it."""
         row = await self._first(_CARRIED, **ref.model_dump())
         return None if row is None else CarriedOver.model_validate_json(row.carried)
+
+    async def way(self, ref: RevisionRef) -> tuple[tuple[RevisionRef, CarriedOver], ...]:
+        """Return the migrations that led to a revision, the oldest first, each with the revision that it opened."""
+        rows = await self._run(_WAY, **ref.model_dump())
+        return tuple((ref_of(row), CarriedOver.model_validate_json(row.carried)) for row in rows)

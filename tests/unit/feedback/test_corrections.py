@@ -14,6 +14,7 @@ from services.contracts.lifecycle import RevisionRef
 from services.contracts.records import GroundTruth, LabelSet
 from services.contracts.review import Decision, FindingState, LabelOrigin, StoredFinding, TaskKind, Verdict
 from services.feedback.corrections import corrected_sample, is_judged, newest_predictions
+from services.ground_truth.history import RevisionHistory, SampleHistory
 from services.rules.consensus import ConsensusRules
 from tests.review_world import box
 
@@ -52,7 +53,8 @@ def stored(*names: str) -> StoredFinding:
 
 
 def made_of(sets: list[LabelSet], findings: list[StoredFinding], decisions: list[Decision]) -> CorrectedSample | None:
-    return corrected_sample(RECORD, sets, findings, decisions, ConsensusRules())
+    history = SampleHistory((RevisionHistory(REF, tuple(sets), tuple(decisions)),), {})
+    return corrected_sample(RECORD, history, findings, ConsensusRules())
 
 
 def test_a_correction_names_the_finding_and_the_labels_it_came_with() -> None:
@@ -91,6 +93,7 @@ def test_what_was_committed_as_predicted_or_judged_by_nobody_is_no_line() -> Non
     promoted = [labels(1, "prediction", box("a1")), labels(2, "pre_label", box("a1", label="van"))]
     assert not is_judged(promoted, [])
     assert made_of(promoted, [], []) is None
+    assert not is_judged([*promoted, labels(3, "migration", box("a1", label="lorry"))], [])
     assert is_judged(promoted, [decision(1, Verdict.APPROVE)])
     assert made_of([labels(1, "prediction", box("a1"))], [], [decision(1, Verdict.APPROVE)]) is None
 
