@@ -58,7 +58,9 @@ class DecisionSelection(Contract):
     before: UtcDatetime | None = None
     first: bool | None = Field(default=None, description="The first review of its sample revision.")
     second_look: bool | None = Field(default=None, description="Made about what somebody had judged before.")
-    agrees: bool | None = Field(default=None, description="A second look with the verdict of the first, or another.")
+    agrees: bool | None = Field(
+        default=None, description="A second look that upholds the first verdict (after a fix: approves), or not."
+    )
 
 
 class Counted(Contract):

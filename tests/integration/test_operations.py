@@ -14,6 +14,7 @@ from sqlalchemy import text
 from infra.db.engine import PostgresDatabase
 from services.contracts.access import Role
 from services.contracts.deadlines import DeadlinePolicy, DeadlineRule
+from services.contracts.findings import LabelPatch
 from services.contracts.lifecycle import Stage
 from services.contracts.records import Project, ProjectConfig
 from services.contracts.review import DecisionInput, ReviewTask, TaskKind, TaskState, Verdict
@@ -25,6 +26,7 @@ from tests.review_world import (
     ApiWorld,
     add_projects,
     add_sample,
+    box,
     open_client,
     open_task,
     principal,
@@ -190,6 +192,32 @@ async def test_the_next_breach_is_that_of_a_task_that_is_not_late_yet_by_its_own
     assert datetime.fromisoformat(spatial["forecast"]["breach_at"]) == datetime.fromisoformat(
         told["as_of"]
     ) + timedelta(minutes=10)
+
+
+async def test_a_second_look_that_approves_what_was_fixed_upholds_it(world: ApiWorld) -> None:
+    database = world.database
+    outcomes = []
+    for number, (first, second) in enumerate(
+        ((Verdict.FIX, Verdict.APPROVE), (Verdict.FIX, Verdict.FIX), (Verdict.ACCEPT_CONFLICT, Verdict.APPROVE))
+    ):
+        ref = await add_sample(database, f"s{number}")
+        seen = await decide(database, await open_task(database, ref), RITA, first, **_needed(first, 5.0))
+        look = await open_task(
+            database, ref, kind=TaskKind.ADJUDICATE, queue="spatial.expert", origin_decision_id=seen.decision_id
+        )
+        await decide(database, look, EVE, second, **_needed(second, 7.0))
+        agree = (await view(world))["second_looks_agree"]
+        outcomes.append((agree["part"]["value"], agree["whole"]["value"]))
+        assert await length(world, agree["part"]["list"]) == agree["part"]["value"]
+    assert outcomes == [(1, 1), (1, 2), (1, 3)]
+    others = f"{VIEW}/decisions?second_look=true&agrees=false"
+    assert await length(world, others) == 2
+
+
+def _needed(verdict: Verdict, x_min: float) -> dict[str, Any]:
+    if verdict is Verdict.FIX:
+        return {"patch": LabelPatch(upsert=(box("a1", x_min),))}
+    return {"reason_code": "occlusion"} if verdict is Verdict.ACCEPT_CONFLICT else {}
 
 
 async def test_an_empty_project_has_numbers_too(world: ApiWorld) -> None:
