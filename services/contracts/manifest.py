@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Set
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -27,6 +27,7 @@ from services.contracts.labels_language import Relation
 
 Modality = Literal["image", "video", "text", "audio", "lidar", "radar", "record", "metadata"]
 Risk = Literal["low", "medium", "high"]
+RISKS: tuple[Risk, ...] = get_args(Risk)
 Row3 = tuple[Number, Number, Number]
 Row4 = tuple[Number, Number, Number, Number]
 Matrix3 = tuple[Row3, Row3, Row3]

@@ -58,7 +58,9 @@ class DecisionSelection(Contract):
     before: UtcDatetime | None = None
     first: bool | None = Field(default=None, description="The first review of its sample revision.")
     second_look: bool | None = Field(default=None, description="Made about what somebody had judged before.")
-    agrees: bool | None = Field(default=None, description="A second look with the verdict of the first, or another.")
+    agrees: bool | None = Field(
+        default=None, description="A second look that upholds the first verdict (after a fix: approves), or not."
+    )
 
 
 class Counted(Contract):
@@ -86,18 +88,20 @@ class StageLoad(Contract):
 class QueueForecast(Contract):
     """What becomes of a queue if work comes and goes as it did in the window.
 
-    A queue is taken as a fluid: the open work in the order of its deadlines, served at the rate of completion.
+    A queue is taken as a fluid: the work in the order of its deadlines, served at the rate of completion. What is
+    overdue already is done first and is no breach to come.
     """
 
     arrivals_per_h: float
     completions_per_h: float
-    breach_at: UtcDatetime | None = Field(default=None, description="When the first deadline will be missed, if any.")
+    breach_at: UtcDatetime | None = Field(default=None, description="The next deadline that will be missed, if any.")
     breach_at_earliest: UtcDatetime | None = Field(default=None, description="At the pessimistic end of the rates.")
-    breach_in_s: float | None = Field(default=None, description="From as_of; 0 where it is missed already.")
+    breach_in_s: float | None = Field(default=None, description="From as_of.")
     clear_in_s: float | None = Field(default=None, description="Until the queue is empty, if it shrinks.")
     handling_s: float | None = Field(default=None, description="Median active time of a task, in seconds.")
     people: float | None = Field(
-        default=None, description="People at work all the time that the arrivals need, and the backlog in a window."
+        default=None,
+        description="People at work all the time that the arrivals need, and the backlog in its allowed time.",
     )
 
 
@@ -108,7 +112,7 @@ class QueueLoad(Contract):
     kind: TaskKind
     open: Counted
     held: Counted
-    late: Counted
+    late: Counted = Field(description="Tasks that have missed a deadline; the forecast counts none of them again.")
     oldest_s: float | None = Field(default=None, description="Age of the oldest open task.")
     arrived: Counted
     completed: Counted

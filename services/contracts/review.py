@@ -48,6 +48,13 @@ class Verdict(StrEnum):
 
 
 LABELLING_KINDS = frozenset({TaskKind.ANNOTATE, TaskKind.REWORK})
+UPHELD_BY: dict[Verdict, frozenset[Verdict]] = {
+    Verdict.APPROVE: frozenset({Verdict.APPROVE}),
+    # Labels that a fix has put right are approved by whoever looks next; a second fix says that they were not.
+    Verdict.FIX: frozenset({Verdict.APPROVE}),
+    Verdict.ACCEPT_CONFLICT: frozenset({Verdict.ACCEPT_CONFLICT}),
+}
+"""By which later verdicts on the same finding an answer is upheld; all others overturn it."""
 JUDGING_KINDS = frozenset({TaskKind.REVIEW, TaskKind.ADJUDICATE})
 VERDICTS_OF: dict[TaskKind, frozenset[Verdict]] = {
     TaskKind.ANNOTATE: frozenset({Verdict.SUBMIT, Verdict.ESCALATE}),

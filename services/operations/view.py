@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from services.contracts.deadlines import DeadlinePolicy
 from services.contracts.lifecycle import Stage
+from services.contracts.manifest import RISKS
 from services.contracts.operations import (
     Counted,
     DecisionSelection,
@@ -24,15 +26,15 @@ from services.contracts.records import Project, ProjectConfig
 from services.contracts.review import TaskKind, Verdict
 from services.lifecycle.windows import limits_of
 from services.operations.buckets import read_buckets, stage_loads
-from services.operations.forecast import QueueFacts, forecast
+from services.operations.forecast import QueueFacts, RiskFacts, forecast
 from services.operations.lists import counted, share
 from services.ports.database import Transaction
-from services.ports.operations import TaskColumn
+from services.ports.operations import TaskColumn, Waiting
 from services.review.working_time import WorkingTime
 
 MAX_BUCKETS = 100
 DEADLINES_LOOKED_AT = 2_000
-"""A forecast looks at so many of a queue's soonest deadlines; a later one is not missed before them."""
+"""A forecast looks at so many of a queue's soonest deadlines that are still to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,20 +137,24 @@ class _View:
             for name, selection in selections.items()
         }
         oldest = await store.oldest(project, now)
-        deadlines = await store.deadlines(project, DEADLINES_LOOKED_AT)
+        by_risk = {
+            name: await store.count_tasks(project, selections[name], by=("queue", "kind", "risk"))
+            for name in ("open", "arrived")
+        }
+        waiting = await store.deadlines(project, now, DEADLINES_LOOKED_AT)
         handling = await store.handling_s(project, since)
         work = WorkingTime((self._config.deadlines or DeadlinePolicy()).calendar)
         loads = []
         for queue, kind in sorted({key for found in numbers.values() for key in found}):
             counts = {name: found.get((queue, kind), 0) for name, found in numbers.items()}
             created = oldest.get((queue, kind))
+            due = waiting.get((queue, kind), Waiting())
             facts = QueueFacts(
-                open=counts["open"],
-                deadlines=deadlines.get((queue, kind), ()),
-                arrived=counts["arrived"],
+                risks=self._risks(queue, TaskKind(kind), by_risk["open"], by_risk["arrived"]),
+                overdue=due.overdue,
+                deadlines=due.deadlines,
                 completed=counts["completed"],
                 window=work.between(since, now),
-                allowed=limits_of(TaskKind(kind), queue, "medium", self._config).finish,
                 handling_s=handling.get((queue, kind)),
             )
             lists = {
@@ -167,6 +173,18 @@ class _View:
                 )
             )
         return tuple(loads)
+
+    def _risks(
+        self, queue: str, kind: TaskKind, open_: Mapping[tuple[str, ...], int], arrived: Mapping[tuple[str, ...], int]
+    ) -> tuple[RiskFacts, ...]:
+        facts = []
+        for risk in RISKS:
+            key = (queue, kind.value, risk)
+            if key in open_ or key in arrived:
+                limits = limits_of(kind, queue, risk, self._config)
+                first = limits.finish if limits.start is None else min(limits.start, limits.finish)
+                facts.append(RiskFacts(open_.get(key, 0), arrived.get(key, 0), first, limits.finish))
+        return tuple(facts)
 
     async def _escalations(self) -> tuple[Escalations, ...]:
         selection = self._created.model_copy(update={"kind": TaskKind.ADJUDICATE})

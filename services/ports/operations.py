@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 from uuid import UUID
@@ -12,8 +13,23 @@ from services.contracts.operations import DecisionSelection, SampleSelection, Ta
 from services.contracts.records import SampleSummary
 from services.contracts.review import Activity, Decision, ReviewTask
 
-TaskColumn = Literal["queue", "kind", "held_by", "cause", "rule", "check", "finding_kind", "created", "ended_at"]
+TaskColumn = Literal[
+    "queue", "kind", "risk", "held_by", "cause", "rule", "check", "finding_kind", "created", "ended_at"
+]
 """What tasks may be counted by; ``created`` and ``ended_at`` by the number of the piece of the window, from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The first deadlines of a queue's open tasks: the moment to start for what nobody has begun, else to finish.
+
+    Attributes:
+        overdue: How many tasks have missed theirs.
+        deadlines: Those to come, the soonest first.
+    """
+
+    overdue: int = 0
+    deadlines: tuple[datetime, ...] = ()
 
 
 class OperationsRepository(Protocol):
@@ -78,8 +94,8 @@ class OperationsRepository(Protocol):
         """Return when the oldest open task of each (queue, kind) was created."""
         ...
 
-    async def deadlines(self, project: str, limit: int) -> Mapping[tuple[str, str], tuple[datetime, ...]]:
-        """Return the soonest deadlines of the open tasks of each (queue, kind), at most ``limit`` of each."""
+    async def deadlines(self, project: str, at: datetime, limit: int) -> Mapping[tuple[str, str], Waiting]:
+        """Return what is due of each (queue, kind), tasks on hold left out; at most ``limit`` deadlines of each."""
         ...
 
     async def handling_s(self, project: str, since: datetime) -> Mapping[tuple[str, str], float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from services.contracts.calibration import Figures
@@ -48,8 +49,11 @@ class QueueRepository(Protocol):
         """
         ...
 
-    async def claimed_in(self, project: str, queue: str) -> int:
-        """Return how many of a queue's tasks are under a live lease now."""
+    async def hold(self, queues: Collection[tuple[str, str]]) -> None:
+        """Keep claims in queues, by project and name, and changes of them waiting until this transaction ends.
+
+        Who holds queues and tasks takes the queues first.
+        """
         ...
 
 

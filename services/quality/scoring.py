@@ -14,11 +14,10 @@ from typing import Any
 from services.contracts.annotations import Annotation, Annotations
 from services.contracts.findings import Finding
 from services.contracts.quality import GoldAnswer, ReferenceKind
-from services.contracts.review import JUDGING_KINDS, Decision, TaskKind, Verdict
+from services.contracts.review import JUDGING_KINDS, UPHELD_BY, Decision, TaskKind, Verdict
 from services.review.authorship import concerned_ids
 
-_ANSWERS = frozenset({Verdict.APPROVE, Verdict.FIX, Verdict.ACCEPT_CONFLICT})
-_LATER = _ANSWERS | {Verdict.REJECT, Verdict.DISCARD}
+_LATER = UPHELD_BY.keys() | {Verdict.REJECT, Verdict.DISCARD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +90,13 @@ def _judged(
         if verdict is Verdict.ESCALATE:
             return None  # to ask is no answer, right or wrong
         return "gold", sample.gold.verdict, _meets(sample, decision, verdict, sample.gold)
-    if decision.task_kind is not TaskKind.REVIEW or verdict not in _ANSWERS:
+    if decision.task_kind is not TaskKind.REVIEW or verdict not in UPHELD_BY:
         return None
     later = _later(sample.decisions, decision, finding_id)
     if later is None:
         return None
     expected = later.verdict_on(finding_id)
-    # Labels that a fix has put right are approved by whoever looks next; a second fix says that they were not.
-    upheld = {Verdict.APPROVE} if verdict is Verdict.FIX else {verdict}
-    return "later_verdict", expected, expected in upheld
+    return "later_verdict", expected, expected in UPHELD_BY[verdict]
 
 
 def _later(decisions: Iterable[Decision], decision: Decision, finding_id: str) -> Decision | None:

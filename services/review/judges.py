@@ -12,7 +12,7 @@ from services.contracts.access import Principal
 from services.contracts.annotations import Annotation
 from services.contracts.findings import Finding
 from services.contracts.lifecycle import RevisionRef
-from services.contracts.review import JUDGING_KINDS, Decision, ReviewTask, StoredFinding, TaskKind, TaskState, Verdict
+from services.contracts.review import JUDGING_KINDS, UPHELD_BY, Decision, ReviewTask, StoredFinding, TaskKind, TaskState
 from services.errors import (
     ForbiddenError,
     NotFoundError,
@@ -30,7 +30,6 @@ SeenTask = TypeVar("SeenTask", bound=ReviewTask)
 FINISHED_STATES = frozenset({TaskState.COMPLETED, TaskState.CANCELLED})
 _SELF_REVIEW = "You made, or have already judged, what this task is about; somebody else must decide it."
 _ANSWERED = "You have labelled this sample already; another person's labels are needed."
-_SECOND_LOOK_AFTER = frozenset({Verdict.APPROVE, Verdict.FIX, Verdict.ACCEPT_CONFLICT})
 
 
 async def seen_task(tx: Transaction, principal: Principal, task_id: UUID, *, lock: bool = False) -> ReviewTask:
@@ -179,8 +178,7 @@ def is_second_look(task: ReviewTask, decisions: Iterable[Decision]) -> bool:
     if task.caused_by is not None and not task.caused_by.four_eyes:
         return False
     return task.kind is TaskKind.ADJUDICATE and any(
-        decision.decision_id == task.origin_decision_id and decision.verdict in _SECOND_LOOK_AFTER
-        for decision in decisions
+        decision.decision_id == task.origin_decision_id and decision.verdict in UPHELD_BY for decision in decisions
     )
 
 

@@ -86,22 +86,20 @@ async def claim_next(tx: Transaction, principal: Principal, wish: ClaimWish) -> 
     lanes, reviewers = await tx.queues.lanes_in_turn(
         principal.actor_id, kinds=kinds, projects=projects, queue=wish.queue
     )
-    if any(is_capped(reviewer) for reviewer in reviewers.values()):
-        # Counted anew: another claim of theirs may have ended just before their turn came.
+    limited = _limited(lanes, principal, reviewers)
+    if limited:
+        # Their other claims wait for this transaction, so that a place counted as free is free.
+        await tx.queues.hold(limited)
+    if limited or any(is_capped(reviewer) for reviewer in reviewers.values()):
+        # Counted anew: another claim may have been made or have ended just before their turn came.
         lanes = await tx.queues.lanes(principal.actor_id, kinds=kinds, projects=projects, queue=wish.queue)
     offer = _offer(lanes, principal, reviewers)
-    while True:
-        room, task = await _next(tx, principal, offer)
-        if task is None:
-            if offer.paused is not None:
-                raise PersonPausedError(offer.paused)
-            raise NoTaskAvailableError(" ".join(["No open task fits you now; try again later.", *offer.told]))
-        lane = lane_of(task, offer.lanes)
-        if not await _is_over_capacity(tx, lane):
-            return room, await _taken(room, principal, task, reviewers.get(task.ref.project))
-        # Somebody took the last free place of the queue meanwhile.
-        await room.review.release(task.task_id, task.fence)
-        offer = offer.without(lane)
+    room, task = await _next(tx, principal, offer)
+    if task is None:
+        if offer.paused is not None:
+            raise PersonPausedError(offer.paused)
+        raise NoTaskAvailableError(" ".join(["No open task fits you now; try again later.", *offer.told]))
+    return room, await _taken(room, principal, task, reviewers.get(task.ref.project))
 
 
 async def _next(tx: Transaction, principal: Principal, offer: _Offer) -> tuple[Transaction, ReviewTask | None]:
@@ -126,7 +124,12 @@ async def claim(tx: Transaction, principal: Principal, task_id: UUID) -> TakenTa
         PersonPausedError: The person is given none of these tasks for now.
     """
     reviewers = await tx.people.at_work(principal.actor_id)
+    looked_at = await seen_task(tx, principal, task_id)
+    # Before its tasks, as who changes a queue does; its claims are counted one after the other.
+    await tx.queues.hold([(looked_at.ref.project, looked_at.queue)])
     task = await seen_task(tx, principal, task_id, lock=True)
+    if task.queue != looked_at.queue:
+        raise TaskHeldError(f"This task was moved to queue {task.queue!r} just now; claim it again.")
     reviewer = reviewers.get(task.ref.project)
     await ensure_may_take(tx, principal, task)
     ensure_unfinished(task)
@@ -150,10 +153,16 @@ class _Offer:
     told: tuple[str, ...]
     paused: str | None = None
 
-    def without(self, full: Lane) -> _Offer:
-        """The same without the queue of a lane that turned out to be full."""
-        lanes = tuple(lane for lane in self.lanes if (lane.project, lane.queue) != (full.project, full.queue))
-        return _Offer(lanes, (*self.told, _full(full)))
+
+def _limited(
+    lanes: Iterable[Lane], principal: Principal, reviewers: Mapping[str, Reviewer]
+) -> frozenset[tuple[str, str]]:
+    """Return project and name of the queues with a capacity that the person may take from."""
+    return frozenset(
+        (lane.project, lane.queue)
+        for lane in lanes
+        if lane.capacity is not None and why_not(lane, principal, reviewers.get(lane.project)) is None
+    )
 
 
 def _offer(lanes: Iterable[Lane], principal: Principal, reviewers: Mapping[str, Reviewer]) -> _Offer:
@@ -190,21 +199,9 @@ def _full(lane: Lane) -> str:
     return f"Queue {lane.queue!r} has {lane.capacity} tasks in people's hands, which is its capacity."
 
 
-async def _is_over_capacity(tx: Transaction, lane: Lane) -> bool:
-    """Whether a claim just made in the lane is one too many; the queue's other claims wait for this transaction."""
-    if lane.capacity is None:
-        return False
-    queue = await tx.queues.get(lane.project, lane.queue, lock=True)
-    if queue is None or queue.capacity is None:
-        return False
-    return await tx.queues.claimed_in(lane.project, lane.queue) > queue.capacity
-
-
 async def _ensure_given(tx: Transaction, principal: Principal, task: ReviewTask, reviewer: Reviewer | None) -> None:
     if task.on_hold:
         raise TaskOnHoldError(f"This task is on hold: {task.hold_reason or 'no reason was given'}")
-    # The queue's claims are counted one after the other.
-    await tx.queues.get(task.ref.project, task.queue, lock=True)
     lanes = await tx.queues.lanes(
         principal.actor_id, kinds=(task.kind,), projects=(task.ref.project,), queue=task.queue
     )

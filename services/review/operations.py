@@ -65,6 +65,7 @@ class TaskOperations:
         """
         ensure_sees(principal, project)
         async with self._database.transaction() as tx:
+            await _hold(tx, project)
             place = await _place(tx, project, request.change)
             operation_id = uuid4()
             outcomes = await tx.task_operations.change(operation_id, project, request.filter, place, most=MAX_TASKS)
@@ -93,6 +94,7 @@ class TaskOperations:
         """
         ensure_sees(principal, project)
         async with self._database.transaction() as tx:
+            await _hold(tx, project)
             undone = await _known(tx, project, operation_id, lock=True)
             if undone.undone_by is not None:
                 raise AlreadyExistsError(
@@ -157,6 +159,11 @@ class TaskOperations:
         async with self._database.transaction() as tx:
             await _known(tx, project, operation_id)
             return await tx.task_operations.items(operation_id, outcomes=outcomes, after=after, limit=limit)
+
+
+async def _hold(tx: Transaction, project: str) -> None:
+    # As who changes a queue does: they lock lanes and then tasks, an operation tasks and then lanes.
+    await tx.projects.get(project, lock=True)
 
 
 async def _known(tx: Transaction, project: str, operation_id: UUID, *, lock: bool = False) -> TaskOperation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +13,8 @@ from sqlalchemy import text
 
 from infra.db.engine import PostgresDatabase
 from services.contracts.access import Role
+from services.contracts.deadlines import DeadlinePolicy, DeadlineRule
+from services.contracts.findings import LabelPatch
 from services.contracts.lifecycle import Stage
 from services.contracts.records import Project, ProjectConfig
 from services.contracts.review import DecisionInput, ReviewTask, TaskKind, TaskState, Verdict
@@ -24,6 +26,7 @@ from tests.review_world import (
     ApiWorld,
     add_projects,
     add_sample,
+    box,
     open_client,
     open_task,
     principal,
@@ -140,7 +143,7 @@ async def test_the_numbers_are_those_of_what_happened(world: ApiWorld) -> None:
     counts = {name: spatial[name]["value"] for name in ("open", "held", "late", "arrived", "completed", "cancelled")}
     assert counts == {"open": 2, "held": 1, "late": 1, "arrived": 7, "completed": 5, "cancelled": 0}
     assert queues["other", "review"]["cancelled"]["value"] == 1
-    assert spatial["forecast"]["breach_in_s"] == 0
+    assert spatial["forecast"]["breach_in_s"] > 3_600, "what is late is no breach to come, and more comes than goes"
     assert {one["stage"]: one["samples"]["value"] for one in told["stages"]} == {"in_review": 6, "committed": 1}
     assert told["committed"]["value"] == 1
     assert (told["rework"]["value"], told["rework_loops"]["value"]) == (2, 1)
@@ -161,6 +164,60 @@ async def test_the_numbers_are_those_of_what_happened(world: ApiWorld) -> None:
     assert {one["stage"]: one["samples"]["value"] for one in last["stages"]} == {"in_review": 6, "committed": 1}
     assert told["buckets"][0]["open"]["value"] == 0
     assert told["buckets"][0]["stages"] == []
+
+
+async def test_the_next_breach_is_that_of_a_task_that_is_not_late_yet_by_its_own_limits(world: ApiWorld) -> None:
+    rule = DeadlineRule(risks=("high",), start_within_s=600, finish_within_s=3_600)
+    config = ProjectConfig(deadlines=DeadlinePolicy(rules=(rule,)))
+    async with world.database.transaction() as tx:
+        await tx.projects.update_config(Project(id=OWN, name=OWN, config=config))
+        now = await tx.now()
+    first = await add_sample(world.database, "s1")
+    await open_task(world.database, first, due_at=now - timedelta(hours=1))
+    await open_task(world.database, first, due_at=now + timedelta(hours=9), start_by_at=now - timedelta(minutes=1))
+    later = await open_task(
+        world.database, first, due_at=now + timedelta(hours=5), start_by_at=now + timedelta(hours=3)
+    )
+    held = await open_task(world.database, first, due_at=now + timedelta(hours=4), start_by_at=now + timedelta(hours=1))
+    await ReviewDesk(world.database).claim(RITA, held.task_id)
+    (spatial,) = (await view(world))["queues"]
+    assert spatial["late"]["value"] == 2
+    assert await length(world, spatial["late"]["list"]) == 2
+    # Nobody has finished anything: the soonest of what is not late is the next to be, and the held one was begun.
+    assert datetime.fromisoformat(spatial["forecast"]["breach_at"]) == later.start_by_at
+    # What is to come of high risk is to be begun within ten minutes.
+    await open_task(world.database, first, risk="high")
+    told = await view(world)
+    (spatial,) = told["queues"]
+    assert datetime.fromisoformat(spatial["forecast"]["breach_at"]) == datetime.fromisoformat(
+        told["as_of"]
+    ) + timedelta(minutes=10)
+
+
+async def test_a_second_look_that_approves_what_was_fixed_upholds_it(world: ApiWorld) -> None:
+    database = world.database
+    outcomes = []
+    for number, (first, second) in enumerate(
+        ((Verdict.FIX, Verdict.APPROVE), (Verdict.FIX, Verdict.FIX), (Verdict.ACCEPT_CONFLICT, Verdict.APPROVE))
+    ):
+        ref = await add_sample(database, f"s{number}")
+        seen = await decide(database, await open_task(database, ref), RITA, first, **_needed(first, 5.0))
+        look = await open_task(
+            database, ref, kind=TaskKind.ADJUDICATE, queue="spatial.expert", origin_decision_id=seen.decision_id
+        )
+        await decide(database, look, EVE, second, **_needed(second, 7.0))
+        agree = (await view(world))["second_looks_agree"]
+        outcomes.append((agree["part"]["value"], agree["whole"]["value"]))
+        assert await length(world, agree["part"]["list"]) == agree["part"]["value"]
+    assert outcomes == [(1, 1), (1, 2), (1, 3)]
+    others = f"{VIEW}/decisions?second_look=true&agrees=false"
+    assert await length(world, others) == 2
+
+
+def _needed(verdict: Verdict, x_min: float) -> dict[str, Any]:
+    if verdict is Verdict.FIX:
+        return {"patch": LabelPatch(upsert=(box("a1", x_min),))}
+    return {"reason_code": "occlusion"} if verdict is Verdict.ACCEPT_CONFLICT else {}
 
 
 async def test_an_empty_project_has_numbers_too(world: ApiWorld) -> None:

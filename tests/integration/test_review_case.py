@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from sqlalchemy import text
 
 from infra.db.engine import PostgresDatabase
 from infra.db.session import statements_sent
@@ -21,6 +20,7 @@ from services.errors import DecisionInvalidError, NoTaskAvailableError, SelfRevi
 from services.review.desk import ReviewDesk
 from services.review.leases import ClaimWish
 from services.rules.rule_set import DEFAULT_RULE_SET
+from tests.lock_waits import until_waiting_for_locks
 from tests.review_world import OTHER, OWN, add_projects, add_sample, box, open_task, principal
 
 REVIEWER = principal("reviewer", Role.REVIEWER, projects=(OWN,))
@@ -91,20 +91,11 @@ async def test_decision_that_waited_is_judged_by_what_was_committed_meanwhile(
     async with database.transaction() as tx:
         await tx.samples.get(ref, lock=True)
         deciding = asyncio.create_task(desk.decide(REVIEWER, task.task_id, given))
-        await until_somebody_waits_for_a_lock(database)
+        await until_waiting_for_locks(database)
         author = Author(kind="human", id="reviewer")
         await tx.samples.add_label_set(ref, (box("a1", 9.0, author=author),), origin="external", author=author)
     with pytest.raises(SelfReviewError):
         await deciding
-
-
-async def until_somebody_waits_for_a_lock(database: PostgresDatabase) -> None:
-    waiting = text("""
-        SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
-    """)
-    async with database._engine.connect() as connection:
-        while not await connection.scalar(waiting):
-            await connection.rollback()
 
 
 async def test_person_who_may_hold_one_task_and_asks_for_many_at_once_gets_one(

@@ -30,6 +30,7 @@ from services.rules.rule_set import RuleSet
 from tests.intake_events import NoAssets
 from tests.integration.lifecycle_world import PROJECT, label, no_models
 from tests.integration.rules_world import NEW, OLD, ROOT, RulesWorld, open_samples, rules_of
+from tests.lock_waits import until_waiting_for_locks
 
 AHEAD = datetime(2999, 1, 1, tzinfo=UTC)
 
@@ -105,7 +106,7 @@ async def test_an_activation_that_was_interrupted_is_done_whole_the_next_time(wo
         # The activation has changed the project already when it comes to the sample, and waits for it.
         await tx.samples.lock_sample(PROJECT, ref.sample_id)
         interrupted = asyncio.create_task(activate_due(world.database, PROJECT))
-        await _waits_for_a_lock(world)
+        await until_waiting_for_locks(world.database)
         interrupted.cancel()
         await asyncio.wait({interrupted})
     assert interrupted.cancelled()
@@ -116,17 +117,6 @@ async def test_an_activation_that_was_interrupted_is_done_whole_the_next_time(wo
     (made,) = await activate_due(world.database, PROJECT)
     assert (made.rechecked, await world.signalled()) == (1, [ref])
     assert len(await entries(world, "rule_set.activated")) == 1
-
-
-async def _waits_for_a_lock(world: RulesWorld) -> None:
-    statement = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    async with asyncio.timeout(60):
-        while True:
-            async with world.database._engine.connect() as connection:
-                if await connection.scalar(statement):
-                    return
 
 
 async def test_a_timer_does_what_came_due_while_none_ran(world: RulesWorld) -> None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from services.contracts.escalation import EscalatingVerdict, EscalationFacts, EscalationTarget
 from services.contracts.findings import Severity
-from services.contracts.manifest import Modality, Risk
+from services.contracts.manifest import RISKS, Modality, Risk
 from services.contracts.review import TaskKind, Verdict
 from services.review.escalation import Circumstances, cause_of, escalation_by, is_judged_twice, leading_cause
 from services.rules.escalation import JUDGING, EscalationRule
@@ -23,7 +23,6 @@ CHECKS = ("lidar_camera", "clock")
 KINDS = ("low_overlap", "drift")
 DOMAINS = ("rail", "road")
 MODALITIES: tuple[Modality, ...] = ("image", "lidar")
-RISKS: tuple[Risk, ...] = get_args(Risk)
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 VERDICTS: tuple[EscalatingVerdict, ...] = get_args(EscalatingVerdict)
 LIMITS = (0.5, 0.9)

@@ -19,13 +19,14 @@ from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.operations import DecisionSelection, SampleSelection, TaskSelection
 from services.contracts.records import SampleSummary
 from services.contracts.review import Activity, Decision, ReviewTask
-from services.ports.operations import TaskColumn
+from services.ports.operations import TaskColumn, Waiting
 
 _PIECE = """CAST(floor(CAST(extract(epoch FROM {column} - CAST(:origin AS timestamptz)) AS double precision)
     / CAST(:piece_s AS double precision)) AS bigint)"""
 _COLUMNS: dict[TaskColumn, str] = {
     "queue": "task.queue",
     "kind": "task.kind",
+    "risk": "task.risk",
     "held_by": "task.held_by",
     "cause": CAUSE,
     "rule": RULE,
@@ -50,13 +51,12 @@ _OLDEST = text("""
     WHERE project = :project AND created_at < :at AND state IN ('open', 'claimed') GROUP BY queue, kind
 """)
 _DEADLINES = text("""
-    SELECT queue, kind, due FROM (
-        SELECT queue, kind, due, row_number() OVER (PARTITION BY queue, kind ORDER BY due) AS place
-        FROM (SELECT queue, kind, CASE WHEN fence = tier_fence THEN least(start_by_at, due_at) ELSE due_at END AS due
-              FROM review_tasks
-              WHERE project = :project AND state IN ('open', 'claimed') AND NOT on_hold) AS waiting
-        WHERE due IS NOT NULL) AS placed
-    WHERE place <= :limit ORDER BY queue, kind, due
+    SELECT queue, kind, count(*) FILTER (WHERE due < :at) AS overdue,
+           (array_agg(due ORDER BY due) FILTER (WHERE due >= :at))[1 : CAST(:limit AS integer)] AS deadlines
+    FROM (SELECT queue, kind, CASE WHEN fence = tier_fence THEN least(start_by_at, due_at) ELSE due_at END AS due
+          FROM review_tasks
+          WHERE project = :project AND created_at < :at AND state IN ('open', 'claimed') AND NOT on_hold) AS waiting
+    WHERE due IS NOT NULL GROUP BY queue, kind
 """)
 _HANDLING = text("""
     SELECT queue, kind, percentile_cont(0.5) WITHIN GROUP (ORDER BY active_s) AS active_s
@@ -182,12 +182,10 @@ class PostgresOperations(Repository):
         """Return when the oldest open task of each (queue, kind) was created."""
         return {(row.queue, row.kind): row.at for row in await self._run(_OLDEST, project=project, at=at)}
 
-    async def deadlines(self, project: str, limit: int) -> Mapping[tuple[str, str], tuple[datetime, ...]]:
-        """Return the soonest deadlines of the open tasks of each (queue, kind), at most ``limit`` of each."""
-        found: dict[tuple[str, str], tuple[datetime, ...]] = {}
-        for row in await self._run(_DEADLINES, project=project, limit=limit):
-            found[row.queue, row.kind] = (*found.get((row.queue, row.kind), ()), row.due)
-        return found
+    async def deadlines(self, project: str, at: datetime, limit: int) -> Mapping[tuple[str, str], Waiting]:
+        """Return what is due of each (queue, kind), tasks on hold left out; at most ``limit`` deadlines of each."""
+        rows = await self._run(_DEADLINES, project=project, at=at, limit=limit)
+        return {(row.queue, row.kind): Waiting(row.overdue, tuple(row.deadlines or ())) for row in rows}
 
     async def handling_s(self, project: str, since: datetime) -> Mapping[tuple[str, str], float]:
         """Return the median active seconds of tasks completed since, by (queue, kind)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -101,10 +102,11 @@ _LANES_IN_TURN = text(f"""
         SELECT {WITH_SKILLS} FROM reviewers AS reviewer WHERE reviewer.actor_id = :actor_id
     ) AS person ON true
 """)  # noqa: S608 - constants
-_CLAIMED_IN = text(f"""
-    SELECT (SELECT count(*) FROM review_tasks WHERE project = :project AND queue = :name AND {_CLAIMED})
-         + (SELECT count(*) FROM probe_tasks WHERE project = :project AND queue = :name AND {_CLAIMED}) AS claimed
-""")  # noqa: S608 - a constant
+_HOLD = text("""
+    SELECT FROM review_queues AS queue
+    JOIN unnest(CAST(:projects AS text[]), CAST(:names AS text[])) AS held (project, name) USING (project, name)
+    ORDER BY project, name FOR NO KEY UPDATE OF queue
+""")
 
 
 def _queue_of(row: Any) -> ReviewQueue:
@@ -195,7 +197,9 @@ class PostgresQueues(Repository):
         known = {row.project: reviewer_of(row) for row in rows if row.actor_id is not None}
         return _LANES_READ.validate_json(rows[0].lanes), known
 
-    async def claimed_in(self, project: str, queue: str) -> int:
-        """Return how many of a queue's tasks are under a live lease now."""
-        row = await self._first(_CLAIMED_IN, project=project, name=queue)
-        return 0 if row is None else int(row.claimed)
+    async def hold(self, queues: Collection[tuple[str, str]]) -> None:
+        """Keep claims in queues, by project and name, and changes of them waiting until this transaction ends.
+
+        One order for everybody, so that nobody waits for somebody who waits for them.
+        """
+        await self._count(_HOLD, projects=[project for project, _ in queues], names=[name for _, name in queues])

@@ -6,6 +6,7 @@ from typing import Any
 
 from infra.db.repositories.task_rows import late_at
 from services.contracts.operations import DecisionSelection, SampleSelection, TaskSelection
+from services.contracts.review import UPHELD_BY
 
 Condition = tuple[str, dict[str, Any]]
 
@@ -64,8 +65,10 @@ _SECOND = """
     EXISTS (SELECT FROM review_tasks AS task JOIN decisions AS origin
                 ON origin.decision_id = task.origin_decision_id
             WHERE task.task_id = decision.task_id AND task.kind = 'adjudicate'
-              AND origin.verdict IN ('approve', 'fix', 'accept_conflict') AND <four_eyes> {conditions})
-""".replace("<four_eyes>", _FOUR_EYES)
+              AND origin.verdict IN (<answers>) AND <four_eyes> {conditions})
+""".replace("<four_eyes>", _FOUR_EYES).replace("<answers>", ", ".join(f"'{verdict}'" for verdict in UPHELD_BY))
+_PAIRS = ", ".join(f"('{first}', '{later}')" for first, upheld in UPHELD_BY.items() for later in sorted(upheld))
+_UPHELD = f"(origin.verdict, decision.verdict) IN ({_PAIRS})"
 _DECISION = {
     "actor": "decision.actor_id = :actor",
     "kind": "decision.task_kind = :kind",
@@ -114,8 +117,8 @@ def decisions_where(selection: DecisionSelection) -> Condition:
         second = _SECOND.format(conditions="")
         parts.append(second if selection.second_look else f"NOT {second}")
     if selection.agrees is not None:
-        sign = "=" if selection.agrees else "<>"
-        parts.append(_SECOND.format(conditions=f"AND origin.verdict {sign} decision.verdict"))
+        upheld = _UPHELD if selection.agrees else f"NOT {_UPHELD}"
+        parts.append(_SECOND.format(conditions=f"AND {upheld}"))
     return " AND ".join(["decision.project = :project", *parts]), given
 
 
