@@ -34,7 +34,7 @@ from services.ports.checks import CheckRunner
 from services.ports.database import Database, Transaction
 from services.quality.learner import learn_when_due
 from services.review.answers import consensus_left
-from services.review.earlier import ClosedBefore, Content, closed_before, closed_under_old_names
+from services.review.earlier import ClosedBefore, Content, still_closed
 from services.taxonomy.carriers import Carriers, with_taxonomy
 from services.taxonomy.migrating import Carrier, uses_of
 
@@ -234,22 +234,24 @@ async def _closed_before(
     tx: Transaction, revision: SampleRevision, checked: _Checked, known: Mapping[str, StoredFinding]
 ) -> dict[str, ClosedBefore]:
     """Return what people have closed already: in earlier revisions, and under the names that classes had before."""
-    ref, labels, found = revision.ref, checked.labels, checked.report.findings
-    unknown = [finding for finding in found if finding.finding_id not in known]
+    ref, labels = revision.ref, checked.labels
+    unknown = any(finding.finding_id not in known for finding in checked.report.findings)
     closings = await read_closings(tx, ref) if unknown else ()
     renamed = labels is not None and labels.origin == "migration" and bool(known)
-    if not closings and not renamed:
+    before = await tx.samples.label_set(ref, labels.version - 1) if labels is not None and renamed else None
+    if not closings and before is None:
         return {}
     now = Content(revision.manifest, await tx.samples.assets(ref), checked.annotations)
-    kept = closed_before(
-        unknown, now, closings, risk=revision.risk, rules=checked.project.rules, carrier=checked.carrier
+    return still_closed(
+        checked.report,
+        known.values(),
+        now,
+        closings,
+        risk=revision.risk,
+        rules=checked.project.rules,
+        carrier=checked.carrier,
+        before=None if before is None else replace(now, annotations=before.annotations),
     )
-    before = await tx.samples.label_set(ref, labels.version - 1) if labels is not None and renamed else None
-    if before is None:
-        return kept
-    everything = (*found, *checked.report.folded)
-    then = replace(now, annotations=before.annotations)
-    return kept | closed_under_old_names(everything, now, known.values(), then, checked.carrier)
 
 
 def _tell_kept(tx: Transaction, ref: RevisionRef, items: Iterable[StoredFinding]) -> None:

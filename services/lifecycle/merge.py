@@ -55,9 +55,7 @@ def merge_findings(
         label_version: Their version.
         now: For findings that change.
         decision_of_version: The decision that made a label version, where one did.
-        closed_before: What people closed before and is unchanged, by finding id: unknown findings from
-            :func:`services.review.earlier.closed_before`, known ones from
-            :func:`services.review.earlier.closed_under_old_names`.
+        closed_before: From :func:`services.review.earlier.still_closed`.
     """
     context = _Context(ref, rules, annotations, label_version, now, decision_of_version or {}, closed_before or {})
     known = {item.finding.finding_id: item for item in stored}

@@ -1,8 +1,9 @@
 """What people closed before, and whether it still is what they closed. Pure functions.
 
-A finding that was accepted or dismissed in an earlier revision of a sample is not asked about again while the labels,
-the streams and, where it names no label, the context that it is about are the same. A label whose class was only
-renamed by the taxonomy is the same; one whose class was merged with another, or split, is not.
+A finding that was accepted or dismissed in an earlier revision of a sample is not asked about again while the labels
+and the recordings that it is about are the same. One that names no label is about the recording itself: what the
+manifest says of it, and of the sample, must be the same too. A label whose class was only renamed by the taxonomy is
+the same; one whose class was merged with another, or split, is not.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from uuid import UUID
 
 from services.contracts.annotations import Annotations
 from services.contracts.canonical import content_sha256
-from services.contracts.findings import Finding
+from services.contracts.findings import CheckReport, Finding
 from services.contracts.manifest import Risk, SampleManifest, Stream
 from services.contracts.records import AssetRecord
 from services.contracts.review import Decision, FindingState, StoredFinding
@@ -75,101 +76,95 @@ class ClosedBefore:
     revision: int | None
 
 
-def closed_before(
-    found: Iterable[Finding],
+def still_closed(
+    report: CheckReport,
+    stored: Iterable[StoredFinding],
     now: Content,
     closings: Iterable[Closing],
     *,
     risk: Risk,
     rules: RuleSet,
     carrier: Carrier | None = None,
+    before: Content | None = None,
 ) -> dict[str, ClosedBefore]:
-    """Return which findings people closed in an earlier revision and need not be asked about, by finding id.
+    """Return which findings people closed before and need not be asked about again, by finding id.
 
-    A verdict that is followed by a second one closes nothing by itself, be it that the risk of the sample or the rules
-    ask for the second only now.
+    What the revision knows is closed or not by its own decisions; there only the names of classes may have changed.
+    Of the rest, what an earlier revision closed stays closed. A verdict that is followed by a second one closes
+    nothing by itself, be it that the risk of the sample or the rules ask for the second only now.
 
     Args:
-        found: What a check run found and the revision did not know.
-        now: What it was found in.
+        report: A check run's.
+        stored: The revision's findings before the run.
+        now: What was checked.
         closings: What people closed in earlier revisions.
         risk: Of the sample.
         rules: The project's rule set.
-        carrier: Knows the names of classes under the project's taxonomy.
+        carrier: Knows the names of classes under the project's taxonomy; None: names are compared as they are.
+        before: The same with the labels as they were before they were carried over to the taxonomy, if they were.
     """
-    known = {closing.item.finding.finding_id: closing for closing in closings}
+    known = {item.finding.finding_id: item for item in stored}
+    earlier = {
+        closing.item.finding.finding_id: closing
+        for closing in closings
+        if escalation_after(closing.decision, risk, rules) is None
+    }
+    views = {closing.item.ref: _View(closing.about, carrier) for closing in earlier.values()}
+    view, own = _View(now, carrier), None if before is None else _View(before, carrier)
     kept = {}
-    for finding in found:
-        closing = known.get(finding.finding_id)
-        if (
-            closing is not None
-            and escalation_after(closing.decision, risk, rules) is None
-            and is_unchanged(closing.item, closing.about, finding, now, carrier)
-        ):
-            kept[finding.finding_id] = ClosedBefore(
-                closing.item.state, closing.decision.decision_id, closing.decision.ref.revision
-            )
+    for finding in (*report.findings, *report.folded):
+        name = finding.finding_id
+        if name in known:
+            item, then, revision = known[name], own, known[name].decision_revision
+        elif name in earlier:
+            item = earlier[name].item
+            then, revision = views[item.ref], earlier[name].decision.ref.revision
+        else:
+            continue
+        if then is not None and item.state in CLOSED and _is_unchanged(item, then, finding, view):
+            kept[name] = ClosedBefore(item.state, item.decision_id, revision)
     return kept
 
 
-def closed_under_old_names(
-    found: Iterable[Finding], now: Content, stored: Iterable[StoredFinding], before: Content, carrier: Carrier | None
-) -> dict[str, ClosedBefore]:
-    """Return which findings stay closed although the labels they are about have been carried over, by finding id.
+class _View:
+    """A revision's content, with its classes as the taxonomy calls them now where that is all that may have changed."""
 
-    Args:
-        found: What a check run found.
-        now: What it was found in: labels under the project's taxonomy.
-        stored: The revision's findings before the run.
-        before: The same with the labels before they were carried over.
-        carrier: What carried them over.
-    """
-    known = {item.finding.finding_id: item for item in stored if item.state in CLOSED}
-    return {
-        finding.finding_id: ClosedBefore(item.state, item.decision_id, item.decision_revision)
-        for finding in found
-        if (item := known.get(finding.finding_id)) is not None and is_unchanged(item, before, finding, now, carrier)
-    }
+    def __init__(self, content: Content, carrier: Carrier | None) -> None:
+        self.manifest = content.manifest
+        self.labels = labels_by_id(content.annotations)
+        self._renamed = labels_by_id(_by_present_names(content, carrier))
+        self._read = {asset.stream: asset.sha256 for asset in content.assets if asset.role == "stream"}
 
-
-def is_unchanged(item: StoredFinding, then: Content, finding: Finding, now: Content, carrier: Carrier | None) -> bool:
-    """Whether a finding is about just what a closed one was about when people closed it.
-
-    Args:
-        item: The closed finding.
-        then: What it was about; false where these are not the labels that were judged.
-        finding: The finding as it is found now.
-        now: What it is about.
-        carrier: Knows the names of classes under the project's taxonomy; None: names are compared as they are.
-    """
-    if concerned_sha256(item.finding, then.annotations) != item.labels_sha256:
-        return False
-    return _subject(item.finding, then, carrier) == _subject(finding, now, carrier)
+    def subject_sha256(self, finding: Finding) -> str:
+        """Return the hash of everything that a finding is about."""
+        labels, manifest = self._renamed, self.manifest
+        names = concerned_ids(finding, labels.values())
+        streams = {*finding.streams, *(labels[name].stream for name in names if name in labels)}
+        recordings = [stream for stream in manifest.streams if stream.id in streams or not streams]
+        subject: dict[str, Any] = {
+            "labels": labels_sha256(names, labels),
+            "recordings": {stream.id: _recording(stream, self._read) for stream in recordings},
+        }
+        if not finding.annotations:
+            told = manifest.model_dump(mode="json", exclude_none=True, include={"captured_at", "context"})
+            told["streams"] = [
+                stream.model_dump(mode="json", exclude_none=True, exclude={"uri", "sha256"}) for stream in recordings
+            ]
+            # The risk says who must decide, and is asked for by itself.
+            told["context"].pop("risk", None)
+            subject["told"] = told
+        return content_sha256(subject)
 
 
-def _subject(finding: Finding, content: Content, carrier: Carrier | None) -> str:
-    """Return a hash of everything that a finding is about."""
-    labels = labels_by_id(_by_present_names(content, carrier))
-    names = concerned_ids(finding, labels.values())
-    streams = {*finding.streams, *(labels[name].stream for name in names if name in labels)}
-    manifest = content.manifest
-    read = {asset.stream: asset.sha256 for asset in content.assets if asset.role == "stream"}
-    subject: dict[str, Any] = {
-        "labels": labels_sha256(names, labels),
-        "streams": {
-            stream.id: _stream(stream, read) for stream in manifest.streams if stream.id in streams or not streams
-        },
-    }
-    if not finding.annotations:
-        subject["context"] = manifest.context.model_dump(mode="json", exclude_none=True, exclude={"risk"})
-        subject["captured_at"] = None if manifest.captured_at is None else manifest.captured_at.isoformat()
-    return content_sha256(subject)
+def _is_unchanged(item: StoredFinding, then: _View, finding: Finding, now: _View) -> bool:
+    """Whether a finding is about just what people judged when they closed it."""
+    judged = concerned_sha256(item.finding, then.labels) == item.labels_sha256
+    return judged and then.subject_sha256(item.finding) == now.subject_sha256(finding)
 
 
-def _stream(stream: Stream, read: Mapping[str, str]) -> dict[str, Any]:
-    """Return a stream by its content: where that was read from does not matter."""
-    told = stream.model_dump(mode="json", exclude_none=True, exclude={"uri", "sha256"})
-    return {**told, "content": read.get(stream.id) or stream.sha256 or stream.uri}
+def _recording(stream: Stream, read: Mapping[str, str]) -> Any:
+    """Return what tells a stream's content from another: where it was read from does not, if it was read."""
+    return stream.inline or read.get(stream.id) or stream.sha256 or stream.uri
 
 
 def _by_present_names(content: Content, carrier: Carrier | None) -> Annotations:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from infra.db.engine import PostgresDatabase
 from services.audit.verify import verify_project
 from services.contracts.access import Principal, Role
+from services.contracts.erasure import Retention
+from services.contracts.incidents import FixRequest
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.review import Decision, FindingState, StoredFinding, TaskKind, Verdict
+from services.erasure.retention import RetentionKeeper
 from services.ground_truth.commit import commit_ground_truth
 from services.lifecycle.checking import check_alignment
 from services.lifecycle.prepare import prepare_sample
 from services.lifecycle.settle import settle_review
 from tests.databases import unguarded
-from tests.intake_events import NoAssets, event, manifest, structured, take_in
+from tests.expired import set_retention
+from tests.intake_events import NoAssets
+from tests.integration.incident_world import OPS, SHARED_RULES, IncidentWorld, off_clock
 from tests.integration.lifecycle_world import PROJECT, World, label, no_models, person
+from tests.integration.revision_world import advanced, migrated, publish, updated
 
 RITA, BEN = person("rita"), person("ben")
 EXPERT = person("exa", Role.EXPERT)
@@ -39,22 +43,6 @@ async def reviewed(world: World, who: Principal = RITA, verdict: Verdict = Verdi
     assert await world.stage(ref) is Stage.ACCEPTED
     await commit_ground_truth(world.database, ref, workflow_run_id="run-1")
     return decision
-
-
-async def advanced(world: World, ref: RevisionRef) -> None:
-    await settle_review(world.database, ref)
-    await check_alignment(world.database, world.runner, ref)
-
-
-async def updated(world: World, ref: RevisionRef, *labels: dict[str, Any], **changes: Any) -> RevisionRef:
-    """The next revision of a sample, as upstream sends it, checked."""
-    document = manifest(ref.sample_id, project=PROJECT, annotations=list(labels), **changes)
-    told = event(document, "concord.sample.updated.v1", id=f"{ref.sample_id}-{ref.revision + 1}")
-    following = (await take_in(world.inbox, structured(told))).ref
-    assert following.revision == ref.revision + 1
-    await prepare_sample(world.database, NoAssets(), no_models, following)
-    await check_alignment(world.database, world.runner, following)
-    return following
 
 
 async def findings(world: World, ref: RevisionRef) -> dict[str, StoredFinding]:
@@ -200,3 +188,124 @@ async def test_what_a_closing_rests_on_can_not_be_changed_unseen(world: World, d
         await connection.execute(change)
     found = {fault.kind for fault in (await verify_project(world.database, PROJECT)).faults}
     assert "lineage-mismatch" in found
+
+
+async def erased(world: World, database_url: str, ref: RevisionRef) -> None:
+    """Erase a revision as too old, and no other."""
+    async with unguarded(database_url) as connection:
+        await connection.execute(
+            "UPDATE sample_revisions SET updated_at = now() - interval '40 days' "
+            "WHERE sample_id = $1 AND revision = $2",
+            ref.sample_id,
+            ref.revision,
+        )
+    await set_retention(world.database, Retention(keep_days=30, when_expired="erase"))
+    while await RetentionKeeper(world.database).step():
+        pass
+    async with world.database.transaction() as tx:
+        assert await tx.erasures.tombstone(ref) is not None
+
+
+async def test_what_rests_on_a_revision_verifies_when_that_was_erased(world: World, database_url: str) -> None:
+    await world.open_project()
+    decision = await reviewed(world)
+    ref = await updated(world, decision.ref, *WRONG)
+    await commit_ground_truth(world.database, ref, workflow_run_id="run-2")
+    await erased(world, database_url, decision.ref)
+    assert (await verify_project(world.database, PROJECT)).faults == ()
+    # The revision after it still knows what was judged.
+    third = await updated(world, ref, *WRONG)
+    assert {(item.state, item.decision_revision) for item in await world.findings(third)} == {
+        (FindingState.ACCEPTED, 1)
+    }
+
+
+async def test_what_was_judged_and_is_erased_can_not_be_told_and_is_asked_about_anew(
+    world: World, database_url: str
+) -> None:
+    await world.open_project()
+    decision = await reviewed(world)
+    await erased(world, database_url, decision.ref)
+    ref = await updated(world, decision.ref, *WRONG)
+    assert {item.state for item in await world.findings(ref)} == {FindingState.OPEN}
+
+
+async def test_a_class_that_a_migration_renames_keeps_closed_and_one_that_it_merges_does_not(world: World) -> None:
+    await publish(world)
+    await world.open_project(taxonomy="words@1")
+    labels = label("a1", "wrong"), label("a2", "wrong_time"), label("a3", "open")
+    ref = await world.checked("s-1", *labels)
+    task = await world.only_task(ref, TaskKind.REVIEW)
+    decision = await world.decide(task.task_id, RITA, Verdict.APPROVE)
+    await advanced(world, ref)
+    await commit_ground_truth(world.database, ref, workflow_run_id="run-1")
+    await migrated(world)
+    # The split leaves a label to people, so the sample goes its way again.
+    ref = ref.model_copy(update={"revision": 2})
+    await prepare_sample(world.database, NoAssets(), no_models, ref)
+    await check_alignment(world.database, world.runner, ref)
+    async with world.database.transaction() as tx:
+        labels_now = await tx.samples.label_set(ref)
+    assert labels_now is not None
+    assert [item.label for item in labels_now.annotations] == ["wrong_word", "wrong_date", "open"]
+    found = await findings(world, ref)
+    assert (found["a1"].state, found["a1"].decision_id, found["a1"].decision_revision) == (
+        FindingState.DISMISSED, decision.decision_id, 1,
+    )  # fmt: skip
+    assert found["a2"].state is FindingState.OPEN
+
+
+async def test_a_sample_that_upstream_opens_after_a_migration_rests_on_what_was_decided_before_it(
+    world: World,
+) -> None:
+    await publish(world)
+    await world.open_project(taxonomy="words@1")
+    decision = await reviewed(world)
+    await migrated(world)
+    second = decision.ref.model_copy(update={"revision": 2})
+    assert await world.stage(second) is Stage.COMMITTED
+    assert await world.findings(second) == (), "nobody was asked, and nothing was checked"
+    new = [{**one, "label": "wrong_word", "taxonomy_version": "words@2"} for one in WRONG]
+    old = [{**one, "taxonomy_version": "words@1"} for one in WRONG]
+    for labels in (new, old):
+        ref = await updated(world, second, *labels)
+        assert {(item.state, item.decision_id, item.decision_revision) for item in await world.findings(ref)} == {
+            (FindingState.ACCEPTED, decision.decision_id, 1)
+        }
+        second = ref
+
+
+async def test_a_class_that_is_renamed_while_the_sample_is_in_review_keeps_closed(world: World) -> None:
+    await publish(world)
+    await world.open_project(taxonomy="words@1")
+    labels = [{**one, "taxonomy_version": "words@1"} for one in WRONG]
+    ref = await world.checked("s-1", *labels)
+    decision = await world.decide((await world.only_task(ref, TaskKind.REVIEW)).task_id, RITA, Verdict.APPROVE)
+    await settle_review(world.database, ref)
+    await world.configure(taxonomy="words@2")
+    await check_alignment(world.database, world.runner, ref)
+    assert (await world.revision(ref)).label_version == 2
+    assert await world.stage(ref) is Stage.ACCEPTED, "nobody is asked"
+    assert {(item.state, item.decision_id, item.decision_revision) for item in await world.findings(ref)} == {
+        (FindingState.DISMISSED, decision.decision_id, None)
+    }
+
+
+async def test_a_fix_of_the_manifest_for_many_samples_asks_nobody_what_was_decided(database: PostgresDatabase) -> None:
+    world = IncidentWorld(database)
+    await world.open_project(SHARED_RULES)
+    refs = [await world.arrive(f"s-{n}", label("a1", "wrong"), streams=off_clock(3.0 + 0.01 * n)) for n in range(4)]
+    for task in await world.open_tasks():
+        if task.queue != "speech":
+            await world.decide(task.task_id, RITA, Verdict.APPROVE)
+    await world.pump()
+    (incident,) = await world.all_incidents()
+    preview = await world.incidents.preview(OPS, PROJECT, incident.incident_id, FixRequest(), world.shared)
+    await world.incidents.fix(OPS, PROJECT, incident.incident_id, FixRequest(correction=preview.correction))
+    await world.pump()
+    for ref in refs:
+        following = ref.model_copy(update={"revision": 2})
+        assert await world.stage(following) is Stage.COMMITTED
+        (item,) = await world.findings(following)
+        assert (item.state, item.decision_revision) == (FindingState.DISMISSED, 1)
+    assert (await verify_project(world.database, PROJECT)).faults == ()
