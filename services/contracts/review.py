@@ -276,6 +276,10 @@ class StoredFinding(Contract):
     labels_sha256: Sha256 = Field(description="Of the labels concerned, when the state was last set.")
     label_version: int = Field(description="The label set it was last found in.")
     decision_id: UUID | None = Field(default=None, description="The decision that closed it.")
+    decision_revision: int | None = Field(
+        default=None,
+        description="The earlier revision of the sample that this decision was made on, where it is not the finding's.",
+    )
     fixed_by_label_version: int | None = Field(default=None, description="The label set that fixed it.")
     found_at: UtcDatetime
     updated_at: UtcDatetime

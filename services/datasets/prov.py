@@ -165,7 +165,7 @@ def _add_record(told: _Document, dataset: str, item: MemberRecord) -> None:
 
 def _add_labels(told: _Document, ref: tuple[str, str, int], lineage: Mapping[str, Any]) -> list[str]:
     """Tell of label sets, who made them and by which decision; return their names, oldest first."""
-    for decision in lineage["decisions"]:
+    for decision in (*lineage.get("earlier_decisions", ()), *lineage["decisions"]):
         activity = told.thing(
             "activity",
             _name("decision", decision["id"]),

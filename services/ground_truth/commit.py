@@ -6,7 +6,7 @@ from services.contracts.access import SYSTEM_ACTOR
 from services.contracts.canonical import time_text
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.records import GroundTruth, SampleRevision
-from services.contracts.review import FindingState, StoredFinding
+from services.contracts.review import Decision, FindingState, StoredFinding
 from services.errors import BlockingFindingError, IntegrityError, NotFoundError, StageConflictError
 from services.ground_truth.origins import made_of, origins_of
 from services.ground_truth.record import RevisionFacts, build_record
@@ -97,16 +97,30 @@ async def facts_of(tx: Transaction, revision: SampleRevision) -> RevisionFacts:
     label_sets = await tx.samples.label_sets(ref)
     # Asked for only where it can be: a commit is what happens most often.
     may_be_carried = any(labels.origin == "migration" for labels in label_sets)
+    findings = await tx.review.findings(ref)
     return RevisionFacts(
         revision=revision,
         events=await tx.inbox.events_of(ref),
         label_sets=label_sets,
         assets=await tx.samples.assets(ref),
         check_runs=await tx.samples.check_runs(ref),
-        findings=await tx.review.findings(ref),
+        findings=findings,
         decisions=await tx.review.decisions(ref),
+        earlier=await _earlier_decisions(tx, ref, findings),
         carried=await tx.taxonomy_migrations.carried(ref) if may_be_carried else None,
     )
+
+
+async def _earlier_decisions(
+    tx: Transaction, ref: RevisionRef, findings: tuple[StoredFinding, ...]
+) -> tuple[Decision, ...]:
+    """Return the decisions on earlier revisions that findings stay closed by."""
+    named = {(item.decision_revision, item.decision_id) for item in findings if item.decision_revision is not None}
+    found: list[Decision] = []
+    for revision in sorted({revision for revision, _ in named}):
+        made = await tx.review.decisions(ref.model_copy(update={"revision": revision}))
+        found += [decision for decision in made if (revision, decision.decision_id) in named]
+    return tuple(found)
 
 
 def _refuse_open(findings: tuple[StoredFinding, ...]) -> None:

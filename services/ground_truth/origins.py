@@ -76,6 +76,7 @@ def _of_lineage(lineage: dict[str, Any]) -> Iterator[tuple[OriginKind, str]]:
         ("label_sets", OriginKind.INCIDENT, "incident_id"),
         ("predictions", OriginKind.LABEL_SET, "sha256"),
         ("decisions", OriginKind.DECISION, "id"),
+        ("earlier_decisions", OriginKind.DECISION, "id"),
         ("people", OriginKind.PERSON, "id"),
     ):
         for item in _objects(lineage.get(name)):

@@ -34,6 +34,7 @@ class RevisionFacts:
         check_runs: All runs of the checks, oldest first.
         findings: All findings with what became of them, by finding id.
         decisions: All decisions, oldest first.
+        earlier: Decisions on earlier revisions that findings stay closed by, oldest first.
         carried: What the revision was made of, where a taxonomy migration opened it.
     """
 
@@ -44,6 +45,7 @@ class RevisionFacts:
     check_runs: tuple[CheckRun, ...]
     findings: tuple[StoredFinding, ...]
     decisions: tuple[Decision, ...]
+    earlier: tuple[Decision, ...] = ()
     carried: CarriedOver | None = None
 
     @property
@@ -124,6 +126,10 @@ def build_lineage(facts: RevisionFacts, *, workflow_run_id: str) -> dict[str, An
         "workflow": {"id": _workflow_id(facts), "run_id": workflow_run_id},
     }
     # Only where there is one, as everything that came later: the lineage of other records keeps its hash.
+    if facts.earlier:
+        lineage["earlier_decisions"] = [
+            {**_decision(decision), "revision": decision.ref.revision} for decision in facts.earlier
+        ]
     return lineage if facts.carried is None else {**lineage, "migration": _migration(facts.carried)}
 
 
@@ -195,7 +201,7 @@ def _check_run(run: CheckRun) -> dict[str, Any]:
 
 
 def _finding(item: StoredFinding) -> dict[str, Any]:
-    return {
+    told = {
         "id": item.finding.finding_id,
         "check": item.finding.check,
         "kind": item.finding.kind,
@@ -206,6 +212,7 @@ def _finding(item: StoredFinding) -> dict[str, Any]:
         "decision_id": _id(item.decision_id),
         "fixed_by_label_version": item.fixed_by_label_version,
     }
+    return told if item.decision_revision is None else {**told, "decision_revision": item.decision_revision}
 
 
 def _decision(decision: Decision) -> dict[str, Any]:
@@ -235,7 +242,7 @@ def _people(facts: RevisionFacts) -> list[dict[str, Any]]:
     for annotation in _annotations(facts):
         if annotation.author is not None and annotation.author.kind == "human":
             roles.setdefault(annotation.author.id, set()).add("labels")
-    for decision in facts.decisions:
+    for decision in (*facts.earlier, *facts.decisions):
         roles.setdefault(decision.actor_id, set()).add(f"{decision.task_kind.value}:{decision.verdict.value}")
     return [{"id": person, "did": sorted(did)} for person, did in sorted(roles.items())]
 

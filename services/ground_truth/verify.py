@@ -19,7 +19,7 @@ from services.rules.rule_set import RuleSet
 
 _COMMITTED_ACTION = f"sample.{Stage.COMMITTED.value}"
 _LISTS = ("assets", "predictions", "label_sets", "check_runs", "findings", "decisions", "people", "taxonomy_versions")
-_SINGLES = ("format", "manifest_sha256", "rule_set", "workflow", "migration")
+_SINGLES = ("format", "manifest_sha256", "rule_set", "workflow", "migration", "earlier_decisions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,10 @@ def _rule_faults(subject: str, evidence: RecordEvidence) -> Iterator[Fault]:
 
 
 def _finding_faults(subject: str, facts: RevisionFacts) -> Iterator[Fault]:
-    """Hold what each finding says against the reports of the check runs, whose hashes are in the lineage."""
+    """Hold what each finding says against the reports of the check runs, and what it stays closed by against that.
+
+    The hashes of the reports are in the lineage, and so are the earlier decisions.
+    """
     reported = {
         content_sha256(finding) for run in facts.check_runs for finding in (*run.report.findings, *run.report.folded)
     }
@@ -143,6 +146,16 @@ def _finding_faults(subject: str, facts: RevisionFacts) -> Iterator[Fault]:
         if content_sha256(item.finding) not in reported:
             detail = f"finding {item.finding.finding_id} says something else than every check run"
             yield fault("finding-contradicts-run", subject, detail)
+    judged = {
+        (decision.ref.revision, decision.decision_id, name)
+        for decision in facts.earlier
+        for name in decision.finding_ids
+    }
+    for item in facts.findings:
+        name, revision = item.finding.finding_id, item.decision_revision
+        if revision is not None and (revision, item.decision_id, name) not in judged:
+            detail = f"finding {name} stays closed by a decision on revision {revision} that is not about it"
+            yield fault("finding-kept-without-decision", subject, detail)
 
 
 def told_faults(record: GroundTruth, entries: tuple[AuditEntry, ...]) -> Iterator[Fault]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 from services.contracts.access import SYSTEM_ACTOR
@@ -17,6 +18,7 @@ from services.incidents.ledger import CheckedRevision, note_findings
 from services.lifecycle.answers import are_open
 from services.lifecycle.asking import ask_people
 from services.lifecycle.covering import held_findings, spot_checks_of
+from services.lifecycle.earlier import read_closings
 from services.lifecycle.journal import move, subject_of
 from services.lifecycle.merge import merge_findings
 from services.lifecycle.plan import plan_review
@@ -32,6 +34,7 @@ from services.ports.checks import CheckRunner
 from services.ports.database import Database, Transaction
 from services.quality.learner import learn_when_due
 from services.review.answers import consensus_left
+from services.review.earlier import ClosedBefore, Content, still_closed
 from services.taxonomy.carriers import Carriers, with_taxonomy
 from services.taxonomy.migrating import Carrier, uses_of
 
@@ -83,7 +86,7 @@ async def check_alignment(
     annotations = labels.annotations if labels is not None else ()
     started = time.perf_counter()
     report = await runner.run(revision.manifest, annotations, with_taxonomy(project.rules, carrier), consensus)
-    checked = _Checked(labels, project, report, seconds=time.perf_counter() - started)
+    checked = _Checked(labels, project, carrier, report, seconds=time.perf_counter() - started)
     async with database.transaction() as tx:
         return await _keep(tx, await lock_revision(tx, ref), checked)
 
@@ -94,6 +97,7 @@ class _Checked:
 
     labels: LabelSet | None
     project: ProjectRules
+    carrier: Carrier | None
     report: CheckReport
     seconds: float
 
@@ -207,6 +211,7 @@ async def _merge(
     ref = revision.ref
     stored = await tx.review.findings(ref)
     known = {item.finding.finding_id: item for item in stored}
+    kept = await _closed_before(tx, revision, checked, known)
     merged = merge_findings(
         stored,
         checked.report,
@@ -216,11 +221,53 @@ async def _merge(
         label_version=checked.label_version,
         now=await tx.now(),
         decision_of_version=_decision_of_version(decisions),
+        closed_before=kept,
     )
     for item in merged:
         if known.get(item.finding.finding_id) != item:
             await tx.review.put_finding(item)
+    _tell_kept(tx, ref, [item for item in merged if item.finding.finding_id not in known])
     return merged
+
+
+async def _closed_before(
+    tx: Transaction, revision: SampleRevision, checked: _Checked, known: Mapping[str, StoredFinding]
+) -> dict[str, ClosedBefore]:
+    """Return what people have closed already: in earlier revisions, and under the names that classes had before."""
+    ref, labels = revision.ref, checked.labels
+    unknown = any(finding.finding_id not in known for finding in checked.report.findings)
+    closings = await read_closings(tx, ref) if unknown else ()
+    renamed = labels is not None and labels.origin == "migration" and bool(known)
+    before = await tx.samples.label_set(ref, labels.version - 1) if labels is not None and renamed else None
+    if not closings and before is None:
+        return {}
+    now = Content(revision.manifest, await tx.samples.assets(ref), checked.annotations)
+    return still_closed(
+        checked.report,
+        known.values(),
+        now,
+        closings,
+        risk=revision.risk,
+        rules=checked.project.rules,
+        carrier=checked.carrier,
+        before=None if before is None else replace(now, annotations=before.annotations),
+    )
+
+
+def _tell_kept(tx: Transaction, ref: RevisionRef, items: Iterable[StoredFinding]) -> None:
+    """Note what was not asked about because people had closed it in an earlier revision, decision by decision."""
+    kept: dict[tuple[int, str], list[str]] = defaultdict(list)
+    for item in items:
+        if item.decision_revision is not None:
+            kept[item.decision_revision, str(item.decision_id)].append(item.finding.finding_id)
+    for (revision, decision_id), finding_ids in sorted(kept.items()):
+        tx.audit.append(
+            ref.project,
+            actor=SYSTEM_ACTOR,
+            action="findings.kept_closed",
+            subject=subject_of(ref),
+            body={"decision_id": decision_id, "revision": revision, "finding_ids": finding_ids},
+        )
 
 
 def _decision_of_version(decisions: tuple[Decision, ...]) -> dict[int, UUID]:

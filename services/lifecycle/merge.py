@@ -11,10 +11,9 @@ from services.contracts.findings import CheckReport, Finding
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.review import FindingState, StoredFinding
 from services.review.authorship import concerned_sha256
+from services.review.earlier import CLOSED, ClosedBefore
 from services.review.labels import labels_by_id
 from services.rules.rule_set import RuleSet
-
-_JUDGED = frozenset({FindingState.DISMISSED, FindingState.ACCEPTED})
 
 
 def merge_findings(
@@ -27,13 +26,15 @@ def merge_findings(
     label_version: int,
     now: datetime,
     decision_of_version: Mapping[int, UUID] | None = None,
+    closed_before: Mapping[str, ClosedBefore] | None = None,
 ) -> tuple[StoredFinding, ...]:
     """Return all findings of a revision after a check run, by finding id.
 
     =====================  ==============================================  ===================================
     was                    found                                           not found
     =====================  ==============================================  ===================================
-    unknown                open; noted below the blocking severity         (nothing)
+    unknown                open; noted below the blocking severity;        (nothing)
+                           closed as it was in an earlier revision
     open, noted            open; noted below the blocking severity         resolved
     fixed                  open again                                      resolved, with the fix
     dismissed, accepted    stays while its labels are the same, else open  stays while they are, else resolved
@@ -54,8 +55,9 @@ def merge_findings(
         label_version: Their version.
         now: For findings that change.
         decision_of_version: The decision that made a label version, where one did.
+        closed_before: From :func:`services.review.earlier.still_closed`.
     """
-    context = _Context(ref, rules, annotations, label_version, now, decision_of_version or {})
+    context = _Context(ref, rules, annotations, label_version, now, decision_of_version or {}, closed_before or {})
     known = {item.finding.finding_id: item for item in stored}
     found = {finding.finding_id: finding for finding in report.findings}
     folded = {finding.finding_id: finding for finding in report.folded if finding.finding_id not in found}
@@ -95,6 +97,7 @@ class _Context:
         label_version: int,
         now: datetime,
         decision_of_version: Mapping[int, UUID],
+        closed_before: Mapping[str, ClosedBefore],
     ) -> None:
         self._ref = ref
         self._rules = rules
@@ -102,23 +105,27 @@ class _Context:
         self._version = label_version
         self._now = now
         self._decision_of_version = decision_of_version
+        self._closed_before = closed_before
 
     def found(self, item: StoredFinding | None, finding: Finding) -> StoredFinding:
         blocking = self._rules.blocks(finding)
         state = FindingState.OPEN if blocking else FindingState.NOTED
         digest = concerned_sha256(finding, self._labels)
         if item is None:
+            closed = self._closed_before.get(finding.finding_id)
             return StoredFinding(
                 ref=self._ref,
                 finding=finding,
-                state=state,
+                state=state if closed is None else closed.state,
                 blocking=blocking,
                 labels_sha256=digest,
                 label_version=self._version,
+                decision_id=None if closed is None else closed.decision_id,
+                decision_revision=None if closed is None else closed.revision,
                 found_at=self._now,
                 updated_at=self._now,
             )
-        stays = item.state in _JUDGED and item.labels_sha256 == digest
+        stays = self._stays(item, digest)
         return self._changed(
             item,
             finding=finding,
@@ -127,12 +134,13 @@ class _Context:
             labels_sha256=digest,
             label_version=self._version,
             decision_id=item.decision_id if stays else None,
+            decision_revision=item.decision_revision if stays else None,
             fixed_by_label_version=None,
         )
 
     def folded(self, item: StoredFinding, finding: Finding) -> StoredFinding:
         digest = concerned_sha256(finding, self._labels)
-        stays = item.state in _JUDGED and item.labels_sha256 == digest
+        stays = self._stays(item, digest)
         return self._changed(
             item,
             finding=finding,
@@ -141,6 +149,7 @@ class _Context:
             labels_sha256=digest,
             label_version=self._version,
             decision_id=item.decision_id if stays else None,
+            decision_revision=item.decision_revision if stays else None,
             fixed_by_label_version=None,
         )
 
@@ -148,7 +157,7 @@ class _Context:
         if item.state is FindingState.RESOLVED:
             return item
         digest = concerned_sha256(item.finding, self._labels)
-        if item.state in _JUDGED and item.labels_sha256 == digest:
+        if self._stays(item, digest):
             return item
         fixed_by = item.fixed_by_label_version or (self._version if self._version > item.label_version else None)
         decision_id = item.decision_id if item.state is FindingState.FIXED else None
@@ -158,7 +167,13 @@ class _Context:
             labels_sha256=digest,
             fixed_by_label_version=fixed_by,
             decision_id=decision_id or self._decision_of_version.get(fixed_by or 0),
+            decision_revision=None,
         )
+
+    def _stays(self, item: StoredFinding, digest: str) -> bool:
+        """Whether people have closed a finding, and its labels are those that they judged."""
+        same = item.labels_sha256 == digest or item.finding.finding_id in self._closed_before
+        return item.state in CLOSED and same
 
     def _changed(self, item: StoredFinding, **update: object) -> StoredFinding:
         after = item.model_copy(update=update)

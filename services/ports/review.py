@@ -46,6 +46,10 @@ class ReviewRepository(Protocol):
         """Return all findings of a revision, by finding id."""
         ...
 
+    async def findings_before(self, ref: RevisionRef) -> tuple[StoredFinding, ...]:
+        """Return the findings of the sample's earlier revisions, each as the newest of them has it, by finding id."""
+        ...
+
     async def put_finding(self, finding: StoredFinding) -> None:
         """Insert or replace a finding by (revision, finding id)."""
         ...

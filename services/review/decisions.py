@@ -236,6 +236,7 @@ def _settled_findings(case: _Case, decision: Decision, change: LabelChange | Non
                 "state": state,
                 "labels_sha256": concerned_sha256(item.finding, by_id),
                 "decision_id": None if state is FindingState.OPEN else decision.decision_id,
+                "decision_revision": None,
                 "fixed_by_label_version": decision.label_version_after if state is FindingState.FIXED else None,
                 "updated_at": decision.decided_at,
             }

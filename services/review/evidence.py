@@ -117,6 +117,7 @@ def _unjudged(item: StoredFinding) -> StoredFinding:
         update={
             "state": FindingState.OPEN,
             "decision_id": None,
+            "decision_revision": None,
             "fixed_by_label_version": None,
             "updated_at": item.found_at,
         }

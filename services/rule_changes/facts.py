@@ -9,13 +9,15 @@ from services.contracts.annotations import Annotations
 from services.contracts.consensus import Consensus
 from services.contracts.incidents import LIVE_MEMBER_STATES
 from services.contracts.lifecycle import FINAL_STAGES, NextStep, RevisionRef, Stage
-from services.contracts.records import CheckRun, LabelSet, SampleRevision
+from services.contracts.records import AssetRecord, CheckRun, LabelSet, SampleRevision
 from services.contracts.review import JUDGING_KINDS, Decision, ReviewTask, StoredFinding, TaskState
+from services.lifecycle.earlier import read_closings
 from services.lifecycle.plan import ReviewFacts, plan_review
 from services.lifecycle.steps import is_live, read_revision
 from services.lifecycle.windows import is_held
 from services.ports.database import Transaction
 from services.review.answers import consensus_left
+from services.review.earlier import Closing
 from services.rules.rule_set import RuleSet
 
 IN_REVIEW = (Stage.IN_REVIEW, Stage.ADJUDICATING)
@@ -79,6 +81,8 @@ class SampleFacts:
         tasks: All tasks, oldest first.
         decisions: All decisions, oldest first.
         consensus: What several answers said together.
+        closings: What people closed in earlier revisions.
+        assets: As they were read; none where nothing was closed before.
         shares_cause: Whether it is part of an incident that is not settled.
         now: The moment of the facts.
     """
@@ -90,6 +94,8 @@ class SampleFacts:
     tasks: tuple[ReviewTask, ...]
     decisions: tuple[Decision, ...]
     consensus: Consensus | None
+    closings: tuple[Closing, ...]
+    assets: tuple[AssetRecord, ...]
     shares_cause: bool
     now: datetime
 
@@ -154,6 +160,7 @@ async def read_facts_of(tx: Transaction, ref: RevisionRef) -> SampleFacts:
     Raises:
         NotFoundError: There is no such revision.
     """
+    closings = await read_closings(tx, ref)
     return SampleFacts(
         revision=await read_revision(tx, ref),
         label_sets=await tx.samples.label_sets(ref),
@@ -162,6 +169,8 @@ async def read_facts_of(tx: Transaction, ref: RevisionRef) -> SampleFacts:
         tasks=await tx.review.tasks_of(ref),
         decisions=await tx.review.decisions(ref),
         consensus=await consensus_left(tx, ref),
+        closings=closings,
+        assets=await tx.samples.assets(ref) if closings else (),
         shares_cause=await _shares_cause(tx, ref),
         now=await tx.now(),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.contracts.annotations import Annotations
 from services.contracts.findings import CheckReport, Finding, RuleReference
@@ -13,6 +13,7 @@ from services.contracts.review import FindingState, NewTask, ReviewTask
 from services.contracts.rule_changes import PlannedTask, SampleTrial
 from services.lifecycle.merge import merge_findings
 from services.ports.checks import CheckRunner
+from services.review.earlier import Content, still_closed
 from services.review.routing import route
 from services.rule_changes.comparing import (
     count_blocking,
@@ -163,14 +164,27 @@ def _tasks(
         carrier: Carries labels over to the project's taxonomy.
         afresh: As if nothing had been found or decided before; else as the sample is now.
     """
+    before = Content(facts.revision.manifest, facts.assets, facts.labels_of(run.label_version))
+    now = replace(before, annotations=_carried(facts, before.annotations, carrier))
+    kept = still_closed(
+        report,
+        facts.findings,
+        now,
+        facts.closings,
+        risk=facts.revision.risk,
+        rules=rules,
+        carrier=carrier,
+        before=before,
+    )
     merged = merge_findings(
         () if afresh else facts.findings,
         report,
         ref=facts.revision.ref,
         rules=rules,
-        annotations=_carried(facts, facts.labels_of(run.label_version), carrier),
+        annotations=now.annotations,
         label_version=run.label_version,
         now=facts.now,
+        closed_before={} if afresh else kept,
     )
     tasks = route(
         (item for item in merged if item.state is FindingState.OPEN),

@@ -30,15 +30,23 @@ from services.errors import IntegrityError, TaskFinishedError
 from services.review.case_file import CaseFile
 
 _FINDINGS = text(f"SELECT * FROM findings WHERE {OF_REVISION} ORDER BY finding_id")  # noqa: S608 - a constant
+_FINDINGS_BEFORE = text("""
+    SELECT DISTINCT ON (finding_id) * FROM findings
+    WHERE project = :project AND sample_id = :sample_id AND revision < :revision
+    ORDER BY finding_id, revision DESC
+""")
 _PUT_FINDING = text("""
     INSERT INTO findings (project, sample_id, revision, finding_id, "check", kind, severity, finding, state, blocking,
-                          labels_sha256, label_version, decision_id, fixed_by_label_version, found_at, updated_at)
+                          labels_sha256, label_version, decision_id, decision_revision, fixed_by_label_version,
+                          found_at, updated_at)
     VALUES (:project, :sample_id, :revision, :finding_id, :check, :kind, :severity, :finding, :state, :blocking,
-            :labels_sha256, :label_version, :decision_id, :fixed_by_label_version, :found_at, :updated_at)
+            :labels_sha256, :label_version, :decision_id, :decision_revision, :fixed_by_label_version, :found_at,
+            :updated_at)
     ON CONFLICT (project, sample_id, revision, finding_id) DO UPDATE SET
         "check" = EXCLUDED."check", kind = EXCLUDED.kind, severity = EXCLUDED.severity, finding = EXCLUDED.finding,
         state = EXCLUDED.state, blocking = EXCLUDED.blocking, labels_sha256 = EXCLUDED.labels_sha256,
         label_version = EXCLUDED.label_version, decision_id = EXCLUDED.decision_id,
+        decision_revision = EXCLUDED.decision_revision,
         fixed_by_label_version = EXCLUDED.fixed_by_label_version, found_at = EXCLUDED.found_at,
         updated_at = EXCLUDED.updated_at
 """)
@@ -68,7 +76,7 @@ _ADD_DECISION = text("""
     ), settled AS (
         UPDATE findings AS finding
         SET state = given.state, labels_sha256 = given.labels_sha256, decision_id = given.decision_id,
-            fixed_by_label_version = given.fixed_by, updated_at = given.updated_at
+            decision_revision = NULL, fixed_by_label_version = given.fixed_by, updated_at = given.updated_at
         FROM unnest(CAST(:settled AS text[]), CAST(:states AS text[]), CAST(:hashes AS text[]),
                     CAST(:closers AS uuid[]), CAST(:fixers AS int[]), CAST(:moments AS timestamptz[]))
              AS given (finding_id, state, labels_sha256, decision_id, fixed_by, updated_at)
@@ -93,6 +101,7 @@ _CASE_FILE = text(f"""
             SELECT json_agg(json_build_object(
                 'ref', {_REF}, 'finding', finding, 'state', state, 'blocking', blocking,
                 'labels_sha256', labels_sha256, 'label_version', label_version, 'decision_id', decision_id,
+                'decision_revision', decision_revision,
                 'fixed_by_label_version', fixed_by_label_version, 'found_at', found_at, 'updated_at', updated_at
             ) ORDER BY finding_id)
             FROM findings
@@ -141,6 +150,7 @@ def _finding_of(row: Any) -> StoredFinding:
         labels_sha256=row.labels_sha256,
         label_version=row.label_version,
         decision_id=row.decision_id,
+        decision_revision=row.decision_revision,
         fixed_by_label_version=row.fixed_by_label_version,
         found_at=row.found_at,
         updated_at=row.updated_at,
@@ -194,6 +204,10 @@ class PostgresVerdicts(Repository):
         """Return all findings of a revision, by finding id."""
         return tuple(_finding_of(row) for row in await self._run(_FINDINGS, **ref.model_dump()))
 
+    async def findings_before(self, ref: RevisionRef) -> tuple[StoredFinding, ...]:
+        """Return the findings of the sample's earlier revisions, each as the newest of them has it, by finding id."""
+        return tuple(_finding_of(row) for row in await self._run(_FINDINGS_BEFORE, **ref.model_dump()))
+
     async def put_finding(self, finding: StoredFinding) -> None:
         """Insert or replace a finding by (revision, finding id)."""
         await self._count(
@@ -209,6 +223,7 @@ class PostgresVerdicts(Repository):
             labels_sha256=finding.labels_sha256,
             label_version=finding.label_version,
             decision_id=finding.decision_id,
+            decision_revision=finding.decision_revision,
             fixed_by_label_version=finding.fixed_by_label_version,
             found_at=finding.found_at,
             updated_at=finding.updated_at,

@@ -56,6 +56,7 @@ class FindingRow(Table, table=True):
     labels_sha256: str = text_column()
     label_version: int = integer_column()
     decision_id: UUID | None = uuid_column(default=None, nullable=True)
+    decision_revision: int | None = integer_column(default=None, nullable=True)
     fixed_by_label_version: int | None = integer_column(default=None, nullable=True)
     found_at: datetime = moment_column()
     updated_at: datetime = moment_column()
