@@ -92,7 +92,9 @@ async def open_revision(
                 **more,
             }
         )
-        await tx.samples.add_revision(ref, manifest, manifest_sha256=content_sha256(manifest), event=None)
+        await tx.samples.add_revision(
+            ref, manifest, manifest_sha256=content_sha256(manifest), risk=manifest.context.risk, event=None
+        )
         await record_stage(tx, ref, None, Stage.RECEIVED, actor="upstream")
         await tx.samples.add_label_set(
             ref, _LABELS.validate_python([dict(label) for label in labels]), origin="manifest", author=AUTHOR

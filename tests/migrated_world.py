@@ -70,7 +70,9 @@ async def decided_sample(database: PostgresDatabase, sample_id: str, *, correcte
     said = tuple(box(f"a-{who.id}", author=who, taxonomy_version="yard@1") for who in PEOPLE)
     async with database.transaction() as tx:
         await tx.samples.lock_sample(PROJECT, sample_id)
-        await tx.samples.add_revision(ref, manifest, manifest_sha256=content_sha256(manifest), event=None)
+        await tx.samples.add_revision(
+            ref, manifest, manifest_sha256=content_sha256(manifest), risk=manifest.context.risk, event=None
+        )
         await record_stage(tx, ref, None, Stage.RECEIVED, actor="concord")
         await tx.samples.put_assets(
             ref, (AssetRecord(stream="cam", uri="a.png", sha256=ASSET_SHA256, size_bytes=1, role="stream"),)

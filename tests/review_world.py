@@ -69,7 +69,9 @@ async def add_sample(database: PostgresDatabase, sample_id: str, *, project: str
     labels = (box("a1", author=AUTHOR), box("a2", 3.5, author=AUTHOR))
     async with database.transaction() as tx:
         await tx.samples.lock_sample(project, sample_id)
-        await tx.samples.add_revision(ref, manifest, manifest_sha256=content_sha256(manifest), event=None)
+        await tx.samples.add_revision(
+            ref, manifest, manifest_sha256=content_sha256(manifest), risk=manifest.context.risk, event=None
+        )
         await record_stage(tx, ref, None, Stage.RECEIVED, actor="concord")
         await tx.samples.add_label_set(ref, labels, origin="manifest", author=AUTHOR)
         revision = await tx.samples.get(ref, lock=True)

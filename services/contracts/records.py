@@ -16,7 +16,7 @@ from services.contracts.events import IncomingEvent
 from services.contracts.findings import CheckReport, RuleReference
 from services.contracts.label_base import Author
 from services.contracts.lifecycle import RevisionRef, Stage
-from services.contracts.manifest import Risk, SampleManifest
+from services.contracts.manifest import RISKS, Context, Risk, SampleManifest
 from services.contracts.overlap import Overlap
 from services.contracts.pre_label import PreLabelSources
 from services.contracts.review import LabelOrigin
@@ -29,6 +29,9 @@ class ProjectSettings(Contract):
     taxonomy: TaxonomyReference | None = Field(
         default=None,
         description="The stored version that labels are held to and carried over to; none: what the rule set says.",
+    )
+    risk: Risk = Field(
+        default="low", description="How risky an error is: no sample counts for less, whatever it says of itself."
     )
     annotate: Literal["when_missing", "always", "never"] = Field(
         default="when_missing", description="When people label a sample before it is checked."
@@ -83,6 +86,10 @@ class ProjectConfig(ProjectSettings):
     """What is set for a project."""
 
     rule_set: RuleReference = Field(default_factory=lambda: RuleReference(id="default", version=1))
+
+    def risk_of(self, context: Context) -> Risk:
+        """Return the risk of a sample: what it says, and no less than the project's."""
+        return max(self.risk, context.risk, key=RISKS.index)
 
 
 class Project(Contract):

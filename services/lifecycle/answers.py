@@ -21,7 +21,7 @@ from services.contracts.annotations import Annotations
 from services.contracts.consensus import Answer, Consensus, JoinedAnswers
 from services.contracts.label_base import Author
 from services.contracts.lifecycle import RevisionRef
-from services.contracts.manifest import Context
+from services.contracts.manifest import Context, Risk
 from services.contracts.queues import ReviewQueue
 from services.contracts.records import ProjectConfig, SampleRevision
 from services.contracts.review import Decision, FindingState, NewTask, ReviewTask, TaskKind, TaskState
@@ -238,7 +238,8 @@ async def _open(
 ) -> None:
     """Open a task for an answer; ``after`` which, where it is one more."""
     ref = revision.ref
-    task = task_to_label(ref, revision.manifest.context, project, await tx.queues.list(ref.project))
+    queues = await tx.queues.list(ref.project)
+    task = task_to_label(ref, revision.manifest.context, revision.risk, project, queues)
     if after is not None:
         last = list(submissions(after.decisions).values())[-1]
         task = task.model_copy(
@@ -252,15 +253,17 @@ async def _open(
     await open_task(tx, limits_of_task(task, project.config).open(task, await tx.now()))
 
 
-def task_to_label(ref: RevisionRef, context: Context, project: ProjectRules, queues: Sequence[ReviewQueue]) -> NewTask:
+def task_to_label(
+    ref: RevisionRef, context: Context, risk: Risk, project: ProjectRules, queues: Sequence[ReviewQueue]
+) -> NewTask:
     """Return a task that asks for one answer: a sample's labels by somebody who knows nobody else's."""
     facts = facts_of_sample(context, project.domain)
-    place = place_of(TaskKind.ANNOTATE, context.risk, facts, project.rules, queues)
+    place = place_of(TaskKind.ANNOTATE, risk, facts, project.rules, queues)
     return NewTask(
         ref=ref,
         kind=TaskKind.ANNOTATE,
         queue=place.queue,
         **({} if place.priority is None else {"priority": place.priority}),
-        risk=context.risk,
+        risk=risk,
         facts=facts,
     )

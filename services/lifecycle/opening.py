@@ -60,7 +60,7 @@ async def open_samples(
     if not new:
         return {}
     now = await tx.now()
-    opened = [_received(item, now) for item in arrived if item.manifest.sample_id in new]
+    opened = [_received(item, config, now) for item in arrived if item.manifest.sample_id in new]
     if any(asks_at_once(item.manifest, config) for item in opened):
         project = await read_project_rules(tx, project_id)
         queues = await tx.queues.list(project_id)
@@ -83,13 +83,14 @@ async def tell_start(tx: Transaction, ref: RevisionRef, config: ProjectConfig) -
     await tx.outbox.add("workflow_start", ref, {"workflow_id": workflow_id_of(ref), "input": start})
 
 
-def _received(item: Arrived, now: datetime) -> Opening:
+def _received(item: Arrived, config: ProjectConfig, now: datetime) -> Opening:
     ref = RevisionRef(project=item.manifest.project, sample_id=item.manifest.sample_id, revision=1)
     actor = actor_of(item.event)
     return Opening(
         ref=ref,
         manifest=item.manifest,
         manifest_sha256=content_sha256(item.manifest),
+        risk=config.risk_of(item.manifest.context),
         event=item.event,
         labels=item.manifest.annotations,
         author=Author(kind="importer", id=actor),
@@ -115,7 +116,7 @@ def _asked(opening: Opening, project: ProjectRules, queues: Sequence[ReviewQueue
                 at=received.at,
             )
         )
-    task = task_to_label(ref, manifest.context, project, queues)
+    task = task_to_label(ref, manifest.context, opening.risk, project, queues)
     task = limits_of_task(task, project.config).open(task, received.at)
     return replace(opening, changes=tuple(changes), tasks=((uuid4(), task),))
 

@@ -60,7 +60,8 @@ async def open_revision(
     ref = RevisionRef(project=manifest.project, sample_id=manifest.sample_id, revision=newest + 1)
     actor = actor_of(event)
     await _close_revision(tx, ref, actor=actor)
-    await tx.samples.add_revision(ref, manifest, manifest_sha256=content_sha256(manifest), event=event)
+    risk = config.risk_of(manifest.context)
+    await tx.samples.add_revision(ref, manifest, manifest_sha256=content_sha256(manifest), risk=risk, event=event)
     if manifest.annotations:
         author = Author(kind="importer", id=actor)
         await tx.samples.add_label_set(ref, manifest.annotations, origin="manifest", author=author)

@@ -11,7 +11,7 @@ from services.contracts.annotations import Annotations
 from services.contracts.events import IncomingEvent
 from services.contracts.label_base import Author
 from services.contracts.lifecycle import RevisionRef
-from services.contracts.manifest import SampleManifest
+from services.contracts.manifest import Risk, SampleManifest
 from services.contracts.records import StageChange
 from services.contracts.review import NewTask
 
@@ -24,6 +24,7 @@ class Opening:
         ref: The revision, 1.
         manifest: What upstream says of it.
         manifest_sha256: Of the manifest's canonical form.
+        risk: What it says, and no less than the project's.
         event: What brought it.
         labels: The manifest's own labels, which become version 1 where there are any.
         author: Who is taken to have made them.
@@ -34,6 +35,7 @@ class Opening:
     ref: RevisionRef
     manifest: SampleManifest
     manifest_sha256: str
+    risk: Risk
     event: IncomingEvent
     labels: Annotations
     author: Author

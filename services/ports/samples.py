@@ -11,7 +11,7 @@ from services.contracts.annotations import Annotations
 from services.contracts.events import IncomingEvent
 from services.contracts.label_base import Author
 from services.contracts.lifecycle import RevisionRef, Stage
-from services.contracts.manifest import SampleManifest
+from services.contracts.manifest import Risk, SampleManifest
 from services.contracts.records import (
     AssetRecord,
     CheckRun,
@@ -35,6 +35,7 @@ class SampleRepository(Protocol):
         manifest: SampleManifest,
         *,
         manifest_sha256: str,
+        risk: Risk,
         event: IncomingEvent | None,
     ) -> None:
         """Keep a new revision at stage ``received`` with label version 0."""

@@ -135,7 +135,13 @@ async def _carry(
     )
     reason = f"carried over to taxonomy {migration.target} as revision {following.revision}"
     await record_stage(tx, ref, Stage.COMMITTED, Stage.REOPENED, actor=SYSTEM_ACTOR, reason=reason)
-    await tx.samples.add_revision(following, before.manifest, manifest_sha256=before.manifest_sha256, event=None)
+    await tx.samples.add_revision(
+        following,
+        before.manifest,
+        manifest_sha256=before.manifest_sha256,
+        risk=project.config.risk_of(before.manifest.context),
+        event=None,
+    )
     await tx.taxonomy_migrations.add_carried(following, carried)
     await record_stage(tx, following, None, Stage.RECEIVED, actor=SYSTEM_ACTOR)
     # Labels keep their author: who has made them still may not review them.

@@ -111,7 +111,9 @@ async def put_project(database: Database, project: str = PROJECT) -> None:
 async def put_revision(tx: Transaction, ref: RevisionRef, *, risk: str = "low") -> None:
     await tx.samples.lock_sample(ref.project, ref.sample_id)
     manifest = a_manifest(ref, risk=risk)
-    await tx.samples.add_revision(ref, manifest, manifest_sha256=content_sha256(manifest), event=None)
+    await tx.samples.add_revision(
+        ref, manifest, manifest_sha256=content_sha256(manifest), risk=manifest.context.risk, event=None
+    )
     await record_stage(tx, ref, None, Stage.RECEIVED, actor="concord")
 
 

@@ -199,7 +199,9 @@ async def add_checked(tx: Transaction, sample_id: str, offset_s: float, rules: R
     author = Author(kind="importer", id="fleet")
     (finding,) = findings_of(manifest, (label,), rules)
     await tx.samples.lock_sample(PROJECT, sample_id)
-    await tx.samples.add_revision(ref, manifest, manifest_sha256=content_sha256(manifest), event=None)
+    await tx.samples.add_revision(
+        ref, manifest, manifest_sha256=content_sha256(manifest), risk=manifest.context.risk, event=None
+    )
     await record_stage(tx, ref, None, Stage.RECEIVED, actor="concord")
     await tx.samples.add_label_set(ref, (label,), origin="manifest", author=author)
     await move(tx, await lock_revision(tx, ref), Stage.PRE_LABELING, Stage.CHECKING, Stage.IN_REVIEW, actor="concord")

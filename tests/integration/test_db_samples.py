@@ -36,7 +36,9 @@ async def test_new_revision_is_read_back_whole(database: PostgresDatabase) -> No
     async with database.transaction() as tx:
         assert await tx.samples.lock_sample(PROJECT, "s1") == 0
         await tx.inbox.add(event, ref, via="http")
-        await tx.samples.add_revision(ref, manifest, manifest_sha256=content_sha256(manifest), event=event)
+        await tx.samples.add_revision(
+            ref, manifest, manifest_sha256=content_sha256(manifest), risk=manifest.context.risk, event=event
+        )
     async with database.transaction() as tx:
         stored = await tx.samples.get(ref)
         assert await tx.samples.lock_sample(PROJECT, "s1") == 1
@@ -53,7 +55,9 @@ async def test_revision_that_is_not_the_next_is_refused(database: PostgresDataba
     ref = await a_sample(database)
     async with database.transaction() as tx:
         with pytest.raises(AlreadyExistsError):
-            await tx.samples.add_revision(ref, a_manifest(ref), manifest_sha256=SHA256, event=None)
+            await tx.samples.add_revision(
+                ref, a_manifest(ref), manifest_sha256=SHA256, risk=a_manifest(ref).context.risk, event=None
+            )
 
 
 async def test_sample_of_an_unknown_project_is_not_found(database: PostgresDatabase) -> None:
@@ -67,7 +71,9 @@ async def test_revision_whose_event_is_not_in_the_inbox_does_not_commit(database
     ref = a_ref()
     with pytest.raises(IntegrityError, match="fk_sample_revisions_inbox"):
         async with database.transaction() as tx:
-            await tx.samples.add_revision(ref, a_manifest(ref), manifest_sha256=SHA256, event=an_event())
+            await tx.samples.add_revision(
+                ref, a_manifest(ref), manifest_sha256=SHA256, risk=a_manifest(ref).context.risk, event=an_event()
+            )
     async with database.transaction() as tx:
         assert await tx.samples.get(ref) is None
 

@@ -15,9 +15,12 @@ from infra.db.engine import PostgresDatabase
 from infra.storage.assets import FileAssetReader
 from services.contracts.access import ApiKeyInfo, Role
 from services.contracts.annotations import Annotation
+from services.contracts.events import EventType
 from services.contracts.label_base import Author
 from services.contracts.labels_language import Intent
 from services.contracts.lifecycle import NextStep, RevisionRef, Stage
+from services.contracts.manifest import Risk
+from services.contracts.overlap import Overlap
 from services.contracts.pre_label import LabelFilePredictions, PreLabelSource, SpeechActivity
 from services.contracts.review import FindingState, TaskKind, TaskState, Verdict
 from services.errors import NotFoundError, PreLabelError
@@ -29,7 +32,7 @@ from services.lifecycle.revisions import withdraw_revision
 from services.lifecycle.settle import settle_review
 from services.lifecycle.steps import lock_revision
 from services.ports.pre_label import PreLabeler, PreLabelRequest
-from tests.intake_events import NoAssets
+from tests.intake_events import NoAssets, event, manifest, structured, take_in
 from tests.integration.lifecycle_world import PROJECT, RULES, World, label, no_models, person
 
 ANN, BEN, EVA, EXA, EXB = (
@@ -148,6 +151,29 @@ async def test_project_says_when_people_label(
             promoted = await tx.samples.label_set(ref)
         assert promoted is not None
         assert (promoted.origin, promoted.author.kind) == ("pre_label", "model")
+
+
+@pytest.mark.parametrize(
+    ("of_project", "said", "counts"),
+    [("high", {}, "high"), ("medium", {"risk": "low"}, "medium"), ("medium", {"risk": "high"}, "high")],
+)
+async def test_no_sample_is_less_risky_than_its_project(
+    world: World, of_project: Risk, said: dict[str, str], counts: Risk
+) -> None:
+    # Asked for as the sample comes in, and asked for later by its workflow.
+    for number, overlap in enumerate((None, Overlap(answers=2))):
+        if number:
+            await world.configure(annotate="always", risk=of_project, overlap=overlap)
+        else:
+            await world.open_project(annotate="always", risk=of_project)
+        ref = await world.post(f"s-{number}", context=said)
+        await prepare_sample(world.database, NoAssets(), no_models, ref)
+        assert (await world.revision(ref)).risk == counts
+        assert {task.risk for task in await world.tasks(ref)} == {counts}
+        following = manifest(ref.sample_id, project=PROJECT, annotations=[], context=said)
+        sent = structured(event(following, EventType.SAMPLE_UPDATED, id=f"again-{number}"))
+        ref = (await take_in(world.inbox, sent)).ref
+        assert (await world.revision(ref)).risk == counts
 
 
 async def test_assets_and_label_files_are_read_and_a_missing_one_does_not_stop(world: World, tmp_path: Path) -> None:

@@ -163,7 +163,9 @@ async def _put_template(tx: Transaction, lease_s: int) -> None:
     )
     label = Box(id="a1", stream="cam", label="car", frame=0, box=(1.5, 2.0, 30.0, 40.25), author=_AUTHOR)
     await tx.samples.lock_sample(PROJECT, _REF.sample_id)
-    await tx.samples.add_revision(_REF, manifest, manifest_sha256=content_sha256(manifest), event=None)
+    await tx.samples.add_revision(
+        _REF, manifest, manifest_sha256=content_sha256(manifest), risk=manifest.context.risk, event=None
+    )
     await record_stage(tx, _REF, None, Stage.RECEIVED, actor="bench")
     await tx.samples.add_label_set(_REF, (label,), origin="manifest", author=_AUTHOR)
     revision = await tx.samples.get(_REF, lock=True)

@@ -85,7 +85,7 @@ class PostgresOpenings(Repository):
                 projects=_project,
                 samples=_sample,
                 stages=lambda it: it.changes[-1].stage.value,
-                risks=lambda it: it.manifest.context.risk,
+                risks=lambda it: it.risk,
                 manifests=lambda it: model_text(it.manifest),
                 hashes=lambda it: it.manifest_sha256,
                 versions=lambda it: 1 if it.labels else 0,

@@ -18,7 +18,7 @@ from services.contracts.events import IncomingEvent
 from services.contracts.findings import CheckReport, RuleReference
 from services.contracts.label_base import Author
 from services.contracts.lifecycle import RevisionRef, Stage
-from services.contracts.manifest import SampleManifest
+from services.contracts.manifest import Risk, SampleManifest
 from services.contracts.records import (
     AssetRecord,
     CheckRun,
@@ -223,6 +223,7 @@ class PostgresSamples(Repository):
         manifest: SampleManifest,
         *,
         manifest_sha256: str,
+        risk: Risk,
         event: IncomingEvent | None,
     ) -> None:
         """Keep a new revision at stage ``received`` with label version 0.
@@ -234,7 +235,7 @@ class PostgresSamples(Repository):
         added = await self._count(
             _ADD_REVISION,
             **ref.model_dump(),
-            risk=manifest.context.risk,
+            risk=risk,
             manifest=model_text(manifest),
             manifest_sha256=manifest_sha256,
             event_key=None if event is None else event_key(event.source, event.id),

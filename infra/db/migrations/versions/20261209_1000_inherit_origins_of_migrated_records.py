@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "20261209_1000"
-down_revision = "20261207_1010"
+down_revision = "20261208_1000"
 branch_labels = None
 depends_on = None
 
