@@ -134,7 +134,7 @@ class PostgresTransaction:
     async def finish(self) -> None:
         """Do what comes last before the commit: write the messages, chain the audit entries, wake the relays.
 
-        The chains' heads are the last locks taken, so that they are held for one round trip and the commit.
+        The chains' heads are the last locks taken, so that they are held for their statement and the commit.
         """
         if not await self._audit.chain(self._outbox):
             await self._outbox.finish()

@@ -6,13 +6,51 @@ breaks every link after it (Haber and Stornetta, 1991: "How to time-stamp a digi
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from services.contracts.canonical import content_sha256, time_text
+from services.contracts.canonical import canonical_json, time_text
 from services.contracts.records import AuditEntry
 
 GENESIS_SHA256 = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class LinkText:
+    """The canonical text of an entry, without what is known only when it is chained.
+
+    Attributes:
+        to_time: Up to the text of its time.
+        to_previous: From there up to the hash before it.
+        to_sequence: From there up to its sequence.
+        rest: From there.
+    """
+
+    to_time: str
+    to_previous: str
+    to_sequence: str
+    rest: str
+
+    def sha256(self, at: datetime, previous_sha256: str, sequence: int) -> str:
+        """Return the hash of the entry in its place."""
+        parts = (
+            self.to_time, time_text(at), self.to_previous, previous_sha256, self.to_sequence, str(sequence), self.rest,
+        )  # fmt: skip
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def link_text(*, project: str, actor: str, action: str, subject: str, body: dict[str, Any]) -> LinkText:
+    """Return the text that an entry's hash is of: :func:`canonical_json` of all its fields, so in their order."""
+    fields = {"action": action, "actor": actor, "body": body, "project": project, "subject": subject}
+    named = {name: canonical_json(value).decode() for name, value in fields.items()}
+    return LinkText(
+        to_time=f'{{"action":{named["action"]},"actor":{named["actor"]},"at":"',
+        to_previous=f'","body":{named["body"]},"previous":"',
+        to_sequence=f'","project":{named["project"]},"sequence":',
+        rest=f',"subject":{named["subject"]}}}',
+    )
 
 
 def chain_entry(
@@ -27,18 +65,7 @@ def chain_entry(
     previous_sha256: str,
 ) -> AuditEntry:
     """Return the entry that follows ``previous_sha256``, with its own hash."""
-    digest = content_sha256(
-        {
-            "project": project,
-            "sequence": sequence,
-            "at": time_text(at),
-            "actor": actor,
-            "action": action,
-            "subject": subject,
-            "body": body,
-            "previous": previous_sha256,
-        }
-    )
+    link = link_text(project=project, actor=actor, action=action, subject=subject, body=body)
     return AuditEntry(
         project=project,
         sequence=sequence,
@@ -48,7 +75,7 @@ def chain_entry(
         subject=subject,
         body=body,
         previous_sha256=previous_sha256,
-        sha256=digest,
+        sha256=link.sha256(at, previous_sha256, sequence),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -13,34 +12,49 @@ from sqlalchemy import text
 from infra.db.documents import body_of, body_text
 from infra.db.repositories.base import Repository
 from infra.db.repositories.outbox import ADD_MESSAGES, PostgresOutbox
-from infra.db.session import Row, Session
-from services.audit.chain import GENESIS_SHA256, chain_entry
+from infra.db.session import Session
+from services.audit.chain import GENESIS_SHA256, link_text
 from services.audit.personal import commit_texts
 from services.contracts.audit import EVERY_ENTRY, AuditFilter
 from services.contracts.records import AuditEntry, PersonalText
 
 _PERSONAL: TypeAdapter[tuple[PersonalText, ...]] = TypeAdapter(tuple[PersonalText, ...])
 
-_LOCK_HEAD = text(f"""
-    WITH told AS ({ADD_MESSAGES})
-    SELECT sequence, sha256, clock_timestamp() AS at FROM audit_heads WHERE project = :project FOR NO KEY UPDATE
-""")  # noqa: S608 - a constant
 _ADD_HEAD = text("""
     INSERT INTO audit_heads (project, sequence, sha256) VALUES (:project, 0, :sha256) ON CONFLICT DO NOTHING
 """)
-_EXTEND = text("""
-    WITH added AS (
-        INSERT INTO audit_entries
-            (project, sequence, at, actor, action, subject, body, previous_sha256, sha256)
-        SELECT :project, :first + link.n - 1, :at, link.actor, link.action, link.subject, CAST(link.body AS json),
-               link.previous_sha256, link.sha256
-        FROM unnest(CAST(:actors AS text[]), CAST(:actions AS text[]), CAST(:subjects AS text[]),
-                    CAST(:bodies AS text[]), CAST(:previous AS text[]), CAST(:hashes AS text[]))
-             WITH ORDINALITY AS link (actor, action, subject, body, previous_sha256, sha256, n)
+_SHA256 = """
+    encode(sha256(convert_to(link.to_time || now.text || link.to_previous || last.sha256 || link.to_sequence
+                             || (last.sequence + 1) || link.rest, 'UTF8')), 'hex')
+"""
+# What services.audit.chain says of a link, worked out where the chain is. Were its head asked for first, it would be
+# held for a round trip more, and with it every other transaction of the project that has something to say.
+_EXTEND = text(f"""
+    WITH RECURSIVE told AS ({ADD_MESSAGES}), head AS MATERIALIZED (
+        SELECT sequence, sha256 FROM audit_heads WHERE project = :project FOR NO KEY UPDATE
+    ), now AS MATERIALIZED (
+        SELECT at, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || '+00:00' AS text
+        FROM (SELECT clock_timestamp() AS at FROM head) AS clock
+    ), link AS MATERIALIZED (
+        SELECT * FROM unnest(CAST(:actors AS text[]), CAST(:actions AS text[]), CAST(:subjects AS text[]),
+                             CAST(:bodies AS text[]), CAST(:to_times AS text[]), CAST(:to_previous AS text[]),
+                             CAST(:to_sequences AS text[]), CAST(:rests AS text[]))
+             WITH ORDINALITY AS link (actor, action, subject, body, to_time, to_previous, to_sequence, rest, n)
+    ), chained AS (
+        SELECT link.n, last.sequence + 1 AS sequence, last.sha256 AS previous_sha256, {_SHA256} AS sha256
+        FROM head AS last, now, link WHERE link.n = 1
+        UNION ALL
+        SELECT link.n, last.sequence + 1, last.sha256, {_SHA256}
+        FROM chained AS last JOIN link ON link.n = last.n + 1 CROSS JOIN now
+    ), added AS (
+        INSERT INTO audit_entries (project, sequence, at, actor, action, subject, body, previous_sha256, sha256)
+        SELECT :project, sequence, now.at, actor, action, subject, CAST(body AS json), previous_sha256, sha256
+        FROM chained JOIN link USING (n) CROSS JOIN now
     )
-    UPDATE audit_heads SET sequence = :last, sha256 = :head WHERE project = :project
-    RETURNING (SELECT count(pg_notify(channel, '')) FROM unnest(CAST(:channels AS text[])) AS channel)
-""")
+    UPDATE audit_heads AS head SET sequence = last.sequence, sha256 = last.sha256
+    FROM (SELECT sequence, sha256 FROM chained ORDER BY n DESC LIMIT 1) AS last WHERE head.project = :project
+    RETURNING head.sequence, (SELECT count(pg_notify(channel, '')) FROM unnest(CAST(:channels AS text[])) AS channel)
+""")  # noqa: S608 - constants
 _ADD_PERSONAL = text("""
     INSERT INTO audit_personal (project, sequence, name, salt, value)
     SELECT :project, item.sequence, item.name, item.salt, item.value
@@ -129,7 +143,7 @@ class PostgresAudit(Repository):
             Whether there were any entries, and with them messages and notifications.
         """
         some = bool(self._pending)
-        # Before the first head is locked: it is to be held for no longer than one round trip and the commit.
+        # Before the first head is locked: it is to be held for no longer than its statement and the commit.
         if some:
             await outbox.write_events()
         for project in sorted(self._pending):
@@ -138,40 +152,28 @@ class PostgresAudit(Repository):
         return some
 
     async def _extend(self, project: str, pending: list[_Pending], outbox: PostgresOutbox) -> None:
-        head = await self._lock_head(project, outbox)
-        previous = head.sha256
-        at: datetime = head.at
-        entries: list[AuditEntry] = []
-        for offset, item in enumerate(pending, start=1):
-            entry = chain_entry(
-                project=project,
-                sequence=head.sequence + offset,
-                at=at,
-                actor=item.actor,
-                action=item.action,
-                subject=item.subject,
-                body=item.body,
-                previous_sha256=previous,
-            )
-            entries.append(entry)
-            previous = entry.sha256
-        await self._count(
-            _EXTEND,
-            project=project,
-            at=at,
-            first=entries[0].sequence,
-            last=entries[-1].sequence,
-            head=previous,
-            actors=[entry.actor for entry in entries],
-            actions=[entry.action for entry in entries],
-            subjects=[entry.subject for entry in entries],
-            bodies=[body_text(entry.body) for entry in entries],
-            previous=[entry.previous_sha256 for entry in entries],
-            hashes=[entry.sha256 for entry in entries],
-            channels=[*outbox.channels],
-        )
-
-        texts = [(entry.sequence, kept) for entry, item in zip(entries, pending, strict=True) for kept in item.personal]
+        links = [
+            link_text(project=project, actor=item.actor, action=item.action, subject=item.subject, body=item.body)
+            for item in pending
+        ]
+        values: dict[str, Any] = {
+            "project": project,
+            "actors": [item.actor for item in pending],
+            "actions": [item.action for item in pending],
+            "subjects": [item.subject for item in pending],
+            "bodies": [body_text(item.body) for item in pending],
+            "to_times": [link.to_time for link in links],
+            "to_previous": [link.to_previous for link in links],
+            "to_sequences": [link.to_sequence for link in links],
+            "rests": [link.rest for link in links],
+            "channels": [*outbox.channels],
+        }
+        head = await self._first(_EXTEND, **values, **outbox.waiting())
+        while head is None:
+            await self._count(_ADD_HEAD, project=project, sha256=GENESIS_SHA256)
+            head = await self._first(_EXTEND, **values, **outbox.waiting())
+        first = head.sequence - len(pending) + 1
+        texts = [(first + place, kept) for place, item in enumerate(pending) for kept in item.personal]
         if texts:
             await self._count(
                 _ADD_PERSONAL,
@@ -181,13 +183,6 @@ class PostgresAudit(Repository):
                 salts=[kept.salt for _, kept in texts],
                 values=[kept.value for _, kept in texts],
             )
-
-    async def _lock_head(self, project: str, outbox: PostgresOutbox) -> Row:
-        head = await self._first(_LOCK_HEAD, project=project, **outbox.waiting())
-        while head is None:
-            await self._count(_ADD_HEAD, project=project, sha256=GENESIS_SHA256)
-            head = await self._first(_LOCK_HEAD, project=project, **outbox.waiting())
-        return head
 
     async def list(
         self, project: str, *, after: int, limit: int, wanted: AuditFilter = EVERY_ENTRY
