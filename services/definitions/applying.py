@@ -37,7 +37,10 @@ from services.projects.registry import ensure_taxonomy, keep_rule_set, rule_set
 from services.projects.rule_set_owners import ensure_owner
 from services.rule_changes.activation import Switch, dry_run_of, switch_now
 from services.rule_changes.dry_run import Proposal, try_proposal
+from services.taxonomy.in_use import ensure_labels_keep_classes
 from services.taxonomy.open_labels import ensure_open_labels_asked
+
+_TAXONOMY = "/settings/taxonomy"
 
 
 class ProjectDefinitions:
@@ -84,7 +87,9 @@ class ProjectDefinitions:
         Raises:
             NotFoundError: The key does not cover this project.
             InvalidInputError: It would change more than can be told, or names a taxonomy that there is not.
-            MigrationConflictError: Nobody would be asked about labels that a taxonomy migration leaves to people.
+            LabelInUseError: It names another taxonomy, or none, and labels in use would have no class in it.
+            MigrationConflictError: Nobody would be asked about labels that a taxonomy migration leaves to people, or it
+                names another taxonomy before one is over.
         """
         _ensure_covered(principal, definition.id)
         async with self._database.transaction() as tx:
@@ -140,7 +145,9 @@ class ProjectDefinitions:
             NotFoundError: The key does not cover this project.
             ForbiddenError: The rules are others, and somebody else owns their rule set.
             InvalidInputError: The dry run is not one of these rules in this project.
-            MigrationConflictError: Nobody would be asked about labels that a taxonomy migration leaves to people.
+            LabelInUseError: It names another taxonomy, or none, and labels in use would have no class in it.
+            MigrationConflictError: Nobody would be asked about labels that a taxonomy migration leaves to people, or it
+                names another taxonomy before one is over.
             ChangedMeanwhileError: The project is no longer what it was when the plan was made.
         """
         _ensure_covered(principal, definition.id)
@@ -162,7 +169,9 @@ class ProjectDefinitions:
             NotFoundError: There is no such version.
             ForbiddenError: The rules are others, and somebody else owns their rule set.
             InvalidInputError: The dry run is not one of these rules in this project.
-            MigrationConflictError: Nobody would be asked about labels that a taxonomy migration leaves to people.
+            LabelInUseError: It names another taxonomy, or none, and labels in use would have no class in it.
+            MigrationConflictError: Nobody would be asked about labels that a taxonomy migration leaves to people, or it
+                names another taxonomy before one is over.
             ChangedMeanwhileError: The project is no longer what ``expected`` says.
         """
         ensure_sees(principal, project)
@@ -207,7 +216,9 @@ async def _planned(
     tx: Transaction, definition: ProjectDefinition, now: ProjectState | None
 ) -> tuple[DefinitionPlan, ProjectState]:
     wanted = compiled(definition, now, await tx.projects.newest_rule_set(definition.id))
-    await ensure_taxonomy(tx, wanted.project, "/settings/taxonomy")
+    await ensure_taxonomy(tx, wanted.project, _TAXONOMY)
+    if now is not None:
+        await ensure_labels_keep_classes(tx, now.project, wanted.project, _TAXONOMY)
     found = changes(now, wanted)
     if len(found) > MAX_CHANGES:
         raise InvalidInputError(

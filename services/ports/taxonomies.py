@@ -78,6 +78,10 @@ class TaxonomyRepository(Protocol):
         """Count the newest labels with these classes in every project that names a version of the taxonomy."""
         ...
 
+    async def uses_in(self, project: str, labels: tuple[str, ...]) -> tuple[ClassUse, ...]:
+        """Count the newest labels of a project with these classes, whatever version they name."""
+        ...
+
 
 class TaxonomyMigrationRepository(Protocol):
     """Migrations of samples from one version to another."""

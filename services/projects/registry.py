@@ -13,6 +13,7 @@ from services.errors import AlreadyExistsError, ChangedMeanwhileError, Forbidden
 from services.ports.database import Database, Transaction
 from services.projects.rule_set_owners import ensure_owner
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
+from services.taxonomy.in_use import ensure_labels_keep_classes
 
 RULES_ACTION = "rule_set.created"
 
@@ -173,6 +174,8 @@ class ProjectRegistry:
             NotFoundError: There is no such project that the key sees.
             ChangedMeanwhileError: Somebody else has changed it since ``expected``.
             InvalidInputError: It names another rule set, which must be activated, or a taxonomy that there is not.
+            LabelInUseError: It names another taxonomy, or none, and labels in use would have no class in it.
+            MigrationConflictError: It names another taxonomy, and a migration is not over.
         """
         ensure_sees(principal, project.id)
         async with self._database.transaction() as tx:
@@ -185,6 +188,7 @@ class ProjectRegistry:
                 return known
             _ensure_same_rules(known, project)
             await ensure_taxonomy(tx, project)
+            await ensure_labels_keep_classes(tx, known, project, "/config/taxonomy")
             await tx.projects.update_config(project)
             self._note(tx, project, actor=principal.actor_id, action="project.updated", before=known)
         return project

@@ -136,6 +136,22 @@ class Carrier:
             return Fate(version, "split_decided", found.exact)
         return Fate(version, "merged" if "merge" in found.kinds else "renamed", found.exact)
 
+    def has_class_for(self, label: str, version: str | None) -> bool:
+        """Whether a label has a class here, or a change says that it has none any more.
+
+        A label of another version of this taxonomy has the class of its name; one of another taxonomy must be led here.
+
+        Args:
+            label: Its class, as its version writes it.
+            version: Its ``taxonomy_version``, if it names one.
+        """
+        source, here = version or self._unversioned, self.target.reference
+        own = source.rpartition("@")[0] == self.target.id
+        if (own and self._index.get(label) is not None) or self._index.crosswalk(label, source) is not None:
+            return True
+        found = self._walks.translate(label, source, here)
+        return source != here and found.known and all(self._index.get(name) is not None for name in found.candidates)
+
     def _may_stand(self, class_id: str, use: LabelUse) -> bool:
         modalities, kinds = self._index.modalities_of(class_id), self._index.label_kinds_of(class_id)
         return (not modalities or use.modality is None or use.modality in modalities) and (
@@ -155,6 +171,27 @@ class Carrier:
         if fate is None or fate.target is None or fate.outcome == "unknown":
             return item
         return item.model_copy(update={"label": fate.target, "taxonomy_version": self.target.reference})
+
+
+def names_at_risk(now: Carrier, then: Carrier | None, versions: Iterable[str]) -> frozenset[str]:
+    """Return the classes of labels that have a class now, and might have none then.
+
+    Args:
+        now: To the version that a project has.
+        then: To the one it is to have; None for none.
+        versions: Published versions of the taxonomy that it has.
+    """
+    names = {item.id for item in now.target.classes}
+    names.update(name for step in now.steps for change in step.changes for name in change.sources)
+    names.update(name for walk in now.target.crosswalks for name in walk.classes)
+    sources: set[str | None] = {None, *versions, *(step.source for step in now.steps)}
+    sources.update(walk.source for walk in now.target.crosswalks)
+    return frozenset(name for name in names if any(vanishes(now, then, name, source) for source in sources))
+
+
+def vanishes(now: Carrier, then: Carrier | None, label: str, version: str | None) -> bool:
+    """Whether a label has a class now and would have none then."""
+    return now.has_class_for(label, version) and (then is None or not then.has_class_for(label, version))
 
 
 def uses_of(manifest: SampleManifest, annotations: Iterable[Annotation]) -> tuple[LabelUse, ...]:

@@ -19,6 +19,7 @@ from services.errors import InvalidInputError, MigrationConflictError, NotFoundE
 from services.ports.database import Database, Transaction
 from services.projects.registry import rule_set
 from services.taxonomy.carriers import asks_about_open_labels, read_carrier
+from services.taxonomy.in_use import ensure_target_has_classes
 from services.taxonomy.migrating import Carrier, Tally
 from services.taxonomy.open_labels import ensure_scheduled_rules_ask
 
@@ -74,6 +75,7 @@ class MigrationDesk:
         Raises:
             NotFoundError: There is no such version.
             InvalidInputError: It is older than the project's.
+            LabelInUseError: It has no class for labels in use, and no step says what becomes of them.
             MigrationConflictError: The project has a migration that is not over, or its rules, or those that are
                 scheduled, would not ask people about labels that are left open.
         """
@@ -89,6 +91,7 @@ class MigrationDesk:
                     "asked about labels that a change leaves open. Use a rule set in which they block."
                 )
             await ensure_scheduled_rules_ask(tx, project)
+            await ensure_target_has_classes(tx, known, given.target, "/target")
             migration = TaxonomyMigration(
                 migration_id=uuid4(),
                 project=project,

@@ -15,7 +15,6 @@ from services.errors import (
     AlreadyExistsError,
     ChangedMeanwhileError,
     InvalidInputError,
-    LabelInUseError,
     NotFoundError,
 )
 from services.lifecycle.project_events import tell_project
@@ -24,7 +23,6 @@ from services.ports.taxonomies import StoredDraft
 from services.taxonomy.carriers import stored_taxonomy
 from services.taxonomy.crosswalk import Crosswalks
 from services.taxonomy.governance import (
-    ClassUse,
     DocumentFault,
     TaxonomyDiff,
     TaxonomyDraft,
@@ -33,11 +31,11 @@ from services.taxonomy.governance import (
     left_without_class,
     steps_of,
 )
+from services.taxonomy.in_use import label_in_use
 from services.taxonomy.taxonomy import Taxonomy
 
 PUBLISHED_ACTION = "taxonomy.published"
 _WHAT = "A taxonomy"
-_NAMED = 5
 
 
 class TaxonomyRegistry:
@@ -229,28 +227,12 @@ async def _ensure_none_vanishes(tx: Transaction, document: Taxonomy, versions: S
         if use.label in lost.get(use.version or current.get(use.project) or "", ())
     ]
     if used:
-        raise _in_use(document, used, at)
-
-
-def _in_use(document: Taxonomy, used: Sequence[ClassUse], at: str) -> LabelInUseError:
-    def told(use: ClassUse) -> str:
-        return (
-            f"{use.label!r} is the class of labels in {use.committed} committed and {use.under_way} open samples of "
-            f"{use.project!r}"
+        raise label_in_use(
+            f"{document.reference} has no class for labels in use",
+            used,
+            "Say in steps what becomes of it: a rename, merge, split or deprecate.",
+            f"{at}/steps",
         )
-
-    more = f" (and {len(used) - _NAMED} more)" if len(used) > _NAMED else ""
-    classes = sorted({use.label for use in used})
-    return LabelInUseError(
-        f"{document.reference} has no class for labels in use: {'; '.join(told(use) for use in used[:_NAMED])}{more}. "
-        "Say in steps what becomes of it: a rename, merge, split or deprecate.",
-        places=tuple((f"{at}/steps", told(use)) for use in used[:50]),
-        facts={
-            "classes": ", ".join(classes)[:2_000],
-            "committed_samples": sum(use.committed for use in used),
-            "open_samples": sum(use.under_way for use in used),
-        },
-    )
 
 
 def _refuse(faults: Iterable[DocumentFault], at: str) -> NoReturn:

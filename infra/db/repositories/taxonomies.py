@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Executable, text
 
 from infra.db.documents import model_text
 from infra.db.repositories.base import Repository
@@ -12,6 +12,7 @@ from services.contracts.lifecycle import Stage
 from services.contracts.taxonomies import TaxonomySummary, split_reference
 from services.errors import AlreadyExistsError
 from services.ports.taxonomies import StoredDraft
+from services.taxonomy.changes import NOT_CLASSES
 from services.taxonomy.governance import ClassUse
 from services.taxonomy.taxonomy import Taxonomy
 
@@ -34,7 +35,8 @@ _PUT_DRAFT = text("""
         edited_by = EXCLUDED.edited_by, updated_at = EXCLUDED.updated_at
 """)
 _DROP_DRAFT = text("DELETE FROM taxonomy_drafts WHERE id = :id")
-_USES = text("""
+# Of the newest labels of samples that are not over: how many samples have each class.
+_USED = """
     SELECT project, version, label,
            count(*) FILTER (WHERE committed) AS committed, count(*) FILTER (WHERE NOT committed) AS under_way
     FROM (
@@ -48,14 +50,28 @@ _USES = text("""
             AND labels.revision = revision.revision AND NOT labels.prediction
             AND labels.version = revision.label_version
         CROSS JOIN json_array_elements(labels.annotations) AS annotation
-        WHERE starts_with(projects.config ->> 'taxonomy', :prefix)
-          AND NOT (revision.stage = ANY (CAST(:ended AS text[])))
-          AND annotation ->> 'label' = ANY (CAST(:labels AS text[]))
-          AND (annotation ->> 'taxonomy_version' IS NULL
-               OR starts_with(annotation ->> 'taxonomy_version', :prefix))
+        WHERE NOT (revision.stage = ANY (CAST(:ended AS text[]))) AND {conditions}
     ) AS used
     GROUP BY project, version, label ORDER BY project, version, label
-""")
+"""
+_USES = text(
+    _USED.format(
+        conditions="""
+            starts_with(projects.config ->> 'taxonomy', :prefix)
+            AND annotation ->> 'label' = ANY (CAST(:labels AS text[]))
+            AND (annotation ->> 'taxonomy_version' IS NULL
+                 OR starts_with(annotation ->> 'taxonomy_version', :prefix))
+        """
+    )
+)
+_USES_IN = text(
+    _USED.format(
+        conditions="""
+            projects.id = :project AND annotation ->> 'label' = ANY (CAST(:labels AS text[]))
+            AND NOT (annotation ->> 'type' = ANY (CAST(:not_classes AS text[])))
+        """
+    )
+)
 _ENDED = (Stage.REJECTED, Stage.WITHDRAWN, Stage.REOPENED)
 
 
@@ -143,12 +159,18 @@ class PostgresTaxonomies(Repository):
 
         Samples are counted, not labels; those that were rejected or withdrawn are left out.
         """
+        return await self._uses(_USES, prefix=f"{taxonomy_id}@", labels=[*labels])
+
+    async def uses_in(self, project: str, labels: tuple[str, ...]) -> tuple[ClassUse, ...]:
+        """Count the newest labels of a project with these classes, whatever version they name.
+
+        Samples are counted, as in :meth:`uses`; kinds of label that carry no class are left out.
+        """
+        return await self._uses(_USES_IN, project=project, labels=[*labels], not_classes=[*NOT_CLASSES])
+
+    async def _uses(self, statement: Executable, **wanted: Any) -> tuple[ClassUse, ...]:
         rows = await self._run(
-            _USES,
-            prefix=f"{taxonomy_id}@",
-            labels=[*labels],
-            committed=Stage.COMMITTED.value,
-            ended=[stage.value for stage in _ENDED],
+            statement, **wanted, committed=Stage.COMMITTED.value, ended=[stage.value for stage in _ENDED]
         )
         return tuple(
             ClassUse(
