@@ -13,6 +13,7 @@ from api.policies import policies_of
 from api.problems import register_problem_handlers
 from api.routers import (
     access,
+    active_time,
     agreement,
     audit,
     datasets,
@@ -72,6 +73,7 @@ _ROUTERS = (
     webhooks.router,
     schemas.router,
     operations.router,
+    active_time.router,
     health.router,
 )
 

@@ -54,6 +54,22 @@ class EntryKey(NamedTuple):
     entry: _Sequence
 
 
+class ActivityKey(NamedTuple):
+    """Key of a list of people's work on tasks."""
+
+    at: UtcDatetime
+    id: UUID
+    actor_id: Identifier
+
+
+class LabelKey(NamedTuple):
+    """Key of a list of labels by sample."""
+
+    sample_id: Identifier
+    revision: _Revision
+    place: _Sequence
+
+
 class RevisionKey(NamedTuple):
     """Key of a list by id and number."""
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from infra.api_pages import Page, PagedCaller, path_part
+from services.contracts.active_time import ActivitySelection, PersonTime, TaskTime
 from services.contracts.calibration import ResumePerson
 from services.contracts.people import Reviewer, ReviewerProfile
 from services.contracts.queues import ListedQueue, ReviewQueue
@@ -31,6 +32,17 @@ class QueueCalls(PagedCaller):
     async def project_queue(self, project: str, name: str) -> ReviewQueue:
         """Return a queue."""
         return ReviewQueue.model_validate(await self.call("GET", _queue(project, name)))
+
+    async def people_times(self, project: str, wanted: ActivitySelection) -> tuple[PersonTime, ...]:
+        """Return the active time of each person in what is selected, by person."""
+        return await self.all_of(PersonTime, f"{_base(project)}/operations/active-time/people", **_given(wanted))
+
+    async def task_times(
+        self, project: str, wanted: ActivitySelection, *, cursor: str | None = None, limit: int | None = None
+    ) -> Page[TaskTime]:
+        """Return a page of the tasks in what is selected with the active time on each, oldest first."""
+        path = f"{_base(project)}/operations/active-time/tasks"
+        return await self.page_of(TaskTime, path, cursor=cursor, limit=limit, **_given(wanted))
 
     async def put_queue(self, project: str, queue: ReviewQueue) -> ReviewQueue:
         """Set a queue up, or change it."""
@@ -116,6 +128,10 @@ class QueueCalls(PagedCaller):
     async def delete_reviewer(self, project: str, actor_id: str) -> None:
         """Forget what a project knows of a person."""
         await self.call("DELETE", f"{_base(project)}/reviewers/{path_part(actor_id)}")
+
+
+def _given(wanted: ActivitySelection) -> dict[str, object]:
+    return wanted.model_dump(mode="json", exclude_none=True)
 
 
 def _base(project: str) -> str:

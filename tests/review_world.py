@@ -55,9 +55,11 @@ async def add_projects(database: PostgresDatabase) -> None:
             await tx.projects.add(Project(id=name, name=name))
 
 
-async def add_sample(database: PostgresDatabase, sample_id: str, *, project: str = OWN) -> RevisionRef:
+async def add_sample(
+    database: PostgresDatabase, sample_id: str, *, project: str = OWN, revision: int = 1
+) -> RevisionRef:
     """Keep a sample under review with two labels of ``author`` and one finding about the first."""
-    ref = RevisionRef(project=project, sample_id=sample_id, revision=1)
+    ref = RevisionRef(project=project, sample_id=sample_id, revision=revision)
     manifest = SampleManifest.model_validate(
         {
             "format": "concord.sample/1",
@@ -74,9 +76,9 @@ async def add_sample(database: PostgresDatabase, sample_id: str, *, project: str
         )
         await record_stage(tx, ref, None, Stage.RECEIVED, actor="concord")
         await tx.samples.add_label_set(ref, labels, origin="manifest", author=AUTHOR)
-        revision = await tx.samples.get(ref, lock=True)
-        assert revision is not None
-        await move(tx, revision, Stage.PRE_LABELING, Stage.CHECKING, Stage.IN_REVIEW, actor="concord")
+        stored = await tx.samples.get(ref, lock=True)
+        assert stored is not None
+        await move(tx, stored, Stage.PRE_LABELING, Stage.CHECKING, Stage.IN_REVIEW, actor="concord")
         await tx.review.put_finding(a_finding(ref, "f-1", labels, await tx.now()))
     return ref
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,9 @@ import typer
 from infra.cli.connection import KeyOption, UrlOption, with_client
 from infra.cli.console import JsonOption, output, plain, print_json, print_table
 from infra.cli.documents import read_document
+from infra.cli.top import length
 from infra.client import ConcordClient
+from services.contracts.active_time import ActivitySelection, PersonTime
 from services.contracts.people import Reviewer, ReviewerProfile, SkillGrant
 from services.contracts.review import TaskKind
 from services.review.hours import told_hours
@@ -47,6 +50,40 @@ def list_reviewers(
                 ", ".join(f"{pause.queue} ({pause.kind})" for pause in one.paused),
             )
             for one in found
+        ],
+    )
+
+
+@app.command("active-time")
+def active_time(
+    project: Project,
+    *,
+    hours: Annotated[float, typer.Option(min=0.1, max=8_784, help="How far back to look.")] = 24.0,
+    person: Annotated[str | None, typer.Option(help="Only this person.")] = None,
+    json_output: JsonOption = False,
+    url: UrlOption = None,
+    key: KeyOption = None,
+) -> None:
+    """Show how long people really worked on the tasks that they were at in the window."""
+    since = datetime.now(UTC) - timedelta(hours=hours)
+
+    async def work(client: ConcordClient) -> tuple[PersonTime, ...]:
+        return await client.people_times(project, ActivitySelection(actor=person, since=since))
+
+    found = with_client(url, key, work)
+    if json_output:
+        print_json({"items": found})
+        return
+    print_table(
+        ("person", "tasks", "active", "a task"),
+        [
+            (
+                one.actor_id,
+                one.tasks.value,
+                length(one.active_s.value),
+                length(one.active_s.value / one.tasks.value),
+            )
+            for one in sorted(found, key=lambda one: -one.active_s.value)
         ],
     )
 

@@ -7,9 +7,12 @@ from uuid import UUID
 
 import typer
 
+from infra.api_pages import Page
 from infra.cli.connection import KeyOption, UrlOption, with_client
 from infra.cli.console import EXIT_FOUND, JsonOption, print_facts, print_json, print_table
+from infra.cli.top import length
 from infra.client import ConcordClient
+from services.contracts.active_time import ActivitySelection, TaskTime
 from services.contracts.review import TaskKind
 from services.contracts.task_operations import (
     Assign,
@@ -60,6 +63,46 @@ def _wanted(
     }  # fmt: skip
     given = {name: [str(value) for value in values] for name, values in members.items() if values}
     return validate(TaskFilter, given, what="filter")
+
+
+@app.command("active-time")
+def active_time(
+    project: Project,
+    *,
+    task: Annotated[UUID | None, typer.Option(help="Only this task.")] = None,
+    queue: Annotated[str | None, typer.Option(help="Only tasks of this queue.")] = None,
+    kind: Annotated[TaskKind | None, typer.Option(help="Only of this kind.")] = None,
+    person: Annotated[str | None, typer.Option(help="Only this person's time.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="Show at most so many tasks.")] = 100,
+    json_output: JsonOption = False,
+    url: UrlOption = None,
+    key: KeyOption = None,
+) -> None:
+    """Show how long people really worked on tasks, the oldest first."""
+    wanted = ActivitySelection(task_id=task, queue=queue, kind=kind, actor=person)
+
+    async def work(client: ConcordClient) -> Page[TaskTime]:
+        return await client.task_times(project, wanted, limit=limit)
+
+    page = with_client(url, key, work)
+    if json_output:
+        print_json({"items": page.items, "next_cursor": page.next_cursor})
+        return
+    print_table(
+        ("task", "sample", "queue", "kind", "state", "people", "active"),
+        [
+            (
+                one.task_id,
+                one.ref.sample_id,
+                one.queue,
+                one.kind,
+                one.state,
+                one.people.value,
+                length(one.active_s.value),
+            )
+            for one in page.items
+        ],
+    )
 
 
 @app.command("reroute")

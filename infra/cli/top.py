@@ -19,6 +19,7 @@ from infra.cli.connection import KeyOption, UrlOption, with_client
 from infra.cli.console import JsonOption, plain, print_json_line
 from infra.client import ConcordClient
 from services.contracts.operations import OperationsView, QueueLoad, Share
+from services.contracts.review import TaskKind
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _PAUSE_S = 2.0
@@ -163,7 +164,12 @@ def _queues(view: OperationsView) -> RenderableType:
         style = "red" if load.late.value else ""
         table.add_row(*(plain(value) for value in _queue_row(load)), style=style)
     total = [bucket.open.value for bucket in view.buckets]
-    return Group(table, plain(f"open over time  {sparkline(total)}"))
+    kinds = [kind for kind in TaskKind if any(one.kind is kind for bucket in view.buckets for one in bucket.kinds)]
+    lines = [plain(f"open over time  {sparkline(total)}")]
+    for kind in kinds:
+        series = [next((one.open.value for one in bucket.kinds if one.kind is kind), 0) for bucket in view.buckets]
+        lines.append(plain(f"  {kind.value:<12}  {sparkline(series)}"))
+    return Group(table, *lines)
 
 
 def _queue_row(load: QueueLoad) -> tuple[object, ...]:
@@ -174,7 +180,7 @@ def _queue_row(load: QueueLoad) -> tuple[object, ...]:
         load.open.value,
         load.held.value,
         load.late.value,
-        length(load.oldest_s),
+        length(None if load.oldest_s is None else load.oldest_s.value),
         load.arrived.value,
         load.completed.value,
         length(told.breach_in_s),
@@ -196,5 +202,5 @@ def _people(view: OperationsView) -> RenderableType:
     table = _table("person", "decided", "holds", "active", right=("decided", "holds", "active"))
     for load in sorted(view.people, key=lambda one: -one.decided.value)[:15]:
         table.add_row(*(plain(value) for value in (load.actor, load.decided.value, load.held.value)),
-                      length(load.active_s))  # fmt: skip
+                      length(load.active_s.value))  # fmt: skip
     return table

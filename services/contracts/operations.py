@@ -70,6 +70,13 @@ class Counted(Contract):
     list: str
 
 
+class Measured(Contract):
+    """A number that is worked out of the rows of a list, and the address of the list."""
+
+    value: Annotated[float, Field(ge=0)]
+    list: str
+
+
 class Share(Contract):
     """A part of a whole; ``value`` is None where the whole is nothing."""
 
@@ -98,7 +105,9 @@ class QueueForecast(Contract):
     breach_at_earliest: UtcDatetime | None = Field(default=None, description="At the pessimistic end of the rates.")
     breach_in_s: float | None = Field(default=None, description="From as_of.")
     clear_in_s: float | None = Field(default=None, description="Until the queue is empty, if it shrinks.")
-    handling_s: float | None = Field(default=None, description="Median active time of a task, in seconds.")
+    handling_s: Measured | None = Field(
+        default=None, description="Median active time of a task, in seconds; the list is the work on all of them."
+    )
     people: float | None = Field(
         default=None,
         description="People at work all the time that the arrivals need, and the backlog in its allowed time.",
@@ -113,11 +122,18 @@ class QueueLoad(Contract):
     open: Counted
     held: Counted
     late: Counted = Field(description="Tasks that have missed a deadline; the forecast counts none of them again.")
-    oldest_s: float | None = Field(default=None, description="Age of the oldest open task.")
+    oldest_s: Measured | None = Field(default=None, description="Age of the oldest open task, which the list is.")
     arrived: Counted
     completed: Counted
     cancelled: Counted
     forecast: QueueForecast
+
+
+class KindLoad(Contract):
+    """How many tasks of a kind are open."""
+
+    kind: TaskKind
+    open: Counted
 
 
 class Bucket(Contract):
@@ -129,6 +145,7 @@ class Bucket(Contract):
     completed: Counted
     cancelled: Counted
     open: Counted = Field(description="Tasks open at its end.")
+    kinds: tuple[KindLoad, ...] = Field(description="The same by what they ask for.")
     committed: Counted = Field(description="Samples that became ground truth in it.")
     stages: tuple[StageLoad, ...] = Field(description="Samples at each stage at its end.")
 
@@ -151,14 +168,14 @@ class PersonLoad(Contract):
     actor: Identifier
     decided: Counted
     held: Counted
-    active_s: float = Field(description="Active time on the tasks they worked on in the window.")
+    active_s: Measured = Field(description="Active time on the tasks they worked on last in the window.")
 
 
 class Effort(Contract):
     """What accepted labels cost, over the samples committed in the window."""
 
-    active_s: float
-    labels: int
+    active_s: Measured
+    labels: Counted
     active_s_per_label: float | None = None
     cost_per_label: float | None = Field(default=None, description="In the project's currency, where it sets a cost.")
     currency: str | None = None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 
 from services.contracts.lifecycle import Stage
-from services.contracts.operations import Bucket, Counted, SampleSelection, StageLoad, TaskSelection
+from services.contracts.operations import Bucket, Counted, KindLoad, SampleSelection, StageLoad, TaskSelection
+from services.contracts.review import TaskKind
 from services.operations.lists import counted
 from services.ports.database import Transaction
 
@@ -44,21 +46,22 @@ async def read_buckets(
         stages_now: Sample revisions at each stage now.
     """
     store = tx.operations
-    arrived = await store.count_tasks(project, TaskSelection(created_since=since), by=("created",), pieces=piece)
+    arrived = await store.count_tasks(project, TaskSelection(created_since=since), by=("created", "kind"), pieces=piece)
     ended = {
         how: await store.count_tasks(
-            project, TaskSelection(ended=how, ended_since=since), by=("ended_at",), pieces=piece
+            project, TaskSelection(ended=how, ended_since=since), by=("ended_at", "kind"), pieces=piece
         )
         for how in ("completed", "cancelled")
     }
     moves = await store.stage_moves(project, since, piece)
     stages = dict(stages_now)
-    open_ = (await store.count_tasks(project, TaskSelection(open_at=since + pieces * piece))).get((), 0)
+    found_open = await store.count_tasks(project, TaskSelection(open_at=since + pieces * piece), by=("kind",))
+    open_ = {kind: found_open.get((kind.value,), 0) for kind in TaskKind}
     found: list[Bucket] = []
     for index in reversed(range(pieces)):
         begin, end = since + index * piece, since + (index + 1) * piece
-        key = (str(index),)
-        number = {how: counts.get(key, 0) for how, counts in ended.items()}
+        came = _by_kind(arrived, index)
+        went = {how: _by_kind(counts, index) for how, counts in ended.items()}
         for stage in Stage:
             # What happened after the end of this piece is taken back; the last one ends with what is there now.
             stages[stage] = stages.get(stage, 0) - moves.get((stage, index + 1), 0)
@@ -67,16 +70,26 @@ async def read_buckets(
             Bucket(
                 since=begin,
                 before=end,
-                arrived=counted(project, arrived.get(key, 0), TaskSelection(created_since=begin, created_before=end)),
-                completed=_ended(project, number["completed"], "completed", begin, end),
-                cancelled=_ended(project, number["cancelled"], "cancelled", begin, end),
-                open=counted(project, open_, TaskSelection(open_at=end)),
+                arrived=counted(project, came.total(), TaskSelection(created_since=begin, created_before=end)),
+                completed=_ended(project, went["completed"].total(), "completed", begin, end),
+                cancelled=_ended(project, went["cancelled"].total(), "cancelled", begin, end),
+                open=counted(project, sum(open_.values()), TaskSelection(open_at=end)),
+                kinds=tuple(
+                    KindLoad(kind=kind, open=counted(project, number, TaskSelection(open_at=end, kind=kind)))
+                    for kind, number in open_.items()
+                    if number
+                ),
                 committed=counted(project, await store.count_samples(project, committed), committed),
                 stages=stage_loads(project, stages, partial(_stood, end)),
             )
         )
-        open_ += number["completed"] + number["cancelled"] - arrived.get(key, 0)
+        for kind in TaskKind:
+            open_[kind] += went["completed"][kind] + went["cancelled"][kind] - came[kind]
     return tuple(reversed(found))
+
+
+def _by_kind(counts: Mapping[tuple[str, ...], int], piece: int) -> Counter[TaskKind]:
+    return Counter({kind: counts.get((str(piece), kind.value), 0) for kind in TaskKind})
 
 
 def _stood(at: datetime, stage: Stage) -> SampleSelection:

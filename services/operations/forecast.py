@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import sqrt
 
-from services.contracts.operations import QueueForecast
+from services.contracts.operations import Measured, QueueForecast
 from services.review.working_time import WorkingTime
 
 _Z = 1.96
@@ -49,7 +49,7 @@ class QueueFacts:
         deadlines: The first deadlines of the other open tasks, the soonest first; the later ones may be left out.
         completed: Tasks completed in the window.
         window: Length of the window, in working time.
-        handling_s: Median active time of a task, if known.
+        handling_s: Median active time of a task with its list, if known.
     """
 
     risks: Sequence[RiskFacts]
@@ -57,7 +57,7 @@ class QueueFacts:
     deadlines: Sequence[datetime]
     completed: int
     window: timedelta
-    handling_s: float | None = None
+    handling_s: Measured | None = None
 
     @property
     def open(self) -> int:
@@ -188,4 +188,4 @@ def _people(facts: QueueFacts, rates: _Rates) -> float | None:
     if facts.handling_s is None:
         return None
     backlog = sum(risk.open / max(risk.finish / _SECOND, 1.0) for risk in facts.risks)
-    return facts.handling_s * (rates.arrival + backlog)
+    return facts.handling_s.value * (rates.arrival + backlog)

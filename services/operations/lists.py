@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from urllib.parse import quote, urlencode
 
-from services.contracts.operations import Counted, DecisionSelection, SampleSelection, Share, TaskSelection
+from services.contracts.active_time import ActivitySelection, LabelSelection
+from services.contracts.operations import (
+    Counted,
+    DecisionSelection,
+    Measured,
+    SampleSelection,
+    Share,
+    TaskSelection,
+)
 
-Selection = TaskSelection | SampleSelection | DecisionSelection
+Selection = TaskSelection | SampleSelection | DecisionSelection | ActivitySelection | LabelSelection
 _LIST_OF: dict[type[Selection], str] = {
     TaskSelection: "tasks",
     SampleSelection: "samples",
     DecisionSelection: "decisions",
+    ActivitySelection: "activity",
+    LabelSelection: "labels",
 }
 
 
@@ -26,6 +36,11 @@ def address_of(project: str, selection: Selection) -> str:
 def counted(project: str, value: int, selection: Selection) -> Counted:
     """Return a number with the address of its list."""
     return Counted(value=value, list=address_of(project, selection))
+
+
+def measured(project: str, value: float, selection: Selection) -> Measured:
+    """Return a number that is worked out of a list, with the address of the list."""
+    return Measured(value=value, list=address_of(project, selection))
 
 
 def share(part: Counted, whole: Counted) -> Share:

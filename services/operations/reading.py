@@ -7,10 +7,19 @@ from uuid import UUID
 
 from services.access.policy import ensure_sees, project_not_found
 from services.contracts.access import Principal
+from services.contracts.active_time import (
+    AcceptedLabel,
+    ActivitySelection,
+    LabelSelection,
+    PersonTime,
+    TaskTime,
+    WorkedTime,
+)
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.operations import DecisionSelection, OperationsView, SampleSelection, TaskSelection
 from services.contracts.records import SampleSummary
 from services.contracts.review import Decision, ReviewTask
+from services.operations.lists import counted, measured
 from services.operations.view import read_view
 from services.ports.database import Database, Transaction
 
@@ -100,6 +109,101 @@ class OperationsReader:
         async with self._database.transaction() as tx:
             await _ensure_known(tx, principal, project)
             found = await tx.operations.list_decisions(project, selection, after=after, limit=limit + 1)
+        return found[:limit], len(found) > limit
+
+    async def people_times(
+        self, principal: Principal, project: str, selection: ActivitySelection
+    ) -> tuple[PersonTime, ...]:
+        """Return the active time of each person in what is selected, by person.
+
+        Raises:
+            NotFoundError: There is no such project that the key sees.
+        """
+        async with self._database.transaction() as tx:
+            await _ensure_known(tx, principal, project)
+            found = await tx.operations.people_times(project, selection)
+        times = []
+        for person in found:
+            theirs = selection.model_copy(update={"actor": person.actor_id})
+            times.append(
+                PersonTime(
+                    actor_id=person.actor_id,
+                    tasks=counted(project, person.tasks, theirs),
+                    active_s=measured(project, person.active_s, theirs),
+                )
+            )
+        return tuple(times)
+
+    async def task_times(
+        self,
+        principal: Principal,
+        project: str,
+        selection: ActivitySelection,
+        *,
+        after: tuple[datetime, UUID] | None,
+        limit: int,
+    ) -> tuple[tuple[TaskTime, ...], bool]:
+        """Return a page of the tasks in what is selected with the active time on each, and whether more follow.
+
+        Raises:
+            NotFoundError: There is no such project that the key sees.
+        """
+        async with self._database.transaction() as tx:
+            await _ensure_known(tx, principal, project)
+            found = await tx.operations.task_times(project, selection, after=after, limit=limit + 1)
+        times = []
+        for one in found[:limit]:
+            of_task = selection.model_copy(update={"task_id": one.task.task_id})
+            times.append(
+                TaskTime(
+                    task_id=one.task.task_id,
+                    ref=one.task.ref,
+                    kind=one.task.kind,
+                    queue=one.task.queue,
+                    state=one.task.state,
+                    created_at=one.task.created_at,
+                    people=counted(project, one.people, of_task),
+                    active_s=measured(project, one.active_s, of_task),
+                )
+            )
+        return tuple(times), len(found) > limit
+
+    async def activity(
+        self,
+        principal: Principal,
+        project: str,
+        selection: ActivitySelection,
+        *,
+        after: tuple[datetime, UUID, str] | None,
+        limit: int,
+    ) -> tuple[tuple[WorkedTime, ...], bool]:
+        """Return a page of who worked on what, by the tasks' age, and whether more follow.
+
+        Raises:
+            NotFoundError: There is no such project that the key sees.
+        """
+        async with self._database.transaction() as tx:
+            await _ensure_known(tx, principal, project)
+            found = await tx.operations.list_activity(project, selection, after=after, limit=limit + 1)
+        return found[:limit], len(found) > limit
+
+    async def labels(
+        self,
+        principal: Principal,
+        project: str,
+        selection: LabelSelection,
+        *,
+        after: tuple[str, int, int] | None,
+        limit: int,
+    ) -> tuple[tuple[AcceptedLabel, ...], bool]:
+        """Return a page of selected labels, by sample, and whether more follow.
+
+        Raises:
+            NotFoundError: There is no such project that the key sees.
+        """
+        async with self._database.transaction() as tx:
+            await _ensure_known(tx, principal, project)
+            found = await tx.operations.list_labels(project, selection, after=after, limit=limit + 1)
         return found[:limit], len(found) > limit
 
 

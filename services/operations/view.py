@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from services.contracts.deadlines import DeadlinePolicy
+from services.contracts.active_time import ActivitySelection, LabelSelection
 from services.contracts.lifecycle import Stage
-from services.contracts.manifest import RISKS
 from services.contracts.operations import (
     Counted,
     DecisionSelection,
@@ -17,44 +14,20 @@ from services.contracts.operations import (
     Escalations,
     OperationsView,
     PersonLoad,
-    QueueLoad,
     SampleSelection,
     Share,
     TaskSelection,
 )
 from services.contracts.records import Project, ProjectConfig
 from services.contracts.review import TaskKind, Verdict
-from services.lifecycle.windows import limits_of
 from services.operations.buckets import read_buckets, stage_loads
-from services.operations.forecast import QueueFacts, RiskFacts, forecast
-from services.operations.lists import counted, share
+from services.operations.lists import counted, measured, share
+from services.operations.queue_loads import read_queues
+from services.operations.window import Window
 from services.ports.database import Transaction
-from services.ports.operations import TaskColumn, Waiting
-from services.review.working_time import WorkingTime
+from services.ports.operations import TaskColumn
 
 MAX_BUCKETS = 100
-DEADLINES_LOOKED_AT = 2_000
-"""A forecast looks at so many of a queue's soonest deadlines that are still to come."""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The time that is looked at.
-
-    Attributes:
-        since: Its beginning.
-        now: Its end.
-        pieces: How many equal pieces it is shown in.
-    """
-
-    since: datetime
-    now: datetime
-    pieces: int
-
-    @property
-    def piece(self) -> timedelta:
-        """Length of a piece."""
-        return (self.now - self.since) / self.pieces
 
 
 async def read_view(tx: Transaction, project: Project, *, window: timedelta, pieces: int = 24) -> OperationsView:
@@ -89,7 +62,7 @@ class _View:
             as_of=window.now,
             since=window.since,
             stages=stage_loads(project, stages, lambda stage: SampleSelection(stage=stage)),
-            queues=await self._queues(),
+            queues=await read_queues(self._tx, project, self._config, window),
             buckets=await read_buckets(self._tx, project, window.since, window.piece, window.pieces, stages),
             committed=await self._samples(entered=Stage.COMMITTED),
             escalations=await self._escalations(),
@@ -121,71 +94,6 @@ class _View:
         ]
         return share(numbers[0], numbers[1])
 
-    async def _queues(self) -> tuple[QueueLoad, ...]:
-        now, since = self._window.now, self._window.since
-        selections = {
-            "open": TaskSelection(open_at=now),
-            "held": TaskSelection(open_at=now, held=True),
-            "late": TaskSelection(open_at=now, late_at=now),
-            "arrived": self._created,
-            "completed": TaskSelection(ended="completed", ended_since=since, ended_before=now),
-            "cancelled": TaskSelection(ended="cancelled", ended_since=since, ended_before=now),
-        }
-        store, project = self._tx.operations, self._project
-        numbers = {
-            name: await store.count_tasks(project, selection, by=("queue", "kind"))
-            for name, selection in selections.items()
-        }
-        oldest = await store.oldest(project, now)
-        by_risk = {
-            name: await store.count_tasks(project, selections[name], by=("queue", "kind", "risk"))
-            for name in ("open", "arrived")
-        }
-        waiting = await store.deadlines(project, now, DEADLINES_LOOKED_AT)
-        handling = await store.handling_s(project, since)
-        work = WorkingTime((self._config.deadlines or DeadlinePolicy()).calendar)
-        loads = []
-        for queue, kind in sorted({key for found in numbers.values() for key in found}):
-            counts = {name: found.get((queue, kind), 0) for name, found in numbers.items()}
-            created = oldest.get((queue, kind))
-            due = waiting.get((queue, kind), Waiting())
-            facts = QueueFacts(
-                risks=self._risks(queue, TaskKind(kind), by_risk["open"], by_risk["arrived"]),
-                overdue=due.overdue,
-                deadlines=due.deadlines,
-                completed=counts["completed"],
-                window=work.between(since, now),
-                handling_s=handling.get((queue, kind)),
-            )
-            lists = {
-                name: counted(
-                    project, counts[name], selection.model_copy(update={"queue": queue, "kind": TaskKind(kind)})
-                )
-                for name, selection in selections.items()
-            }
-            loads.append(
-                QueueLoad(
-                    queue=queue,
-                    kind=TaskKind(kind),
-                    oldest_s=None if created is None else (now - created).total_seconds(),
-                    forecast=forecast(facts, now, work),
-                    **lists,
-                )
-            )
-        return tuple(loads)
-
-    def _risks(
-        self, queue: str, kind: TaskKind, open_: Mapping[tuple[str, ...], int], arrived: Mapping[tuple[str, ...], int]
-    ) -> tuple[RiskFacts, ...]:
-        facts = []
-        for risk in RISKS:
-            key = (queue, kind.value, risk)
-            if key in open_ or key in arrived:
-                limits = limits_of(kind, queue, risk, self._config)
-                first = limits.finish if limits.start is None else min(limits.start, limits.finish)
-                facts.append(RiskFacts(open_.get(key, 0), arrived.get(key, 0), first, limits.finish))
-        return tuple(facts)
-
     async def _escalations(self) -> tuple[Escalations, ...]:
         selection = self._created.model_copy(update={"kind": TaskKind.ADJUDICATE})
         columns: tuple[TaskColumn, ...] = ("cause", "rule", "check", "finding_kind")
@@ -202,24 +110,28 @@ class _View:
         decided = await store.decisions_by_actor(project, self._decided())
         held_now = TaskSelection(held=True)
         held = await store.count_tasks(project, held_now, by=("held_by",))
-        active = await store.active_s(project, self._window.since)
+        worked = ActivitySelection(since=self._window.since)
+        active = {person.actor_id: person.active_s for person in await store.people_times(project, worked)}
         return tuple(
             PersonLoad(
                 actor=actor,
                 decided=counted(project, decided.get(actor, 0), self._decided(actor=actor)),
                 held=counted(project, held.get((actor,), 0), TaskSelection(held_by=actor)),
-                active_s=active.get(actor, 0.0),
+                active_s=measured(project, active.get(actor, 0.0), worked.model_copy(update={"actor": actor})),
             )
             for actor in sorted({*decided, *(name for (name,) in held), *active})
         )
 
     async def _effort(self) -> Effort:
-        active_s, labels = await self._tx.operations.effort(self._project, self._window.since, self._window.now)
+        window = {"committed_since": self._window.since, "committed_before": self._window.now}
+        worked, made = ActivitySelection.model_validate(window), LabelSelection.model_validate(window)
+        active_s = sum(person.active_s for person in await self._tx.operations.people_times(self._project, worked))
+        labels = await self._tx.operations.count_labels(self._project, made)
         per_label = active_s / labels if labels else None
         price = self._config.cost_per_hour
         return Effort(
-            active_s=active_s,
-            labels=labels,
+            active_s=measured(self._project, active_s, worked),
+            labels=counted(self._project, labels, made),
             active_s_per_label=per_label,
             cost_per_label=None if per_label is None or price is None else per_label * price / 3_600,
             currency=self._config.currency,

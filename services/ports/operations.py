@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal, Protocol
 from uuid import UUID
 
+from services.contracts.active_time import AcceptedLabel, ActivitySelection, LabelSelection, WorkedTime
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.operations import DecisionSelection, SampleSelection, TaskSelection
 from services.contracts.records import SampleSummary
@@ -30,6 +31,24 @@ class Waiting:
 
     overdue: int = 0
     deadlines: tuple[datetime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PersonSeconds:
+    """Active seconds of a person on so many tasks."""
+
+    actor_id: str
+    tasks: int
+    active_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSeconds:
+    """Active seconds on a task of so many people."""
+
+    task: ReviewTask
+    people: int
+    active_s: float
 
 
 class OperationsRepository(Protocol):
@@ -98,16 +117,34 @@ class OperationsRepository(Protocol):
         """Return what is due of each (queue, kind), tasks on hold left out; at most ``limit`` deadlines of each."""
         ...
 
-    async def handling_s(self, project: str, since: datetime) -> Mapping[tuple[str, str], float]:
-        """Return the median active seconds of tasks completed since, by (queue, kind)."""
+    async def handling_s(self, project: str, selection: ActivitySelection) -> Mapping[tuple[str, str], float]:
+        """Return the median over the tasks selected of the active seconds of everybody on a task, by (queue, kind)."""
         ...
 
-    async def active_s(self, project: str, since: datetime) -> Mapping[str, float]:
-        """Return the active seconds of each person on tasks they touched since."""
+    async def people_times(self, project: str, selection: ActivitySelection) -> tuple[PersonSeconds, ...]:
+        """Return the active time of each person in what is selected, by person."""
         ...
 
-    async def effort(self, project: str, since: datetime, before: datetime) -> tuple[float, int]:
-        """Return (active seconds, labels) of the samples that were committed in the window."""
+    async def task_times(
+        self, project: str, selection: ActivitySelection, *, after: tuple[datetime, UUID] | None, limit: int
+    ) -> tuple[TaskSeconds, ...]:
+        """Return the active time on each task in what is selected, by (created_at, task id) after the cursor."""
+        ...
+
+    async def list_activity(
+        self, project: str, selection: ActivitySelection, *, after: tuple[datetime, UUID, str] | None, limit: int
+    ) -> tuple[WorkedTime, ...]:
+        """Return who worked on what, by (opened_at, task id, person) after the cursor."""
+        ...
+
+    async def count_labels(self, project: str, selection: LabelSelection) -> int:
+        """Return how many labels are selected."""
+        ...
+
+    async def list_labels(
+        self, project: str, selection: LabelSelection, *, after: tuple[str, int, int] | None, limit: int
+    ) -> tuple[AcceptedLabel, ...]:
+        """Return selected labels by (sample id, revision, place) after the cursor."""
         ...
 
     async def activity(self, task_id: UUID, actor_id: str) -> Activity | None:

@@ -48,7 +48,7 @@ async def note_answer(tx: Transaction, decision: Decision, *, of_probe: bool) ->
     if answer is not None:
         await _score_probe(tx, answer, gold)
         return
-    scores = await _score_revision(tx, decision.ref, gold)
+    scores = await _score_sample(tx, decision.ref, gold)
     concerned = {score.actor_id for score in scores} | {decision.actor_id}
     if gold is not None:
         concerned.remove(decision.actor_id)
@@ -65,14 +65,33 @@ async def score_again(tx: Transaction, project: str, sample_id: str) -> None:
     known = await tx.quality.gold(project, (sample_id,))
     gold = known[sample_id].answer if known else None
     newest = await tx.samples.newest(project, sample_id)
-    for revision in range(1, 0 if newest is None else newest.revision + 1):
-        await _score_revision(tx, RevisionRef(project=project, sample_id=sample_id, revision=revision), gold)
+    if newest is not None:
+        await _score_sample(tx, newest, gold)
     for answer in await tx.probes.answers_about(project, sample_id):
         await _score_probe(tx, answer, gold)
 
 
-async def judged_sample(tx: Transaction, ref: RevisionRef, gold: GoldAnswer | None) -> JudgedSample:
-    """Return a revision's verdicts with what they are held against."""
+async def judged_revisions(
+    tx: Transaction, newest: RevisionRef, gold: GoldAnswer | None, *, first: int = 1
+) -> tuple[JudgedSample, ...]:
+    """Return the verdicts on each revision of a sample with what they are held against, the newest revision first.
+
+    Args:
+        tx: The transaction.
+        newest: The newest revision.
+        gold: The known answer, if there is one.
+        first: The oldest revision to return.
+    """
+    found: list[JudgedSample] = []
+    for revision in range(newest.revision, first - 1, -1):
+        ref = newest.model_copy(update={"revision": revision})
+        found.append(await _judged_revision(tx, ref, gold, later=tuple(reversed(found))))
+    return tuple(found)
+
+
+async def _judged_revision(
+    tx: Transaction, ref: RevisionRef, gold: GoldAnswer | None, later: tuple[JudgedSample, ...]
+) -> JudgedSample:
     decisions = await tx.review.decisions(ref)
     if not decisions:
         return JudgedSample(findings={}, decisions=(), labels={}, gold=gold)
@@ -85,6 +104,7 @@ async def judged_sample(tx: Transaction, ref: RevisionRef, gold: GoldAnswer | No
             if labels.origin != "prediction"
         },
         gold=gold,
+        later=later,
     )
 
 
@@ -101,13 +121,17 @@ async def judged_probe(tx: Transaction, answer: ProbeAnswer, gold: GoldAnswer | 
     )
 
 
-async def _score_revision(tx: Transaction, ref: RevisionRef, gold: GoldAnswer | None) -> tuple[ScoredAnswer, ...]:
-    sample = await judged_sample(tx, ref, gold)
-    queues = {task.task_id: task.queue for task in await tx.review.tasks_of(ref)}
-    scores = tuple(_score(one, queues[one.decision.task_id]) for one in score_sample(sample))
-    judging = [decision.decision_id for decision in sample.decisions if decision.task_kind in JUDGING_KINDS]
-    await tx.calibration.put_scores(judging, scores)
-    return scores
+async def _score_sample(tx: Transaction, newest: RevisionRef, gold: GoldAnswer | None) -> tuple[ScoredAnswer, ...]:
+    """Score the verdicts on all revisions: what is said of the newest may overturn what was said of earlier ones."""
+    found: list[ScoredAnswer] = []
+    for sample in await judged_revisions(tx, newest, gold):
+        judging = [decision for decision in sample.decisions if decision.task_kind in JUDGING_KINDS]
+        if judging:
+            queues = {task.task_id: task.queue for task in await tx.review.tasks_of(judging[0].ref)}
+            scores = tuple(_score(one, queues[one.decision.task_id]) for one in score_sample(sample))
+            await tx.calibration.put_scores([decision.decision_id for decision in judging], scores)
+            found += scores
+    return tuple(found)
 
 
 async def _score_probe(tx: Transaction, answer: ProbeAnswer, gold: GoldAnswer | None) -> tuple[ScoredAnswer, ...]:

@@ -14,7 +14,7 @@ from services.contracts.quality import AnnotatorQuality, GoldAnswer, QualityRepo
 from services.contracts.records import SampleSummary
 from services.errors import InvalidInputError, NotFoundError
 from services.ports.database import Database, Transaction
-from services.quality.answers import judged_probe, judged_sample, score_again
+from services.quality.answers import judged_probe, judged_revisions, score_again
 from services.quality.learner import learn_annotators
 from services.quality.report import MIN_JUDGED, QualityBuilder
 from services.quality.scoring import score_sample
@@ -177,7 +177,9 @@ async def _count(tx: Transaction, project: str, page: tuple[SampleSummary, ...],
     for summary in page:
         ref = summary.ref
         gold = known.get(ref.sample_id)
-        sample = await judged_sample(tx, ref, None if gold is None else gold.answer)
+        newest = await tx.samples.newest(ref.project, ref.sample_id) or ref
+        answer = None if gold is None else gold.answer
+        *_, sample = await judged_revisions(tx, newest, answer, first=ref.revision)
         builder.add(score_sample(sample), gold=gold is not None)
 
 

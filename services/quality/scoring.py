@@ -1,13 +1,14 @@
 """Hold verdicts against what is known, or was decided later by an expert. Pure functions.
 
-A verdict is judged once for each finding: by the known answer where the sample has one, else by the first verdict of
-another person in an adjudication of the same finding that came later. What nobody looked at again is not judged; a
+A verdict is judged once for each finding: by the known answer where the sample has one, else by what others said later
+about the same finding of the same labels: in an adjudication, or in any review after the sample was opened again. The
+first of them that overturns it counts, else the first that upholds it. What nobody looked at again is not judged; a
 verdict that sends labels back, or a task on, is no answer and is judged by known answers only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,12 +30,14 @@ class JudgedSample:
         decisions: Its decisions, oldest first.
         labels: Its label sets by version.
         gold: The known answer, if there is one.
+        later: The revisions that the sample was opened again as, the oldest first.
     """
 
     findings: Mapping[str, Finding]
     decisions: Sequence[Decision]
     labels: Mapping[int, Annotations]
     gold: GoldAnswer | None = None
+    later: Sequence[JudgedSample] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,29 +93,41 @@ def _judged(
         if verdict is Verdict.ESCALATE:
             return None  # to ask is no answer, right or wrong
         return "gold", sample.gold.verdict, _meets(sample, decision, verdict, sample.gold)
-    if decision.task_kind is not TaskKind.REVIEW or verdict not in UPHELD_BY:
+    if verdict not in UPHELD_BY:
         return None
-    later = _later(sample.decisions, decision, finding_id)
-    if later is None:
+    said = [other.verdict_on(finding_id) for other in _later(sample, decision, sample.findings[finding_id])]
+    if not said:
         return None
-    expected = later.verdict_on(finding_id)
-    return "later_verdict", expected, expected in UPHELD_BY[verdict]
+    overturned = next((later for later in said if later not in UPHELD_BY[verdict]), None)
+    return "later_verdict", overturned or said[0], overturned is None
 
 
-def _later(decisions: Iterable[Decision], decision: Decision, finding_id: str) -> Decision | None:
-    """Return the first later verdict of an expert who is somebody else, on the same finding."""
-    return next(
-        (
-            other
-            for other in decisions
-            if other.task_kind is TaskKind.ADJUDICATE
-            and other.actor_id != decision.actor_id
-            and finding_id in other.finding_ids
-            and other.verdict_on(finding_id) in _LATER
-            and (other.decided_at, other.decision_id) > (decision.decided_at, decision.decision_id)
-        ),
-        None,
+def _later(sample: JudgedSample, decision: Decision, finding: Finding) -> Iterator[Decision]:
+    """Yield the later verdicts of others on a finding, while its labels are those that the decision left."""
+    left = sample.labels.get(decision.label_version_after)
+    for revision in (sample, *sample.later):
+        for other in revision.decisions:
+            again = (other.decided_at, other.decision_id) > (decision.decided_at, decision.decision_id)
+            counts = other.task_kind is TaskKind.ADJUDICATE or (
+                revision is not sample and other.task_kind in JUDGING_KINDS
+            )
+            if not again or not counts or finding.finding_id not in other.finding_ids:
+                continue
+            if not _same_labels(finding, left, revision.labels.get(other.label_version_before)):
+                return
+            if other.actor_id != decision.actor_id and other.verdict_on(finding.finding_id) in _LATER:
+                yield other
+
+
+def _same_labels(finding: Finding, before: Annotations | None, after: Annotations | None) -> bool:
+    """Whether the labels that a finding is about are the same; those that are not kept any more count as the same."""
+    if before is None or after is None:
+        return True
+    one, other = (
+        {label.id: label for label in labels if label.id in concerned_ids(finding, labels)}
+        for labels in (before, after)
     )
+    return one.keys() == other.keys() and all(labels_agree(one[name], other[name], 0.0) for name in one)
 
 
 def _meets(sample: JudgedSample, decision: Decision, verdict: Verdict, gold: GoldAnswer) -> bool:

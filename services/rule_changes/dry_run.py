@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from services.access.policy import ensure_sees, project_not_found
 from services.contracts.access import Principal
+from services.contracts.active_time import ActivitySelection
 from services.contracts.findings import RuleReference
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.queues import ReviewQueue
@@ -104,7 +105,9 @@ async def try_proposal(
     async with database.transaction() as tx:
         carrier = await Carriers().of(tx, proposal.after.config.taxonomy)
         refs = await tx.samples.checked(project, stages=TRIED_STAGES, riskiest=order == "riskiest", limit=samples)
-        measured = await tx.operations.handling_s(project, await tx.now() - _MEASURED_OVER)
+        measured = await tx.operations.handling_s(
+            project, ActivitySelection(completed_since=await tx.now() - _MEASURED_OVER)
+        )
     setting = Setting(
         rules=rules,
         desk_before=_desk(proposal.before, proposal.queues_before),

@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import text
 
 from infra.db.engine import PostgresDatabase
-from services.contracts.access import Role
+from services.contracts.access import Principal, Role
 from services.contracts.calibration import EarnedSkill, SecondOpinions
 from services.contracts.people import ReviewerProfile
 from services.contracts.quality import GoldAnswer
 from services.contracts.queues import RequiredSkill
-from services.contracts.review import TaskKind, Verdict
+from services.contracts.review import ReviewTask, TaskKind, Verdict
 from services.errors import NoTaskAvailableError
 from services.quality.desk import QualityDesk
 from services.review.desk import ReviewDesk
@@ -68,6 +68,37 @@ async def test_a_skill_is_earned_by_right_answers_and_lost_by_wrong_ones(databas
     told = await actions(database)
     assert [action for action, _ in told] == ["reviewer.skill_earned", "reviewer.skill_lost"]
     assert '"judged"' in told[1][1]
+
+
+async def test_a_verdict_on_a_sample_that_was_opened_again_counts_against_who_judged_it_before(
+    database: PostgresDatabase,
+) -> None:
+    await open_project(database, earned_skills=(RULE,))
+    for number in range(6):
+        ref = await add_sample(database, f"s-{number}")
+        look = await open_task(database, ref)
+        await _decided(database, look, FIRST, Verdict.APPROVE)
+        expert = await open_task(database, ref, kind=TaskKind.ADJUDICATE, queue="spatial.expert")
+        await _decided(database, expert, EVA, Verdict.APPROVE)
+    quality = QualityDesk(database)
+    report = await quality.report(OLGA, OWN, max_samples=10, max_listed=10, bar=0.8)
+    assert {(one.actor_id, one.judged, one.right) for one in report.people} == {("first", 6, 6)}
+    people = {one.profile.actor_id: one.levels for one in await PeopleRegistry(database).list(OLGA, OWN)}
+    assert people["first"] == {"overlap": 3}
+
+    for number in range(6):
+        again = await open_task(database, await add_sample(database, f"s-{number}", revision=2))
+        await _decided(database, again, principal("ben", Role.REVIEWER), Verdict.REJECT)
+    report = await quality.report(OLGA, OWN, max_samples=20, max_listed=20, bar=0.8)
+    assert {(one.actor_id, one.judged, one.right) for one in report.people} == {("first", 6, 0), ("eva", 6, 0)}
+    assert {(one.ref.revision, one.expected) for one in report.wrong} == {(1, Verdict.REJECT)}
+    people = {one.profile.actor_id: one.levels for one in await PeopleRegistry(database).list(OLGA, OWN)}
+    assert people["first"] == {}, "the skill that they earned is lost"
+
+
+async def _decided(database: PostgresDatabase, task: ReviewTask, who: Principal, verdict: Verdict) -> None:
+    held = await ReviewDesk(database).claim(who, task.task_id)
+    await ReviewDesk(database).decide(who, task.task_id, decision(verdict, held.fence))
 
 
 async def test_a_skill_is_earned_only_by_answers_that_its_rule_is_about(database: PostgresDatabase) -> None:

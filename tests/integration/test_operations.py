@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from statistics import median
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import text
@@ -105,25 +108,44 @@ def numbers(part: Any, place: str = "") -> Iterator[tuple[str, int, str]]:
             yield from numbers(inner, f"{place}/{index}")
 
 
-async def length(world: ApiWorld, address: str) -> int:
-    """Walk a list in small pages and return how many different items it has."""
-    seen: list[str] = []
+async def rows(world: ApiWorld, address: str) -> list[dict[str, Any]]:
+    """Walk a list in small pages and return its items, each once."""
+    found: list[dict[str, Any]] = []
     cursor = ""
     while True:
         mark = "&" if "?" in address else "?"
         answer = await world.call("olga", "GET", f"{address}{mark}limit=2{cursor}")
         assert answer.status_code == 200, answer.text
-        seen += [json.dumps(item, sort_keys=True) for item in answer.json()["items"]]
+        found += answer.json()["items"]
         if answer.json()["next_cursor"] is None:
-            assert len(seen) == len(set(seen))
-            return len(seen)
+            assert len(found) == len({json.dumps(item, sort_keys=True) for item in found})
+            return found
         cursor = f"&cursor={answer.json()['next_cursor']}"
+
+
+async def length(world: ApiWorld, address: str) -> int:
+    return len(await rows(world, address))
+
+
+async def worked_out(world: ApiWorld, place: str, address: str, as_of: datetime) -> float:
+    """A number of seconds, made again of the rows of its list."""
+    found = await rows(world, address)
+    if place.endswith("/oldest_s"):
+        (oldest,) = found
+        return (as_of - datetime.fromisoformat(oldest["created_at"])).total_seconds()
+    if place.endswith("/active_s"):
+        return float(sum(one["active_s"] for one in found))
+    assert place.endswith("/handling_s")
+    of_task: dict[str, float] = defaultdict(float)
+    for one in found:
+        of_task[one["task_id"]] += one["active_s"]
+    return median(of_task.values())
 
 
 async def test_every_number_is_the_length_of_its_list(world: ApiWorld) -> None:
     await fill(world.database)
     told = await view(world, query="?window_s=3600&pieces=3")
-    found = list(numbers(told))
+    found = [one for one in numbers(told) if not one[0].endswith("_s")]
     assert len(found) > 40
     wrong = [
         (place, value, address)
@@ -133,6 +155,59 @@ async def test_every_number_is_the_length_of_its_list(world: ApiWorld) -> None:
     assert wrong == []
     # The lists stand still for what is past: work that is done later changes no number of a window that has ended.
     assert all(value for place, value, _ in found if place.endswith("/tasks"))
+
+
+async def test_every_time_is_worked_out_of_its_list(world: ApiWorld) -> None:
+    await fill(world.database)
+    async with world.database._engine.begin() as connection:
+        await connection.execute(text("UPDATE task_activity SET active_s = 10 + length(actor_id) * random()"))
+    told = await view(world, query="?window_s=3600&pieces=1")
+    as_of = datetime.fromisoformat(told["as_of"])
+    times = [one for one in numbers(told) if one[0].endswith("_s")]
+    assert {place.rsplit("/", 1)[-1] for place, _, _ in times} == {"oldest_s", "active_s", "handling_s"}
+    for place, value, address in times:
+        assert await worked_out(world, place, address, as_of) == pytest.approx(value), place
+    active = sum(one["active_s"]["value"] for one in told["people"])
+    assert active == pytest.approx(sum(one["active_s"] for one in await rows(world, f"{VIEW}/activity")))
+
+
+async def test_active_time_is_told_by_person_and_by_task(world: ApiWorld) -> None:
+    await fill(world.database)
+    async with world.database._engine.begin() as connection:
+        await connection.execute(text("UPDATE task_activity SET active_s = 30"))
+        await connection.execute(
+            text("""
+            UPDATE task_activity SET active_s = 7, updated_at = updated_at - interval '2 days' WHERE actor_id = 'eve'
+        """)
+        )
+    since = quote((datetime.now(UTC) - timedelta(days=1)).isoformat())
+    for query, expected in (
+        ("", {"eve": (2, 14.0), "rita": (4, 120.0), "ron": (2, 60.0)}),
+        (f"?since={since}", {"rita": (4, 120.0), "ron": (2, 60.0)}),
+        (f"?before={since}", {"eve": (2, 14.0)}),
+        ("?actor=ron&queue=spatial", {"ron": (2, 60.0)}),
+    ):
+        people = await rows_of(world, f"{VIEW}/active-time/people{query}")
+        assert {one["actor_id"]: (one["tasks"]["value"], one["active_s"]["value"]) for one in people} == expected
+        for one in people:
+            behind = await rows(world, one["tasks"]["list"])
+            assert (len(behind), sum(work["active_s"] for work in behind)) == expected[one["actor_id"]]
+    tasks = await rows(world, f"{VIEW}/active-time/tasks")
+    assert len(tasks) == 8
+    assert sum(one["active_s"]["value"] for one in tasks) == 194.0
+    for one in tasks:
+        behind = await rows(world, one["active_s"]["list"])
+        assert len(behind) == one["people"]["value"] == 1
+        assert sum(work["active_s"] for work in behind) == one["active_s"]["value"]
+    (adjudicated, *_) = await rows(world, f"{VIEW}/active-time/tasks?kind=adjudicate")
+    assert (adjudicated["queue"], adjudicated["state"]) == ("spatial.expert", "completed")
+
+
+async def rows_of(world: ApiWorld, address: str) -> list[dict[str, Any]]:
+    """The items of a list that has one page."""
+    answer = await world.call("olga", "GET", address)
+    assert (answer.status_code, answer.json()["next_cursor"]) == (200, None), answer.text
+    return list(answer.json()["items"])
 
 
 async def test_the_numbers_are_those_of_what_happened(world: ApiWorld) -> None:
@@ -162,7 +237,10 @@ async def test_the_numbers_are_those_of_what_happened(world: ApiWorld) -> None:
     last = told["buckets"][-1]
     assert last["open"]["value"] == sum(one["open"]["value"] for one in told["queues"])
     assert {one["stage"]: one["samples"]["value"] for one in last["stages"]} == {"in_review": 6, "committed": 1}
+    waiting = {one["kind"]: one["open"]["value"] for one in last["kinds"]}
+    assert waiting == {"review": 2, "rework": 2, "adjudicate": 1}
     assert told["buckets"][0]["open"]["value"] == 0
+    assert told["buckets"][0]["kinds"] == []
     assert told["buckets"][0]["stages"] == []
 
 
@@ -236,16 +314,20 @@ async def test_what_labels_cost_follows_from_active_time(world: ApiWorld) -> Non
         await connection.execute(text("UPDATE task_activity SET active_s = 50"))
     told = await view(world)
     # One committed sample with two labels, on which one person worked for 50 s at a cent a second.
-    assert told["effort"] == {
-        "active_s": 50.0, "labels": 2, "active_s_per_label": 25.0, "cost_per_label": pytest.approx(0.25),
-        "currency": "EUR",
-    }  # fmt: skip
+    effort = told["effort"]
+    assert (effort["active_s"]["value"], effort["labels"]["value"], effort["active_s_per_label"]) == (50.0, 2, 25.0)
+    assert (effort["cost_per_label"], effort["currency"]) == (pytest.approx(0.25), "EUR")
+    labels = await rows(world, effort["labels"]["list"])
+    assert [(one["annotation_id"], one["type"], one["place"]) for one in labels] == [("a1", "box", 1), ("a2", "box", 2)]
     spatial = next(one for one in told["queues"] if one["queue"] == "spatial")
-    assert spatial["forecast"]["handling_s"] == 50.0
+    assert spatial["forecast"]["handling_s"]["value"] == 50.0
     assert spatial["forecast"]["people"] > 0
 
 
-@pytest.mark.parametrize("path", ["", "/live?for_s=0", "/tasks", "/samples", "/decisions"])
+@pytest.mark.parametrize(
+    "path",
+    ["", "/live?for_s=0", "/tasks", "/samples", "/decisions", "/activity", "/active-time/people", "/active-time/tasks"],
+)
 async def test_who_may_look(world: ApiWorld, path: str) -> None:
     assert (await world.call("vic", "GET", f"{VIEW}{path}")).status_code == 200
     for who in ("rita", "upton"):

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contracts.deadlines import WorkingCalendar, WorkingHours
+from services.contracts.operations import Measured
 from services.operations.forecast import QueueFacts, RiskFacts, forecast
 from services.review.working_time import WorkingTime
 
@@ -99,12 +100,14 @@ def test_nights_do_not_count() -> None:
 
 def test_people_follow_from_handling_time_arrivals_and_backlog() -> None:
     assert forecast(facts(), NOW, ALWAYS).people is None
-    told = forecast(facts(handling_s=1_800), NOW, ALWAYS)
+    told = forecast(facts(handling_s=Measured(value=1_800, list="/")), NOW, ALWAYS)
     # An hour brings one task, and half of one of the backlog: 1.5 tasks of half an hour.
     assert told.people == pytest.approx(0.75)
 
     # Half of it urgent, with two hours each: five halves of a task an hour of backlog.
-    told = forecast(facts(risks=[of_risk(5, 0, 2 * HOUR), of_risk(5, 24)], handling_s=1_800), NOW, ALWAYS)
+    told = forecast(
+        facts(risks=[of_risk(5, 0, 2 * HOUR), of_risk(5, 24)], handling_s=Measured(value=1_800, list="/")), NOW, ALWAYS
+    )
     assert told.people == pytest.approx((1 + 2.5 + 0.25) / 2)
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
-from infra.db.repositories.base import Repository
+from infra.db.repositories.active_time import PostgresActiveTime
 from infra.db.repositories.samples import summary_of
 from infra.db.repositories.selections import CAUSE, RULE, decisions_where, samples_where, tasks_where
 from infra.db.repositories.task_rows import task_of
@@ -18,7 +18,7 @@ from infra.db.repositories.verdicts import decision_of
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.operations import DecisionSelection, SampleSelection, TaskSelection
 from services.contracts.records import SampleSummary
-from services.contracts.review import Activity, Decision, ReviewTask
+from services.contracts.review import Decision, ReviewTask
 from services.ports.operations import TaskColumn, Waiting
 
 _PIECE = """CAST(floor(CAST(extract(epoch FROM {column} - CAST(:origin AS timestamptz)) AS double precision)
@@ -58,43 +58,10 @@ _DEADLINES = text("""
           WHERE project = :project AND created_at < :at AND state IN ('open', 'claimed') AND NOT on_hold) AS waiting
     WHERE due IS NOT NULL GROUP BY queue, kind
 """)
-_HANDLING = text("""
-    SELECT queue, kind, percentile_cont(0.5) WITHIN GROUP (ORDER BY active_s) AS active_s
-    FROM (SELECT task.queue, task.kind, sum(activity.active_s) AS active_s
-          FROM review_tasks AS task JOIN task_activity AS activity USING (task_id)
-          WHERE task.project = :project AND task.state = 'completed' AND task.completed_at >= :since
-          GROUP BY task.task_id) AS handled
-    GROUP BY queue, kind
-""")
-_ACTIVE = text("""
-    SELECT activity.actor_id, sum(activity.active_s) AS active_s
-    FROM task_activity AS activity JOIN review_tasks AS task USING (task_id)
-    WHERE task.project = :project AND activity.updated_at >= :since GROUP BY activity.actor_id
-""")
-_EFFORT = text("""
-    WITH committed AS (
-        SELECT DISTINCT project, sample_id, revision FROM stage_changes
-        WHERE project = :project AND stage = 'committed' AND at >= :since AND at < :before
-    )
-    SELECT (SELECT coalesce(sum(activity.active_s), 0)
-            FROM committed JOIN review_tasks AS task USING (project, sample_id, revision)
-            JOIN task_activity AS activity USING (task_id)) AS active_s,
-           (SELECT coalesce(sum(json_array_length(labels.annotations)), 0)
-            FROM committed JOIN sample_revisions AS revision USING (project, sample_id, revision)
-            JOIN label_sets AS labels USING (project, sample_id, revision)
-            WHERE NOT labels.prediction AND labels.version = revision.label_version) AS labels
-""")
-_ACTIVITY = text("SELECT * FROM task_activity WHERE task_id = :task_id AND actor_id = :actor_id FOR UPDATE")
-_PUT_ACTIVITY = text("""
-    INSERT INTO task_activity (task_id, actor_id, active_s, active_at, updated_at)
-    VALUES (:task_id, :actor_id, :active_s, :active_at, clock_timestamp())
-    ON CONFLICT (task_id, actor_id) DO UPDATE
-    SET active_s = EXCLUDED.active_s, active_at = EXCLUDED.active_at, updated_at = EXCLUDED.updated_at
-""")
 
 
-class PostgresOperations(Repository):
-    """Implements :class:`services.ports.operations.OperationsRepository`."""
+class PostgresOperations(PostgresActiveTime):
+    """Implements :class:`services.ports.operations.OperationsRepository`; see also :class:`PostgresActiveTime`."""
 
     async def hold_still(self) -> None:
         """Let all that follows see one state of the store; called first in a transaction that only reads."""
@@ -187,54 +154,9 @@ class PostgresOperations(Repository):
         rows = await self._run(_DEADLINES, project=project, at=at, limit=limit)
         return {(row.queue, row.kind): Waiting(row.overdue, tuple(row.deadlines or ())) for row in rows}
 
-    async def handling_s(self, project: str, since: datetime) -> Mapping[tuple[str, str], float]:
-        """Return the median active seconds of tasks completed since, by (queue, kind)."""
-        rows = await self._run(_HANDLING, project=project, since=since)
-        return {(row.queue, row.kind): float(row.active_s) for row in rows}
-
-    async def active_s(self, project: str, since: datetime) -> Mapping[str, float]:
-        """Return the active seconds of each person on tasks they touched since."""
-        rows = await self._run(_ACTIVE, project=project, since=since)
-        return {row.actor_id: float(row.active_s) for row in rows}
-
-    async def effort(self, project: str, since: datetime, before: datetime) -> tuple[float, int]:
-        """Return (active seconds, labels) of the samples that were committed in the window."""
-        row = await self._first(_EFFORT, project=project, since=since, before=before)
-        return (0.0, 0) if row is None else (float(row.active_s), int(row.labels))
-
-    async def activity(self, task_id: UUID, actor_id: str) -> Activity | None:
-        """Return a person's activity on a task, locked."""
-        row = await self._first(_ACTIVITY, task_id=task_id, actor_id=actor_id)
-        if row is None:
-            return None
-        return Activity(task_id=task_id, actor_id=actor_id, active_s=row.active_s, active_at=row.active_at)
-
-    async def put_activity(self, activity: Activity) -> None:
-        """Keep a person's activity on a task."""
-        await self._count(_PUT_ACTIVITY, **activity.model_dump())
-
     async def _number(self, table: str, where: str, project: str, parameters: dict[str, Any]) -> int:
         row = await self._first(_counting(table, where), project=project, **parameters)
         return 0 if row is None else int(row.n)
-
-    async def _page(
-        self,
-        columns: str,
-        where: str,
-        key: tuple[str, ...],
-        after: Sequence[Any] | None,
-        limit: int,
-        project: str,
-        parameters: dict[str, Any],
-    ) -> Sequence[Any]:
-        order = ", ".join(key)
-        following = ""
-        if after is not None:
-            names = [f"after_{place}" for place in range(len(key))]
-            parameters = {**parameters, **dict(zip(names, after, strict=True))}
-            following = f"AND ({order}) > ({', '.join(f':{name}' for name in names)})"
-        statement = text(f"SELECT {columns} WHERE {where} {following} ORDER BY {order} LIMIT :limit")
-        return await self._run(statement, project=project, limit=limit, **parameters)
 
 
 def _counting(table: str, where: str) -> TextClause:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from infra.db.repositories.task_rows import late_at
+from services.contracts.active_time import ActivitySelection
 from services.contracts.operations import DecisionSelection, SampleSelection, TaskSelection
 from services.contracts.review import UPHELD_BY
 
@@ -77,6 +78,22 @@ _DECISION = {
     "before": "decision.decided_at < :before",
 }
 
+_ACTIVITY = {
+    "actor": "activity.actor_id = :actor",
+    "task_id": "activity.task_id = :task_id",
+    "queue": "task.queue = :queue",
+    "kind": "task.kind = :kind",
+    "since": "activity.updated_at >= :since",
+    "before": "activity.updated_at < :before",
+    "completed_since": "task.state = 'completed' AND task.completed_at >= :completed_since",
+    "completed_before": "task.state = 'completed' AND task.completed_at < :completed_before",
+}
+_COMMITTED = """
+    SELECT FROM stage_changes AS change
+    WHERE change.project = task.project AND change.sample_id = task.sample_id AND change.revision = task.revision
+      AND change.stage = 'committed'
+"""
+
 
 def tasks_where(selection: TaskSelection) -> Condition:
     """Return the condition on ``review_tasks AS task``, and its parameters."""
@@ -122,8 +139,21 @@ def decisions_where(selection: DecisionSelection) -> Condition:
     return " AND ".join(["decision.project = :project", *parts]), given
 
 
+def activity_where(selection: ActivitySelection) -> Condition:
+    """Return the condition on ``task_activity AS activity`` and its ``review_tasks AS task``, and its parameters."""
+    given, parts = _given(selection, _ACTIVITY)
+    committed = "".join(
+        f" AND change.at {sign} :{name}"
+        for name, sign in (("committed_since", ">="), ("committed_before", "<"))
+        if name in given
+    )
+    if committed:
+        parts.append(f"EXISTS ({_COMMITTED}{committed})")
+    return " AND ".join(["task.project = :project", *parts]), given
+
+
 def _given(
-    selection: TaskSelection | SampleSelection | DecisionSelection, conditions: dict[str, str]
+    selection: TaskSelection | SampleSelection | DecisionSelection | ActivitySelection, conditions: dict[str, str]
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the fields that are set, as parameters, and the conditions of those that have one."""
     given = selection.model_dump(exclude_none=True)

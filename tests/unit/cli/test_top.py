@@ -29,10 +29,11 @@ def a_view(**changes: Any) -> OperationsView:
     bucket = {
         "since": AS_OF - timedelta(hours=1), "before": AS_OF, "arrived": number(4), "completed": number(2),
         "cancelled": number(0), "open": number(5), "committed": number(2), "stages": stage,
+        "kinds": [{"kind": "review", "open": number(4)}, {"kind": "rework", "open": number(1)}],
     }  # fmt: skip
     queue = {
         "queue": "spatial", "kind": "review", "open": number(5), "held": number(1), "late": number(2),
-        "oldest_s": 7_200, "arrived": number(4), "completed": number(2), "cancelled": number(0),
+        "oldest_s": number(7_200), "arrived": number(4), "completed": number(2), "cancelled": number(0),
         "forecast": {"arrivals_per_h": 4, "completions_per_h": 2, "breach_in_s": 5_400, "people": 1.25},
     }  # fmt: skip
     values: dict[str, Any] = {
@@ -43,9 +44,10 @@ def a_view(**changes: Any) -> OperationsView:
         ],
         "rework": number(6), "rework_loops": number(1), "first_pass_approved": share(3, 4),
         "first_pass_rejected": share(1, 4), "second_looks_agree": share(0, 0),
-        "people": [{"actor": "rita", "decided": number(9), "held": number(1), "active_s": 600}],
+        "people": [{"actor": "rita", "decided": number(9), "held": number(1), "active_s": number(600)}],
         "effort": {
-            "active_s": 60, "labels": 4, "active_s_per_label": 15, "cost_per_label": 0.125, "currency": "EUR"
+            "active_s": number(60), "labels": number(4), "active_s_per_label": 15, "cost_per_label": 0.125,
+            "currency": "EUR",
         },
     }  # fmt: skip
     return OperationsView.model_validate(values | changes)
@@ -62,7 +64,7 @@ def test_the_screen_shows_queues_people_and_what_is_to_come() -> None:
     for part in (
         "av-urban", "2026-11-30 12:00:00 UTC, last 1.0 h", "first pass 75% approved, 25% rejected",
         "second looks agree -", "15 s a label", "0.12 EUR a label", "in_review", "spatial", "2.0 h", "1.5 h",
-        "by person", "low_overlap", "10.0 min",
+        "by person", "low_overlap", "10.0 min", "review        █", "rework        █",
     ):  # fmt: skip
         assert part in text, part
 

@@ -96,6 +96,41 @@ def test_only_a_later_verdict_of_somebody_else_on_the_same_finding_counts() -> N
     assert scored(first, decision(9, "ben", V.FIX)) == [], "a review is no reference"
 
 
+@pytest.mark.parametrize("said", [V.APPROVE, V.FIX])
+def test_a_higher_tier_overturns_the_experts_before_and_everybody_whom_they_upheld(said: Verdict) -> None:
+    results = scored(decision(1, "rex", said), expert(V.APPROVE, 5, "eva"), expert(V.REJECT, 9, "max"))
+    assert [(one.decision.actor_id, one.right, one.expected) for one in results] == [
+        ("rex", False, V.REJECT),
+        ("eva", False, V.REJECT),
+    ]
+    upheld = scored(decision(1, "rex", said), expert(V.APPROVE, 5, "eva"), expert(V.APPROVE, 9, "max"))
+    assert [(one.decision.actor_id, one.right) for one in upheld] == [("rex", True), ("eva", True)]
+
+
+def test_a_verdict_on_other_labels_of_the_finding_says_nothing_of_the_one_before() -> None:
+    first = decision(1, "rex", V.APPROVE)
+    assert scored(first, expert(V.FIX, label_version_before=2)) == []
+    beside = {1: (box(),), 2: (box(), box(30.0, label_id="a2"))}
+    (one,) = scored(first, expert(V.FIX, label_version_before=2), labels=beside)
+    assert not one.right, "another label was changed"
+
+
+def test_who_judges_a_sample_that_was_opened_again_overturns_what_was_said_before() -> None:
+    first, eva = decision(1, "rex", V.APPROVE), expert(V.APPROVE, 2)
+    ref = REF.model_copy(update={"revision": 2})
+
+    def again(*decisions: Decision, labels: dict[int, Any] | None = None) -> list[tuple[str, bool]]:
+        newer = JudgedSample(findings={"f-1": finding()}, decisions=decisions, labels=labels or {1: (box(),)})
+        return [(one.decision.actor_id, one.right) for one in scored(first, eva, later=(newer,))]
+
+    assert again() == [("rex", True)]
+    fixed = decision(9, "ben", V.FIX, ref=ref)
+    assert again(fixed) == [("rex", False), ("eva", False)]
+    assert again(decision(9, "ben", V.APPROVE, ref=ref)) == [("rex", True), ("eva", True)]
+    assert again(decision(9, "rex", V.FIX, ref=ref)) == [("rex", True), ("eva", False)], "their own is no reference"
+    assert again(fixed, labels={1: (box(40.0),)}) == [("rex", True)], "the labels that came are others"
+
+
 def test_what_is_said_about_one_finding_of_several_is_judged_by_itself() -> None:
     own = (FindingResolution(finding_id="f-2", verdict=V.ACCEPT_CONFLICT, reason_code="occlusion"),)
     both: dict[str, Any] = {"finding_ids": ("f-1", "f-2")}
