@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from services.contracts.findings import Finding
 from services.contracts.records import SampleRevision
 from services.contracts.review import Decision, NewTask, StoredFinding, TaskKind
+from services.lifecycle.earlier import read_earlier_work
 from services.lifecycle.steps import ProjectRules, open_task
 from services.lifecycle.windows import limits_of_task
 from services.ports.database import Transaction
@@ -48,6 +49,7 @@ async def ask_people(
         queues=await tx.queues.list(revision.ref.project),
         domain=project.domain,
         folded=folded,
+        earlier=await read_earlier_work(tx, revision.ref),
         max_review_rounds=project.config.max_review_rounds,
     )
     now = await tx.now()

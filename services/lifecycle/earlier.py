@@ -1,4 +1,4 @@
-"""Read what people closed in earlier revisions of a sample."""
+"""Read what people did in earlier revisions of a sample."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from services.contracts.lifecycle import RevisionRef
 from services.contracts.review import StoredFinding
 from services.errors import IntegrityError
 from services.ports.database import Transaction
+from services.review.authorship import NO_EARLIER_WORK, EarlierWork
 from services.review.earlier import CLOSED, Closing, Content
 
 
@@ -24,6 +25,13 @@ async def read_closings(tx: Transaction, ref: RevisionRef) -> tuple[Closing, ...
         for item in closed
         if item.decision_id is not None
     )
+
+
+async def read_earlier_work(tx: Transaction, ref: RevisionRef) -> EarlierWork:
+    """Return the labels and decisions of all revisions before this one."""
+    if ref.revision == 1:
+        return NO_EARLIER_WORK
+    return EarlierWork(await tx.samples.label_sets_before(ref), await tx.review.decisions_before(ref))
 
 
 def _decided_in(item: StoredFinding) -> int:

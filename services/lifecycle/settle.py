@@ -14,6 +14,7 @@ from services.contracts.review import FindingState, NewTask, TaskKind
 from services.incidents.leaving import leave_incidents
 from services.lifecycle.answers import close_slots, settle_answers, until_slots_are_free, value_answers
 from services.lifecycle.covering import cover, held_findings
+from services.lifecycle.earlier import read_earlier_work
 from services.lifecycle.journal import move
 from services.lifecycle.plan import FollowUp, ReviewFacts, plan_review
 from services.lifecycle.steps import (
@@ -128,6 +129,7 @@ async def _open_follow_ups(
     label_sets = await tx.samples.label_sets(ref)
     decisions = await tx.review.decisions(ref)
     queues = await tx.queues.list(ref.project)
+    earlier = await read_earlier_work(tx, ref)
     for item in needed:
         task = follow_up(
             item.decision,
@@ -140,6 +142,7 @@ async def _open_follow_ups(
             may_rework=workers.may_rework,
             queues=queues,
             cause=item.cause,
+            earlier=earlier,
         )
         await open_task(tx, workers.reachable(limits_of_task(task, project.config).open(task, now), now))
 

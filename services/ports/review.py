@@ -202,6 +202,10 @@ class ReviewRepository(Protocol):
         """Return all decisions of a revision, oldest first."""
         ...
 
+    async def decisions_before(self, ref: RevisionRef) -> tuple[Decision, ...]:
+        """Return all decisions on the sample's earlier revisions, oldest first."""
+        ...
+
     async def decision_bodies(self, ref: RevisionRef) -> dict[UUID, dict[str, Any]]:
         """Return the whole input of each decision of a revision, as :meth:`add_decision` was given it."""
         ...

@@ -114,6 +114,10 @@ class SampleRepository(Protocol):
         """Return all versions of the labels and all predictions, in order."""
         ...
 
+    async def label_sets_before(self, ref: RevisionRef) -> tuple[LabelSet, ...]:
+        """Return all versions of the labels of the sample's earlier revisions, in order; predictions left out."""
+        ...
+
     async def put_assets(self, ref: RevisionRef, assets: tuple[AssetRecord, ...]) -> None:
         """Keep what was read, by stream and role; the same again changes nothing."""
         ...

@@ -26,6 +26,7 @@ from services.contracts.review import (
     Verdict,
 )
 from services.errors import ChangedMeanwhileError, DecisionInvalidError, TaskFinishedError
+from services.lifecycle.earlier import read_earlier_work
 from services.ports.database import Transaction
 from services.projects.registry import known_rules
 from services.review.active_time import add_sign
@@ -136,7 +137,7 @@ async def decide_task(
     file = await tx.review.case_file(task, principal.actor_id)
     ensure_lease(principal, task, given.fence, file.at)
     case = _Case(revision, task, file, labels_in(file, task), await folded_of(tx, task.ref, file.findings))
-    ensure_may_judge(principal, task, file, case.folded)
+    ensure_may_judge(principal, task, file, case.folded, await read_earlier_work(tx, task.ref))
     rules = known_rules(file.rules, file.rule_set)
     ensure_fits(task, given, rules, judged_twice=lambda: case.is_judged_twice(rules))
     _ensure_current(case, given)

@@ -21,7 +21,7 @@ from services.errors import (
     TaskFinishedError,
 )
 from services.ports.database import Transaction
-from services.review.authorship import concerned_ids
+from services.review.authorship import NO_EARLIER_WORK, EarlierWork, concerned_ids
 from services.review.case_file import CaseFile
 from services.review.overlap import answered_before
 from services.review.routing import excluded_actors
@@ -107,7 +107,13 @@ def ensure_lease(principal: Principal, task: ReviewTask, fence: int, now: dateti
     raise StaleFenceError(detail)
 
 
-def ensure_may_judge(principal: Principal, task: ReviewTask, case: CaseFile, folded: Iterable[Finding]) -> None:
+def ensure_may_judge(
+    principal: Principal,
+    task: ReviewTask,
+    case: CaseFile,
+    folded: Iterable[Finding],
+    earlier: EarlierWork = NO_EARLIER_WORK,
+) -> None:
     """Refuse whoever made the labels concerned or has judged the same findings before, by what is stored now.
 
     A second answer to the same sample is refused too: answers are to be independent.
@@ -119,6 +125,7 @@ def ensure_may_judge(principal: Principal, task: ReviewTask, case: CaseFile, fol
         task: The task, locked.
         case: Its file, read after that.
         folded: Symptoms that its findings explain.
+        earlier: What people did in earlier revisions of the sample.
 
     Raises:
         SelfReviewError: The person is one of them.
@@ -130,7 +137,7 @@ def ensure_may_judge(principal: Principal, task: ReviewTask, case: CaseFile, fol
     symptoms = {item.finding_id: item for item in folded}
     before = judged_before(case.decisions, task)
     findings = [item.finding for item in case.findings]
-    if principal.actor_id in excluded_actors(findings, symptoms, case.label_sets, before):
+    if principal.actor_id in excluded_actors(findings, symptoms, case.label_sets, before, earlier):
         raise SelfReviewError(_SELF_REVIEW)
 
 

@@ -29,6 +29,7 @@ from services.errors import (
     TaskHeldError,
     TaskOnHoldError,
 )
+from services.lifecycle.earlier import read_earlier_work
 from services.ports.database import Transaction
 from services.quality.dealing import deal, lane_of
 from services.quality.probes import room_of
@@ -134,7 +135,8 @@ async def claim(tx: Transaction, principal: Principal, task_id: UUID) -> TakenTa
     await ensure_may_take(tx, principal, task)
     ensure_unfinished(task)
     case = await tx.review.case_file(task, principal.actor_id)
-    ensure_may_judge(principal, task, case, await folded_of(tx, task.ref, case.findings))
+    folded = await folded_of(tx, task.ref, case.findings)
+    ensure_may_judge(principal, task, case, folded, await read_earlier_work(tx, task.ref))
     if task.held_by not in (None, principal.actor_id):
         raise TaskHeldError(_HELD)
     if task.held_by is None:

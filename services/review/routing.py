@@ -12,7 +12,13 @@ from services.contracts.manifest import Risk
 from services.contracts.queues import ReviewQueue
 from services.contracts.records import LabelSet, SampleRevision
 from services.contracts.review import Decision, NewTask, ReviewTask, StoredFinding, TaskKind, Verdict
-from services.review.authorship import concerned_ids, count_human_authors, deciders
+from services.review.authorship import (
+    NO_EARLIER_WORK,
+    EarlierWork,
+    concerned_ids,
+    count_human_authors,
+    deciders,
+)
 from services.review.escalation import Circumstances, cause_of, escalation_after, leading_cause
 from services.review.overlap import handed_over
 from services.review.queueing import (
@@ -24,7 +30,6 @@ from services.review.queueing import (
     place_of,
     taking_queue,
 )
-from services.rules.answer_agreement import ANSWER_AGREEMENT
 from services.rules.rule_set import RuleSet
 
 ESCALATION_PRIORITY = 50
@@ -58,12 +63,14 @@ def route(
     queues: Sequence[ReviewQueue] = (),
     domain: str = "general",
     folded: Iterable[Finding] = (),
+    earlier: EarlierWork = NO_EARLIER_WORK,
 ) -> tuple[NewTask, ...]:
     """Return the tasks that ask people about findings: one for each queue (and skill, where rules differ).
 
-    A finding goes to reviewers, or past them to experts: where an escalation rule fits it, and at once what the answers
-    of several people did not settle; then to the first of the project's queues that takes it in, else where the rule
-    set sends it. Nobody is asked about labels they made or findings they have already decided on.
+    A finding goes to reviewers, or past them to experts where an escalation rule fits it; then to the first of the
+    project's queues that takes it in, else where the rule set sends it.
+
+    Nobody is asked about labels they made, in whichever revision, or findings they have already decided on.
 
     Args:
         findings: Findings that need a decision and have no open task; their order does not matter.
@@ -75,6 +82,7 @@ def route(
         queues: The project's queues.
         domain: The project's domain, for samples that tell none.
         folded: Symptoms that the findings explain; their labels are judged with them.
+        earlier: What people did in earlier revisions.
     """
     sample = facts_of_sample(revision.manifest.context, domain)
     symptoms = {finding.finding_id: finding for finding in folded}
@@ -91,9 +99,7 @@ def route(
         finding = stored.finding
         rounds_over = needs_expert(finding.finding_id, decisions, max_review_rounds)
         cause = cause_of(circumstances.facts_about(finding, rounds_over=rounds_over), rules)
-        # Several people have said already what they see of what they do not agree on; a review would be one more vote.
-        expert = cause is not None or finding.check == ANSWER_AGREEMENT
-        kind = TaskKind.ADJUDICATE if expert else TaskKind.REVIEW
+        kind = TaskKind.REVIEW if cause is None else TaskKind.ADJUDICATE
         to = None if cause is None else cause.to
         place = place_of(kind, revision.risk, facts_of_finding(finding, sample), rules, queues, to)
         groups[place.queue, place.skill or "", kind].append(_Routed(finding, place, cause))
@@ -106,7 +112,9 @@ def route(
             risk=revision.risk,
             priority=max(item.place.priority or 0 for item in members),
             finding_ids=tuple(sorted(item.finding.finding_id for item in members)),
-            excluded_actors=excluded_actors([item.finding for item in members], symptoms, label_sets, decisions),
+            excluded_actors=excluded_actors(
+                [item.finding for item in members], symptoms, label_sets, decisions, earlier
+            ),
             caused_by=leading_cause((item.cause for item in members), rules),
             reason=_reason_of([item.finding for item in members]),
             facts=facts_of_finding(_gravest(item.finding for item in members), sample),
@@ -134,18 +142,23 @@ def excluded_actors(
     symptoms: Mapping[str, Finding],
     label_sets: Sequence[LabelSet],
     decisions: Sequence[Decision],
+    earlier: EarlierWork = NO_EARLIER_WORK,
 ) -> tuple[str, ...]:
     """Return who may not judge these findings: authors of the labels concerned, and all who decided on them.
+
+    What was decided in an earlier revision and is asked anew is somebody else's to decide, too.
 
     Args:
         findings: What is to be judged.
         symptoms: Findings folded under a cause, by id.
         label_sets: All versions of the labels.
         decisions: All decisions on the revision.
+        earlier: What people did in earlier revisions.
     """
     findings = tuple(findings)
-    excluded = set(count_human_authors(label_sets, _concerned(findings, symptoms, label_sets)))
-    excluded |= deciders(decisions, (finding.finding_id for finding in findings))
+    names = [finding.finding_id for finding in findings]
+    excluded = set(count_human_authors(label_sets, _concerned(findings, symptoms, label_sets), earlier.label_sets))
+    excluded |= deciders(decisions, names) | earlier.questioned(names)
     return tuple(sorted(excluded))
 
 
@@ -183,6 +196,7 @@ def follow_up(
     may_rework: Callable[[str], bool],
     queues: Sequence[ReviewQueue] = (),
     cause: TaskCause | None = None,
+    earlier: EarlierWork = NO_EARLIER_WORK,
 ) -> NewTask:
     """Return the task that follows a decision.
 
@@ -197,6 +211,7 @@ def follow_up(
         may_rework: Whether a person is known and may be given rework.
         queues: The project's queues.
         cause: From :func:`services.review.escalation.escalation_after`, for an adjudication.
+        earlier: What people did in earlier revisions.
     """
     handed_on = decision.verdict in (Verdict.REJECT, Verdict.ESCALATE)
     finding_ids = (decision.judged_by_verdict if handed_on else decision.finding_ids) or task.finding_ids
@@ -204,7 +219,7 @@ def follow_up(
     concerned = [stored.finding for stored in findings if stored.finding.finding_id in finding_ids]
     # Without findings (an annotator escalated) the whole label set is what is judged.
     names = _concerned(concerned, symptoms, label_sets) if concerned else None
-    authors = count_human_authors(label_sets, names)
+    authors = count_human_authors(label_sets, names, earlier.label_sets)
     shared = {
         "ref": decision.ref,
         "kind": kind,
@@ -225,6 +240,7 @@ def follow_up(
             reason=_cut(decision.note or "The labels were rejected."),
         )
     excluded = {*authors, *deciders(decisions, finding_ids), *task.excluded_actors, decision.actor_id}
+    excluded |= earlier.questioned(finding_ids)
     if decision.task_kind is TaskKind.ANNOTATE:
         excluded |= {other.actor_id for other in handed_over(decisions)}
     to = EscalationTarget() if cause is None else cause.to

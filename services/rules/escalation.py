@@ -12,6 +12,7 @@ from services.contracts.base import Contract, Identifier, Name
 from services.contracts.escalation import OVERDUE_RULE, EscalatingVerdict, EscalationFacts, EscalationTarget
 from services.contracts.findings import SEVERITY_ORDER, Severity
 from services.contracts.manifest import Modality, Risk
+from services.rules.answer_agreement import ANSWER_AGREEMENT
 
 JUDGING: tuple[EscalatingVerdict, ...] = ("approve", "fix", "accept_conflict")
 """Verdicts that close a finding, and that a second person of four eyes must not learn."""
@@ -125,6 +126,8 @@ def built_in_escalations(four_eyes_risks: tuple[Risk, ...]) -> tuple[EscalationR
     """
     return (
         EscalationRule(id="rounds_over", rounds_over=True),
+        # Several people have said already what they see of what they do not agree on; a review would be one more vote.
+        EscalationRule(id="disputed_answers", checks=(ANSWER_AGREEMENT,)),
         EscalationRule(id="escalated", verdicts=("escalate",)),
         *(
             (EscalationRule(id="four_eyes", verdicts=JUDGING, risks=four_eyes_risks, four_eyes=True),)

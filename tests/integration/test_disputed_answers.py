@@ -80,10 +80,10 @@ async def labels(world: World, ref: RevisionRef) -> dict[str, Annotation]:
     return {label.id: label for label in newest.annotations}
 
 
-async def disputed(world: World) -> tuple[RevisionRef, ReviewTask]:
+async def disputed(world: World, **changes: Any) -> tuple[RevisionRef, ReviewTask]:
     """A sample of which one label is agreed on and one is not, with the task of the expert."""
     await open_project(world, answers=2)
-    ref = await prepared(world)
+    ref = await prepared(world, **changes)
     await answer(world, PEOPLE[0], span("name"), span("place", 50, "e2"))
     await answer(world, PEOPLE[1], span("name"), span("firm", 50, "e2"))
     assert await check(world, ref) == (Stage.ADJUDICATING, NextStep.WAIT)
@@ -137,6 +137,45 @@ async def test_a_label_that_the_expert_approves_stays_decided(world: World) -> N
     await settle_review(world.database, ref)
     assert await check(world, ref) == (Stage.ACCEPTED, NextStep.COMMIT)
     assert [item.state for item in await world.findings(ref)] == [FindingState.DISMISSED]
+
+
+@pytest.mark.parametrize("first", [Verdict.APPROVE, Verdict.FIX, Verdict.ACCEPT_CONFLICT])
+async def test_on_a_high_risk_a_second_expert_decides_and_does_not_learn_what_the_first_one_said(
+    world: World, first: Verdict
+) -> None:
+    ref, task = await disputed(world, context={"risk": "high"})
+    assert task.caused_by is not None
+    assert (task.caused_by.rule, task.caused_by.four_eyes) == ("disputed_answers", False)
+    given: dict[Verdict, dict[str, Any]] = {
+        Verdict.FIX: {"patch": LabelPatch(upsert=(span("date", 50, "e2"),))},
+        Verdict.ACCEPT_CONFLICT: {"reason_code": "ambiguous_scene"},
+    }
+    decision = await world.decide(task.task_id, EXPERT, first, note="It is heard like this.", **given.get(first, {}))
+    assert decision.escalated_by is not None
+    assert decision.escalated_by.rule == "four_eyes"
+    await settle_review(world.database, ref)
+    second = await world.only_task(ref, TaskKind.ADJUDICATE)
+    assert (second.queue, second.finding_ids) == (task.queue, task.finding_ids)
+    with pytest.raises(SelfReviewError):
+        await world.desk.claim(EXPERT, second.task_id)
+    other = person("second", Role.EXPERT)
+    held = await world.desk.claim(other, second.task_id)
+    seen = await world.desk.evidence(other, second.task_id)
+    assert seen.decisions == ()
+    assert [item.state for item in seen.findings] == [FindingState.OPEN]
+    told = (held.model_dump_json(exclude_none=True), seen.model_dump_json(exclude_none=True))
+    assert not any(word in text for text in told for word in ("heard like this", "ambiguous_scene", '"expert"'))
+    await world.desk.decide(other, second.task_id, DecisionInput(verdict=Verdict.APPROVE, fence=held.fence))
+    await settle_review(world.database, ref)
+    assert await check(world, ref) == (Stage.ACCEPTED, NextStep.COMMIT)
+    assert len(await world.tasks(ref)) == 4, "nobody is asked a third time"
+
+
+async def test_on_a_low_risk_the_expert_has_the_last_word(world: World) -> None:
+    ref, task = await disputed(world)
+    assert (await world.decide(task.task_id, EXPERT, Verdict.APPROVE)).escalated_by is None
+    await settle_review(world.database, ref)
+    assert await world.tasks(ref, live=True) == ()
 
 
 async def test_only_what_is_disputed_goes_on_and_what_was_agreed_stays_as_it_is(world: World) -> None:

@@ -15,11 +15,12 @@ from services.contracts.findings import Severity
 from services.contracts.manifest import RISKS, Modality, Risk
 from services.contracts.review import TaskKind, Verdict
 from services.review.escalation import Circumstances, cause_of, escalation_by, is_judged_twice, leading_cause
+from services.rules.answer_agreement import ANSWER_AGREEMENT
 from services.rules.escalation import JUDGING, EscalationRule
 from services.rules.rule_set import DEFAULT_RULE_SET, RuleSet
 from tests.review_cases import a_decision, a_finding, a_revision, a_task
 
-CHECKS = ("lidar_camera", "clock")
+CHECKS = ("lidar_camera", ANSWER_AGREEMENT)
 KINDS = ("low_overlap", "drift")
 DOMAINS = ("rail", "road")
 MODALITIES: tuple[Modality, ...] = ("image", "lidar")
@@ -114,7 +115,7 @@ def test_without_rules_of_its_own_a_rule_set_escalates_as_before(it: EscalationF
     it = it.model_copy(update={"risk": risk})
     cause = cause_of(it, plain)
     expected = {
-        None: "rounds_over" if it.rounds_over else None,
+        None: "rounds_over" if it.rounds_over else "disputed_answers" if it.check == ANSWER_AGREEMENT else None,
         "escalate": "escalated",
     }.get(it.verdict, "four_eyes" if risk in RISKS[:eyes] else None)
     assert (None if cause is None else cause.rule) == expected
@@ -170,7 +171,7 @@ def test_no_rule_set_takes_four_eyes_from_its_risks(
     """The first word on a finding, a reviewer's or that of who a rule sent it to, is followed by a blind second one."""
     if risk not in them.four_eyes_risks:
         return
-    finding = a_finding(check="clock", kind="drift", severity=severity).finding
+    finding = a_finding(check="lidar_camera", kind="drift", severity=severity).finding
     earlier = (a_decision(a_task(), Verdict.FIX, "eva"),) if is_fixed_before else ()
     case = Circumstances(risk, "rail", a_revision().manifest.streams, (), earlier)
     cause = cause_of(case.facts_about(finding), them)

@@ -32,11 +32,15 @@ def test_the_known_checks_are_those_that_there_are() -> None:
 
 def test_a_rule_set_that_says_nothing_keeps_its_content_and_its_built_in_rules() -> None:
     assert b"escalations" not in canonical_json(DEFAULT_RULE_SET)
-    assert [rule.id for rule in DEFAULT_RULE_SET.escalation_rules] == ["rounds_over", "escalated", "four_eyes"]
+    assert [rule.id for rule in DEFAULT_RULE_SET.escalation_rules] == [
+        "rounds_over", "disputed_answers", "escalated", "four_eyes",
+    ]  # fmt: skip
     without = rule_set(four_eyes_risks=[])
-    assert [rule.id for rule in without.escalation_rules] == ["rounds_over", "escalated"]
+    assert [rule.id for rule in without.escalation_rules] == ["rounds_over", "disputed_answers", "escalated"]
     own = rule_set({"id": "own", "to": LEAD}, four_eyes_risks=["low", "high"])
-    assert [rule.id for rule in own.escalation_rules] == ["own", "rounds_over", "escalated", "four_eyes"]
+    assert [rule.id for rule in own.escalation_rules] == [
+        "own", "rounds_over", "disputed_answers", "escalated", "four_eyes",
+    ]  # fmt: skip
     assert own.escalation_rules[-1].risks == ("low", "high")
 
 
@@ -114,7 +118,8 @@ def test_the_rules_of_a_rule_set_are_listed_in_their_order(tmp_path: Path) -> No
     path = file(tmp_path, extends="default", escalations=[own])
     told = json.loads(rules("escalations", path, "--json").stdout)
     assert [(item["id"], item["built_in"]) for item in told["items"]] == [
-        ("grave", False), ("rounds_over", True), ("escalated", True), ("four_eyes", True),
+        ("grave", False), ("rounds_over", True), ("disputed_answers", True),
+        ("escalated", True), ("four_eyes", True),
     ]  # fmt: skip
     lines = rules("escalations", path).stdout.splitlines()
     assert "checks context_gate; min severity critical" in lines[1]

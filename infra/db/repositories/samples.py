@@ -121,6 +121,11 @@ _LABEL_SET = text(f"""
 _LABEL_SETS = text(f"""
     SELECT * FROM label_sets WHERE {OF_REVISION} ORDER BY created_at, prediction, version
 """)  # noqa: S608
+_LABEL_SETS_BEFORE = text("""
+    SELECT * FROM label_sets
+    WHERE project = :project AND sample_id = :sample_id AND revision < :revision AND NOT prediction
+    ORDER BY revision, version
+""")
 _PUT_ASSET = text("""
     INSERT INTO assets (project, sample_id, revision, stream, role, uri_sha256, uri, sha256, size_bytes)
     VALUES (:project, :sample_id, :revision, :stream, :role, :uri_sha256, :uri, :sha256, :size_bytes)
@@ -410,6 +415,10 @@ class PostgresSamples(Repository):
     async def label_sets(self, ref: RevisionRef) -> tuple[LabelSet, ...]:
         """Return all versions of the labels and all predictions, in order."""
         return tuple(_label_set_of(row) for row in await self._run(_LABEL_SETS, **ref.model_dump()))
+
+    async def label_sets_before(self, ref: RevisionRef) -> tuple[LabelSet, ...]:
+        """Return all versions of the labels of the sample's earlier revisions, in order; predictions left out."""
+        return tuple(_label_set_of(row) for row in await self._run(_LABEL_SETS_BEFORE, **ref.model_dump()))
 
     async def put_assets(self, ref: RevisionRef, assets: tuple[AssetRecord, ...]) -> None:
         """Keep what was read, by stream, role and address; the same again changes nothing."""

@@ -138,6 +138,10 @@ _CASE_FILE = text(f"""
 """)  # noqa: S608 - constants
 _DECISION_OF_TASK = text("SELECT * FROM decisions WHERE task_id = :task_id")
 _DECISIONS = text(f"SELECT * FROM decisions WHERE {OF_REVISION} ORDER BY decided_at, decision_id")  # noqa: S608
+_DECISIONS_BEFORE = text("""
+    SELECT * FROM decisions WHERE project = :project AND sample_id = :sample_id AND revision < :revision
+    ORDER BY decided_at, decision_id
+""")
 _DECISION_BODIES = text(f"SELECT decision_id, body FROM decisions WHERE {OF_REVISION}")  # noqa: S608
 
 
@@ -316,6 +320,10 @@ class PostgresVerdicts(Repository):
     async def decisions(self, ref: RevisionRef) -> tuple[Decision, ...]:
         """Return all decisions of a revision, oldest first."""
         return tuple(decision_of(row) for row in await self._run(_DECISIONS, **ref.model_dump()))
+
+    async def decisions_before(self, ref: RevisionRef) -> tuple[Decision, ...]:
+        """Return all decisions on the sample's earlier revisions, oldest first."""
+        return tuple(decision_of(row) for row in await self._run(_DECISIONS_BEFORE, **ref.model_dump()))
 
     async def decision_bodies(self, ref: RevisionRef) -> dict[UUID, dict[str, Any]]:
         """Return the whole input of each decision of a revision, as :meth:`add_decision` was given it."""
