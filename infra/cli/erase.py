@@ -148,7 +148,7 @@ def _told(result: Erasure | ErasureCounts, json_output: bool) -> None:
             facts.append(("erasure", result.erasure_id))
         told = [(name.replace("_", " "), count) for name, count in counts.model_dump().items() if count]
         print_facts([*facts, *(told or [("met", "nothing")])])
-    if isinstance(result, Erasure) and (counts.held or counts.live):
+    if isinstance(result, Erasure) and (counts.held or counts.live or counts.dead_letters_held):
         raise typer.Exit(EXIT_FOUND)
 
 

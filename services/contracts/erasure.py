@@ -78,7 +78,10 @@ class ErasureCounts(Contract):
     texts: Count = Field(default=0, description="Personal texts of audit entries.")
     notes: Count = Field(default=0, description="Notes of the person.")
     profiles: Count = Field(default=0, description="Profiles and drafts of the person.")
-    dead_letters: Count = Field(default=0, description="Refused events that name the subject.")
+    dead_letters: Count = Field(default=0, description="Refused events that name the subject; removed.")
+    dead_letters_held: Count = Field(
+        default=0, description="Refused events that name the subject, under a legal hold; kept."
+    )
 
 
 class Erasure(Contract):

@@ -37,7 +37,19 @@ async def apply_batch(database: Database, actor: str, erasure: Erasure) -> Erasu
                 break
             await _erase(tx, actor, erasure, ref)
     async with database.transaction() as tx:
-        return await finish(tx, actor, await known_erasure(tx, erasure, lock=True))
+        known = await known_erasure(tx, erasure, lock=True)
+        if known.finished_at is None and not known.counts.waiting:
+            known = await _drop_letters(tx, known)
+        return await finish(tx, actor, known)
+
+
+async def _drop_letters(tx: Transaction, erasure: Erasure) -> Erasure:
+    """Remove refused events that name the subject of a locked erasure, once it has come to all its revisions."""
+    gone, held = await tx.erasures.drop_letters(erasure.project, erasure.erasure_id)
+    counts = erasure.counts.model_copy(
+        update={"dead_letters": erasure.counts.dead_letters + gone, "dead_letters_held": held}
+    )
+    return erasure.model_copy(update={"counts": counts})
 
 
 async def finish(tx: Transaction, actor: str, erasure: Erasure) -> Erasure:

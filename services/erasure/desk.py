@@ -6,6 +6,7 @@ revision goes in a transaction of its own, together with its tombstone and the a
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -18,18 +19,19 @@ from services.contracts.erasure import (
     ErasureSubject,
     LegalHold,
     NewHold,
-    OfContext,
     OfEntries,
     OfExpired,
     OfPerson,
-    OfSamples,
     Tombstone,
 )
 from services.contracts.records import Project
 from services.erasure.applying import apply_batch, audit_subject, finish
+from services.erasure.letters import letters_naming, names_of
 from services.errors import InvalidInputError, LegalHoldError, NotFoundError
 from services.ports.database import Database, Transaction
 from services.samples.reader import seen_ref
+
+_LETTERS_A_PAGE = 100
 
 
 class ErasureDesk:
@@ -55,7 +57,7 @@ class ErasureDesk:
             return await tx.erasures.preview(project, subject, keep_days=_keep_days(known, subject))
 
     async def order(self, principal: Principal, project: str, request: ErasureRequest) -> Erasure:
-        """Keep an erasure; nothing but refused events that name its subject goes before it is applied.
+        """Keep an erasure; nothing goes before it is applied.
 
         Raises:
             InvalidInputError: The project keeps everything for ever, and what has expired is asked for.
@@ -72,9 +74,8 @@ class ErasureDesk:
                 requested_at=await tx.now(),
             )
             keep_days = _keep_days(known, request.subject)
-            letters = await self._drop_letters(tx, project, request.subject)
-            erasure = erasure.model_copy(update={"counts": ErasureCounts(dead_letters=letters)})
             revisions = await tx.erasures.add(erasure, request.subject, keep_days=keep_days)
+            letters = await self._note_letters(tx, erasure, request.subject)
             tx.audit.append(
                 project,
                 actor=principal.actor_id,
@@ -179,13 +180,16 @@ class ErasureDesk:
             return await tx.erasures.holds(project, before=before, limit=limit)
 
     @staticmethod
-    async def _drop_letters(tx: Transaction, project: str, subject: ErasureSubject) -> int:
-        """Remove refused events at once: only now the subject is known, and they belong to no revision."""
-        if isinstance(subject, OfSamples):
-            return await tx.erasures.drop_dead_letters(project, tuple(f'"{name}"' for name in subject.sample_ids))
-        if isinstance(subject, OfContext):
-            return await tx.erasures.drop_dead_letters(project, (subject.value,))
-        return 0
+    async def _note_letters(tx: Transaction, erasure: Erasure, subject: ErasureSubject) -> int:
+        """Note refused events that name the subject, which is known only now, and return how many; none goes yet."""
+        names, noted = names_of(subject), 0
+        after: UUID | None = None
+        while names and (page := await tx.erasures.letters(erasure.project, names, after=after, limit=_LETTERS_A_PAGE)):
+            found = await asyncio.to_thread(letters_naming, page, erasure.project, names)
+            await tx.erasures.add_letters(erasure.erasure_id, found)
+            noted += len(found)
+            after = page[-1].dead_letter_id
+        return noted
 
     async def _apply_at_once(
         self, tx: Transaction, principal: Principal, erasure: Erasure, subject: ErasureSubject

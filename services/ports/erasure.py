@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
@@ -18,6 +20,34 @@ from services.contracts.lifecycle import RevisionRef
 
 ErasedNow = Literal["done", "erased", "held", "live", "missing"]
 """What became of a revision: erased now, erased before, refused, or not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLetter:
+    """A refused event as it came.
+
+    Attributes:
+        dead_letter_id: The letter.
+        project: The project whose people see it, if it is known.
+        raw: The bytes.
+    """
+
+    dead_letter_id: UUID
+    project: str | None
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NamedLetter:
+    """A refused event that names the subject of an erasure.
+
+    Attributes:
+        dead_letter_id: The letter.
+        sample_id: The sample that it is about, if that can be read.
+    """
+
+    dead_letter_id: UUID
+    sample_id: str | None
 
 
 class ErasureRepository(Protocol):
@@ -77,7 +107,7 @@ class ErasureRepository(Protocol):
         ...
 
     async def look_again(self, erasure_id: UUID) -> None:
-        """Let what was refused wait again."""
+        """Let what was refused wait again; refused events that were held too."""
         ...
 
     async def set_outcome(self, erasure_id: UUID, ref: RevisionRef, outcome: Outcome) -> None:
@@ -104,8 +134,28 @@ class ErasureRepository(Protocol):
         """Erase the personal text of audit entries and return how many; None if a legal hold is in force."""
         ...
 
-    async def drop_dead_letters(self, project: str, needles: tuple[str, ...]) -> int:
-        """Remove refused events whose bytes hold one of these texts; return how many."""
+    async def letters(
+        self, project: str, names: Sequence[str], *, after: UUID | None, limit: int
+    ) -> tuple[StoredLetter, ...]:
+        """Return refused events that may name one of these, by id after the cursor.
+
+        They are the project's or of none yet, and hold one of the texts, or something that JSON may write otherwise.
+        """
+        ...
+
+    async def add_letters(self, erasure_id: UUID, letters: Sequence[NamedLetter]) -> None:
+        """Note which refused events go when an erasure is carried out."""
+        ...
+
+    async def drop_letters(self, project: str, erasure_id: UUID) -> tuple[int, int]:
+        """Remove the refused events of an erasure that are under no legal hold.
+
+        A hold on the project, or on the sample that the event is about, keeps it; where that sample can not be read,
+        any hold of the project does.
+
+        Returns:
+            How many were removed, and how many are held and stay.
+        """
         ...
 
     async def drop_replies(self, project: str, erasure_id: UUID) -> None:

@@ -64,6 +64,7 @@ class SampleRepository(Protocol):
         limit: int,
         but_by: str | None = None,
         asked: bool = False,
+        after: RevisionRef | None = None,
     ) -> tuple[RevisionRef, ...]:
         """Return the newest revisions of samples at these stages that were checked and not erased, newest first.
 
@@ -74,6 +75,7 @@ class SampleRepository(Protocol):
             limit: At most so many.
             but_by: Leaves out what was checked last by the rule set of this hash.
             asked: Leaves out what has no task that waits for an answer.
+            after: Begins behind this one in the same order.
         """
         ...
 

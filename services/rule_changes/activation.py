@@ -34,7 +34,7 @@ from services.rules.rule_set import RuleSet
 from services.taxonomy.open_labels import ensure_open_labels_asked
 
 ACTIVATED_ACTION = "rule_set.activated"
-_LOOKED_AT = 1_000
+_A_PAGE = 1_000
 _TAKEN_BACK = "The project goes by other rules now; the sample is checked again by these."
 
 
@@ -187,23 +187,28 @@ async def dry_run_of(
 
 
 async def _chosen(tx: Transaction, project: str, recheck: Recheck, rules: RuleSet) -> list[RevisionRef]:
-    if not recheck.budget:
-        return []
-    candidates = await tx.samples.checked(
-        project,
-        stages=IN_REVIEW,
-        riskiest=recheck.order == "riskiest",
-        limit=_LOOKED_AT,
-        but_by=rules.sha256,
-        asked=True,
-    )
+    """Return the first samples that can be checked again, up to the budget, however many before them can not."""
     chosen: list[RevisionRef] = []
-    for ref in candidates:
-        if len(chosen) == recheck.budget:
-            break
-        sample = await read_open_sample(tx, await read_revision(tx, ref), await tx.review.tasks_of(ref))
-        if sample.is_rechecked(rules):
-            chosen.append(ref)
+    after: RevisionRef | None = None
+    while len(chosen) < recheck.budget:
+        candidates = await tx.samples.checked(
+            project,
+            stages=IN_REVIEW,
+            riskiest=recheck.order == "riskiest",
+            limit=_A_PAGE,
+            but_by=rules.sha256,
+            asked=True,
+            after=after,
+        )
+        for ref in candidates:
+            sample = await read_open_sample(tx, await read_revision(tx, ref), await tx.review.tasks_of(ref))
+            if sample.is_rechecked(rules):
+                chosen.append(ref)
+                if len(chosen) == recheck.budget:
+                    return chosen
+        if len(candidates) < _A_PAGE:
+            return chosen
+        after = candidates[-1]
     return chosen
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 from uuid import uuid4
 
@@ -194,6 +195,65 @@ async def test_a_subject_is_found_by_its_context_and_not_kept(database: Postgres
         ]
     assert [one.stage for one in stages if one is not None] == [Stage.WITHDRAWN, Stage.RECEIVED]
     assert (await verified(database)).erased == 2
+
+
+async def refused(database: PostgresDatabase, sample_id: str, patient: str = "mrn1") -> None:
+    """Keep an event that is refused because it has no stream."""
+    message = created(sample_id, f"refused-{sample_id}", **{**named(sample_id, patient), "streams": []})
+    with pytest.raises(InvalidInputError):
+        await Inbox(database, NoAssets()).receive(message, via="http", projects=None)
+
+
+async def refused_samples(url: str) -> set[str]:
+    """The samples that refused events are about."""
+    connection = await asyncpg.connect(url)
+    try:
+        raw = await connection.fetch("SELECT convert_from(raw, 'UTF8') AS line FROM dead_letters")
+        return {json.loads(row["line"].partition("\r\n\r\n")[2])["data"]["sample_id"] for row in raw}
+    finally:
+        await connection.close()
+
+
+async def test_refused_events_go_when_the_erasure_is_applied_and_only_those_of_the_subject(
+    database: PostgresDatabase, database_url: str
+) -> None:
+    await add_project(database)
+    for sample_id, patient in (("visit-1", "mrn1"), ("visit-17", "mrn17"), ("other", "visit-1 was late")):
+        await refused(database, sample_id, patient)
+    desk = ErasureDesk(database)
+    request = ErasureRequest(subject=OfSamples(sample_ids=("visit-1",)), reason=REASON)
+    ordered = await desk.order(ADMIN, PROJECT, request)
+    assert await refused_samples(database_url) == {"visit-1", "visit-17", "other"}
+    done = await desk.apply(ADMIN, PROJECT, ordered.erasure_id)
+    assert done.counts == ErasureCounts(dead_letters=1)
+    assert await refused_samples(database_url) == {"visit-17", "other"}
+    await desk.apply(ADMIN, PROJECT, (await desk.order(ADMIN, PROJECT, ErasureRequest(
+        subject=OfContext(field="patient", value="mrn17"), reason=REASON))).erasure_id)  # fmt: skip
+    assert await refused_samples(database_url) == {"other"}
+
+
+@pytest.mark.parametrize("of_sample", [True, False])
+async def test_refused_events_under_a_legal_hold_stay_until_it_is_released(
+    database: PostgresDatabase, database_url: str, of_sample: bool
+) -> None:
+    await add_project(database)
+    for sample_id in ("held", "free"):
+        await refused(database, sample_id)
+    desk = ErasureDesk(database)
+    request = ErasureRequest(subject=OfContext(field="patient", value="mrn1"), reason=REASON)
+    ordered = await desk.order(ADMIN, PROJECT, request)
+    hold = await desk.place_hold(ADMIN, PROJECT, NewHold(sample_id="held" if of_sample else None, reason="case 12"))
+    done = await desk.apply(ADMIN, PROJECT, ordered.erasure_id)
+    kept = {"held"} if of_sample else {"held", "free"}
+    assert await refused_samples(database_url) == kept
+    assert (done.counts.dead_letters, done.counts.dead_letters_held) == (2 - len(kept), len(kept))
+    assert (await desk.apply(ADMIN, PROJECT, ordered.erasure_id)).counts == done.counts
+
+    await desk.release_hold(ADMIN, PROJECT, hold.hold_id)
+    done = await desk.apply(ADMIN, PROJECT, ordered.erasure_id, retry=True)
+    assert await refused_samples(database_url) == set()
+    assert (done.counts.dead_letters, done.counts.dead_letters_held) == (2, 0)
+    assert done.finished_at is not None
 
 
 async def test_what_is_under_a_legal_hold_is_refused_until_it_is_released(database: PostgresDatabase) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any, Literal
 from uuid import uuid4
 
 import httpx
@@ -151,6 +152,39 @@ async def test_the_budget_goes_to_the_riskiest_and_the_next_call_to_the_rest(wor
     await world.signalled()
     rest = await activate(world.database, ROOT, PROJECT, given.model_copy(update={"budget": 50}))
     assert (set(rest.rechecked), rest.left) == ({refs["graver"], refs["milder"]}, 2)
+
+
+@pytest.mark.parametrize("order", ["newest", "riskiest"])
+async def test_the_budget_is_spent_however_many_samples_before_can_not_be_checked_again(
+    world: RulesWorld, monkeypatch: pytest.MonkeyPatch, order: Literal["newest", "riskiest"]
+) -> None:
+    refs = await open_samples(world)
+    for name in ("both", "found", "milder"):
+        (task, *_) = await world.tasks(refs[name], live=True)
+        await world.desk.claim(BEN, task.task_id)
+    await world.publish()
+    monkeypatch.setattr("services.rule_changes.activation._A_PAGE", 2)
+    given = ActivationRequest(rule_set=NEW.reference, budget=4, order=order)
+    done = await activate(world.database, ROOT, PROJECT, given)
+    assert (done.rechecked, done.left) == ((refs["graver"],), 3)
+
+
+@pytest.mark.parametrize("order", ["newest", "riskiest"])
+async def test_pages_of_candidates_leave_none_out_and_give_none_twice(
+    world: RulesWorld, order: Literal["newest", "riskiest"]
+) -> None:
+    refs = await open_samples(world)
+    await world.checked("high", label("a1", "wrong"), context={"risk": "high"})
+    await world.checked("medium", label("a1", "wrong"), context={"risk": "medium"})
+    wanted: dict[str, Any] = {"project": PROJECT, "stages": tuple(Stage), "riskiest": order == "riskiest"}
+    async with world.database.transaction() as tx:
+        whole = await tx.samples.checked(**wanted, limit=100)
+        pages = [None, *whole[:-1]]
+        assert [await tx.samples.checked(**wanted, limit=1, after=after) for after in pages] == [
+            (ref,) for ref in whole
+        ]
+        assert await tx.samples.checked(**wanted, limit=1, after=whole[-1]) == ()
+    assert len(whole) == len(refs) + 2
 
 
 async def test_what_somebody_is_at_work_on_is_left_to_them_and_checked_by_the_new_rules_then(world: RulesWorld) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
@@ -28,7 +29,7 @@ from services.contracts.erasure import (
     TombstoneHashes,
 )
 from services.contracts.lifecycle import FINAL_STAGES, RevisionRef
-from services.ports.erasure import ErasedNow
+from services.ports.erasure import ErasedNow, NamedLetter, StoredLetter
 
 _SUBJECT: TypeAdapter[OfPerson | OfEntries] = TypeAdapter(OfPerson | OfEntries)
 _FINAL = ", ".join(repr(stage.value) for stage in sorted(FINAL_STAGES))
@@ -108,6 +109,10 @@ _ERASED_OF = text("""
 _LOOK_AGAIN = text("""
     UPDATE erasure_items SET outcome = 'waiting' WHERE erasure_id = :erasure_id AND outcome IN ('held', 'live')
 """)
+_LETTERS_LOOK_AGAIN = text("""
+    UPDATE erasures SET finished_at = NULL
+    WHERE erasure_id = :erasure_id AND EXISTS (SELECT FROM erasure_letters WHERE erasure_id = :erasure_id)
+""")
 _SET_OUTCOME = text("""
     UPDATE erasure_items SET outcome = :outcome
     WHERE erasure_id = :erasure_id AND sample_id = :sample_id AND revision = :revision
@@ -120,9 +125,30 @@ _ERASE_PERSON = text("SELECT concord_erase_person(:project, :actor, :erasure_id)
 _ERASE_ENTRIES = text("""
     SELECT concord_erase_entries(:project, CAST(:sequences AS bigint[]), :erasure_id) AS texts
 """)
+# A backslash may stand for a name in other letters: such an event is looked at closely, as one that holds the name.
+_LETTERS = text(r"""
+    SELECT dead_letter_id, project, raw FROM dead_letters
+    WHERE (project = :project OR project IS NULL)
+      AND (CAST(:after AS uuid) IS NULL OR dead_letter_id > CAST(:after AS uuid))
+      AND (position('\x5c'::bytea IN raw) > 0 OR EXISTS (
+          SELECT FROM unnest(CAST(:names AS text[])) AS name WHERE position(convert_to(name, 'UTF8') IN raw) > 0))
+    ORDER BY dead_letter_id LIMIT :limit
+""")
+_ADD_LETTERS = text("""
+    INSERT INTO erasure_letters (erasure_id, dead_letter_id, sample_id)
+    SELECT :erasure_id, letter.* FROM unnest(CAST(:letters AS uuid[]), CAST(:samples AS text[])) AS letter
+""")
 _DROP_LETTERS = text("""
-    DELETE FROM dead_letters WHERE project = :project AND EXISTS (
-        SELECT FROM unnest(CAST(:needles AS text[])) AS needle WHERE position(convert_to(needle, 'UTF8') IN raw) > 0)
+    WITH due AS (
+        SELECT letter.dead_letter_id, EXISTS (
+            SELECT FROM legal_holds AS hold WHERE hold.project = :project AND hold.released_at IS NULL
+            AND (hold.sample_id IS NULL OR letter.sample_id IS NULL OR hold.sample_id = letter.sample_id)) AS held
+        FROM erasure_letters AS letter WHERE letter.erasure_id = :erasure_id
+    ), gone AS (
+        DELETE FROM dead_letters WHERE dead_letter_id IN (SELECT dead_letter_id FROM due WHERE NOT held)
+        RETURNING dead_letter_id
+    )
+    SELECT (SELECT count(*) FROM gone) AS gone, (SELECT count(*) FROM due WHERE held) AS held
 """)
 _DROP_REPLIES = text(r"""
     DELETE FROM idempotency_replies
@@ -132,6 +158,9 @@ _DROP_REPLIES = text(r"""
         WHERE item.erasure_id = :erasure_id AND item.outcome = 'erased')
 """)
 _TOMBSTONE = text(f"SELECT * FROM tombstones WHERE {OF_REVISION}")  # noqa: S608
+_HOLDS_STAND = text(
+    "SELECT pg_advisory_xact_lock_shared(hashtextextended('concord hold ' || CAST(:project AS text), 0))"
+)
 _HOLD_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('concord hold ' || CAST(:project AS text), 0))")
 _ADD_HOLD = text("""
     INSERT INTO legal_holds (hold_id, project, sample_id, reason, placed_by, placed_at)
@@ -289,8 +318,9 @@ class PostgresErasures(Repository):
         return tuple(ref_of(row) for row in rows)
 
     async def look_again(self, erasure_id: UUID) -> None:
-        """Let what was refused wait again."""
+        """Let what was refused wait again; refused events that were held too."""
         await self._count(_LOOK_AGAIN, erasure_id=erasure_id)
+        await self._count(_LETTERS_LOOK_AGAIN, erasure_id=erasure_id)
 
     async def set_outcome(self, erasure_id: UUID, ref: RevisionRef, outcome: Outcome) -> None:
         """Note what became of a revision."""
@@ -321,9 +351,24 @@ class PostgresErasures(Repository):
         row = await self._first(_ERASE_ENTRIES, project=project, sequences=[*sequences], erasure_id=erasure_id)
         return None if row is None or row.texts is None else int(row.texts)
 
-    async def drop_dead_letters(self, project: str, needles: tuple[str, ...]) -> int:
-        """Remove refused events whose bytes hold one of these texts; return how many."""
-        return await self._count(_DROP_LETTERS, project=project, needles=[*needles])
+    async def letters(
+        self, project: str, names: Sequence[str], *, after: UUID | None, limit: int
+    ) -> tuple[StoredLetter, ...]:
+        """Return refused events that may name one of these, by id after the cursor."""
+        rows = await self._run(_LETTERS, project=project, names=[*names], after=after, limit=limit)
+        return tuple(StoredLetter(row.dead_letter_id, row.project, row.raw) for row in rows)
+
+    async def add_letters(self, erasure_id: UUID, letters: Sequence[NamedLetter]) -> None:
+        """Note which refused events go when an erasure is carried out."""
+        ids, samples = [one.dead_letter_id for one in letters], [one.sample_id for one in letters]
+        await self._count(_ADD_LETTERS, erasure_id=erasure_id, letters=ids, samples=samples)
+
+    async def drop_letters(self, project: str, erasure_id: UUID) -> tuple[int, int]:
+        """Remove the refused events of an erasure that are under no legal hold; return how many, and how many stay."""
+        # Whoever places a hold takes this lock alone: it is seen here, or waits until this is done.
+        await self._run(_HOLDS_STAND, project=project)
+        row = await self._first(_DROP_LETTERS, project=project, erasure_id=erasure_id)
+        return (0, 0) if row is None else (row.gone, row.held)
 
     async def drop_replies(self, project: str, erasure_id: UUID) -> None:
         """Remove stored replies to unsafe calls that tell of samples that an erasure has erased."""

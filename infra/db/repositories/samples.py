@@ -61,6 +61,7 @@ _SUMMARIES = """
 _OF_STAGE = "AND stage = :stage"
 _AFTER = """AND (created_at, sample_id, revision) <
     (CAST(:after_created_at AS timestamptz), :after_sample, CAST(:after_revision AS integer))"""
+_RISK_RANK = "CASE WHEN NOT :riskiest THEN 0 WHEN {}.risk = 'high' THEN 1 WHEN {}.risk = 'medium' THEN 2 ELSE 3 END"
 _CHECKED = text(f"""
     SELECT it.project, it.sample_id, it.revision
     FROM sample_revisions AS it
@@ -70,14 +71,18 @@ _CHECKED = text(f"""
         SELECT rule_sha256 FROM check_runs AS run
         WHERE (run.project, run.sample_id, run.revision) = (it.project, it.sample_id, it.revision)
         ORDER BY run.created_at DESC, run.run_id DESC LIMIT 1) AS last
+    LEFT JOIN sample_revisions AS before ON (before.project, before.sample_id, before.revision)
+        = (:project, CAST(:after_sample AS text), CAST(:after_revision AS integer))
     WHERE it.project = :project AND it.stage = ANY(:stages) AND NOT {GONE}
       AND last.rule_sha256 IS DISTINCT FROM CAST(:but_by AS text)
       AND (NOT :asked OR EXISTS (
           SELECT FROM review_tasks AS task
           WHERE (task.project, task.sample_id, task.revision) = (it.project, it.sample_id, it.revision)
             AND task.state IN ('open', 'claimed')))
-    ORDER BY CASE WHEN NOT :riskiest THEN 0 WHEN it.risk = 'high' THEN 1 WHEN it.risk = 'medium' THEN 2 ELSE 3 END,
-             it.created_at DESC, it.sample_id DESC
+      AND (before.sample_id IS NULL OR {_RISK_RANK.format("it", "it")} > {_RISK_RANK.format("before", "before")}
+           OR {_RISK_RANK.format("it", "it")} = {_RISK_RANK.format("before", "before")}
+           AND (it.created_at, it.sample_id) < (before.created_at, before.sample_id))
+    ORDER BY {_RISK_RANK.format("it", "it")}, it.created_at DESC, it.sample_id DESC
     LIMIT :limit
 """)  # noqa: S608
 _COUNT_BY_STAGE = text("SELECT stage, count(*) AS n FROM sample_revisions WHERE project = :project GROUP BY stage")
@@ -286,6 +291,7 @@ class PostgresSamples(Repository):
         limit: int,
         but_by: str | None = None,
         asked: bool = False,
+        after: RevisionRef | None = None,
     ) -> tuple[RevisionRef, ...]:
         """Return the newest revisions of samples at these stages that were checked and not erased, newest first.
 
@@ -296,10 +302,18 @@ class PostgresSamples(Repository):
             limit: At most so many.
             but_by: Leaves out what was checked last by the rule set of this hash.
             asked: Leaves out what has no task that waits for an answer.
+            after: Begins behind this one in the same order.
         """
-        wanted = [stage.value for stage in stages]
         rows = await self._run(
-            _CHECKED, project=project, stages=wanted, riskiest=riskiest, limit=limit, but_by=but_by, asked=asked
+            _CHECKED,
+            project=project,
+            stages=[stage.value for stage in stages],
+            riskiest=riskiest,
+            limit=limit,
+            but_by=but_by,
+            asked=asked,
+            after_sample=None if after is None else after.sample_id,
+            after_revision=None if after is None else after.revision,
         )
         return tuple(ref_of(row) for row in rows)
 

@@ -5,7 +5,7 @@ from infra.db.tables.answers import AnnotatorQualityRow, AnnotatorSkillRow, Join
 from infra.db.tables.audit import AuditEntryRow, AuditHeadRow, AuditPersonalRow
 from infra.db.tables.base import Table
 from infra.db.tables.datasets import DatasetGroupRow, DatasetMemberRow, DatasetRow, DatasetVersionRow
-from infra.db.tables.erasure import ErasureItemRow, ErasureRow, LegalHoldRow, TombstoneRow
+from infra.db.tables.erasure import ErasureItemRow, ErasureLetterRow, ErasureRow, LegalHoldRow, TombstoneRow
 from infra.db.tables.ground_truth import GroundTruthOriginRow, GroundTruthRow
 from infra.db.tables.idempotency import IdempotencyReplyRow
 from infra.db.tables.inbox import DeadLetterRow, InboxRow
@@ -58,6 +58,7 @@ __all__ = [
     "DecisionRow",
     "DraftRow",
     "ErasureItemRow",
+    "ErasureLetterRow",
     "ErasureRow",
     "FindingRow",
     "GoldAnswerRow",

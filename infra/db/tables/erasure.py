@@ -69,6 +69,21 @@ class ErasureItemRow(Table, table=True):
     outcome: str = text_column()
 
 
+class ErasureLetterRow(Table, table=True):
+    """A refused event that goes with an erasure; gone with the event."""
+
+    __tablename__ = "erasure_letters"
+    __table_args__ = (
+        ForeignKeyConstraint(["erasure_id"], ["erasures.erasure_id"]),
+        ForeignKeyConstraint(["dead_letter_id"], ["dead_letters.dead_letter_id"], ondelete="CASCADE"),
+        Index("ix_erasure_letters_letter", "dead_letter_id"),
+    )
+
+    erasure_id: UUID = uuid_column(primary_key=True)
+    dead_letter_id: UUID = uuid_column(primary_key=True)
+    sample_id: str | None = text_column(default=None, nullable=True)
+
+
 class TombstoneRow(Table, table=True):
     """What stands in the place of an erased revision's content; never changed."""
 
