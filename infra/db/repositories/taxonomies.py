@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Executable, text
+from sqlalchemy import TextClause, text
 
 from infra.db.documents import model_text
 from infra.db.repositories.base import Repository
@@ -168,7 +168,7 @@ class PostgresTaxonomies(Repository):
         """
         return await self._uses(_USES_IN, project=project, labels=[*labels], not_classes=[*NOT_CLASSES])
 
-    async def _uses(self, statement: Executable, **wanted: Any) -> tuple[ClassUse, ...]:
+    async def _uses(self, statement: TextClause, **wanted: Any) -> tuple[ClassUse, ...]:
         rows = await self._run(
             statement, **wanted, committed=Stage.COMMITTED.value, ended=[stage.value for stage in _ENDED]
         )
