@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261211_1000"
-down_revision = "20261207_1010"
+down_revision = "20261209_1000"
 branch_labels = None
 depends_on = None
 
