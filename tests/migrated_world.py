@@ -94,6 +94,7 @@ async def decided_sample(database: PostgresDatabase, sample_id: str, *, correcte
                 report=CheckReport(rule=DEFAULT_RULE_SET.reference, findings=(stored.finding,)),
                 seconds=0.0,
                 created_at=await tx.now(),
+                taxonomy="yard@1",
             )
         )
         revision = await tx.samples.get(ref, lock=True)

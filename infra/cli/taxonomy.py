@@ -322,6 +322,7 @@ def print_counts(counts: MigrationCounts) -> None:
             ("reopened for people", counts.reopened),
             ("untouched", counts.untouched),
             ("at other stages", elsewhere or "none"),
+            ("of these checked again at once", counts.rechecked),
         )
     )
 

@@ -67,6 +67,11 @@ class MigrationCounts(Contract):
     migrated: Annotated[int, Field(ge=0)] = Field(default=0, description="Committed anew, without anybody asked.")
     reopened: Annotated[int, Field(ge=0)] = Field(default=0, description="Opened again for what is left to people.")
     untouched: Annotated[int, Field(ge=0)] = Field(default=0, description="Committed, and stay as they are.")
+    rechecked: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="Of the samples in review, those with labels that change and with tasks that nobody has begun: the "
+        "tasks are taken back, and the sample is checked again at once.",
+    )
     elsewhere: Annotated[dict[Name, Annotated[int, Field(ge=0)]], Field(max_length=50)] = Field(
         default_factory=dict,
         description="Samples at other stages, by stage: left alone; their labels are carried over when they are "

@@ -27,7 +27,7 @@ async def commit_ground_truth(database: Database, ref: RevisionRef, *, workflow_
 
     Raises:
         NotFoundError: There is no such revision.
-        StageConflictError: The revision is not at stage ``accepted``.
+        StageConflictError: The revision is not at stage ``accepted``, or was accepted under another taxonomy.
         BlockingFindingError: A finding that blocks is open.
         IntegrityError: The revision is committed but its record is missing.
     """
@@ -46,6 +46,7 @@ async def commit_ground_truth(database: Database, ref: RevisionRef, *, workflow_
             raise StageConflictError(f"only an accepted sample is committed; {ref.sample_id} is {revision.stage}")
         facts = await facts_of(tx, revision)
         _refuse_open(facts.findings)
+        await _ensure_taxonomy_holds(tx, facts)
         record = build_record(facts, workflow_run_id=workflow_run_id, committed_at=await tx.now())
         await keep_record(tx, record, Stage.ACCEPTED)
         return record
@@ -121,6 +122,19 @@ async def _earlier_decisions(
         made = await tx.review.decisions(ref.model_copy(update={"revision": revision}))
         found += [decision for decision in made if (revision, decision.decision_id) in named]
     return tuple(found)
+
+
+async def _ensure_taxonomy_holds(tx: Transaction, facts: RevisionFacts) -> None:
+    # Read under the lock of the sample, which a migration takes too: one of both sees what the other has done.
+    project = await tx.projects.get(facts.revision.ref.project)
+    if not facts.check_runs or project is None:
+        return
+    accepted, now = facts.check_runs[-1].taxonomy, project.config.taxonomy
+    if accepted != now:
+        raise StageConflictError(
+            f"{subject_of(facts.revision.ref)} was accepted under {accepted or 'no taxonomy'}, and its project goes by "
+            f"{now or 'none'} now; it is checked again"
+        )
 
 
 def _refuse_open(findings: tuple[StoredFinding, ...]) -> None:

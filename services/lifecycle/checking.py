@@ -117,7 +117,7 @@ async def _carry_over(database: Database, revision: SampleRevision, labels: Labe
     of these finds that they are no longer the newest.
     """
     plan = carrier.plan(uses_of(revision.manifest, labels.annotations))
-    if not plan.applies:
+    if not carrier.carries(plan):
         return labels
     ref = revision.ref
     async with database.transaction() as tx:

@@ -35,6 +35,7 @@ class ReviewFacts:
         decisions: All its decisions, oldest first.
         checked_version: The label version of the newest check run; None before the first.
         waits_for_incident: Whether an open finding waits for the fix of an incident, and nobody is asked about it.
+        taxonomy_changed: Whether the project names another taxonomy than at the newest check run.
     """
 
     revision: SampleRevision
@@ -43,6 +44,7 @@ class ReviewFacts:
     decisions: tuple[Decision, ...]
     checked_version: int | None
     waits_for_incident: bool = False
+    taxonomy_changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,14 @@ def plan_review(facts: ReviewFacts) -> ReviewPlan:
     - A discarded sample is rejected and its other tasks are cancelled.
     - Every decision that needs one gets its follow-up task, once.
     - While a task is open the sample waits; when none is, it is checked.
+    - What was accepted under another taxonomy is checked again.
     - A sample that was checked and waits for an incident waits on.
     """
     revision = facts.revision
     if revision.stage in FINAL_STAGES:
         return ReviewPlan(NextStep.STOP)
-    if revision.stage is Stage.ACCEPTED and facts.checked_version == revision.label_version:
+    checked = facts.checked_version == revision.label_version and not facts.taxonomy_changed
+    if revision.stage is Stage.ACCEPTED and checked:
         return ReviewPlan(NextStep.COMMIT)
     live = [task for task in facts.tasks if is_live(task)]
     if any(decision.verdict is Verdict.DISCARD for decision in facts.decisions):

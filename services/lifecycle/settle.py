@@ -114,6 +114,7 @@ async def read_facts(tx: Transaction, revision: SampleRevision, project: Project
         decisions=await tx.review.decisions(revision.ref),
         checked_version=None if last_run is None else last_run.label_version,
         waits_for_incident=bool(await held_findings(tx, revision.ref)),
+        taxonomy_changed=last_run is not None and last_run.taxonomy != project.config.taxonomy,
     )
 
 

@@ -22,14 +22,14 @@ from services.contracts.rule_changes import (
     RuleActivation,
 )
 from services.errors import InvalidInputError
-from services.lifecycle.journal import tell_workflow
 from services.lifecycle.project_events import tell_rules
-from services.lifecycle.steps import cancel_task, is_live, lock_revision, read_revision
+from services.lifecycle.steps import read_revision
 from services.ports.database import Database, Transaction
 from services.projects.registry import known_rules
 from services.projects.rule_set_owners import ensure_owner
 from services.rule_changes.dry_run import DRY_RUN_ACTION, subject_of_dry_run
 from services.rule_changes.facts import IN_REVIEW, read_open_sample
+from services.rule_changes.rechecking import check_again
 from services.rules.rule_set import RuleSet
 from services.taxonomy.open_labels import ensure_open_labels_asked
 
@@ -126,7 +126,13 @@ async def switch_rules(
     await tell_rules(tx, switch.before, switch.after, actor)
     chosen = await _chosen(tx, project, recheck, rules)
     # Locks of several samples are always taken in the order of their ids.
-    again = {ref for ref in sorted(chosen, key=lambda ref: ref.sample_id) if await _check_again(tx, ref, rules)}
+    again = {
+        ref
+        for ref in sorted(chosen, key=lambda ref: ref.sample_id)
+        if await check_again(
+            tx, ref, lambda sample: sample.is_rechecked(rules), _TAKEN_BACK, f"rules-{rules.sha256[:16]}"
+        )
+    }
     rechecked = tuple(ref for ref in chosen if ref in again)
     stages = await tx.samples.count_by_stage(project)
     done = Activation(
@@ -210,19 +216,3 @@ async def _chosen(tx: Transaction, project: str, recheck: Recheck, rules: RuleSe
             return chosen
         after = candidates[-1]
     return chosen
-
-
-async def _check_again(tx: Transaction, ref: RevisionRef, rules: RuleSet) -> bool:
-    """Take the sample's tasks back and tell its workflow, unless somebody has begun one meanwhile."""
-    revision = await lock_revision(tx, ref)
-    tasks = [
-        await tx.review.task(task.task_id, lock=True) if is_live(task) else task
-        for task in await tx.review.tasks_of(ref)
-    ]
-    sample = await read_open_sample(tx, revision, tuple(task for task in tasks if task is not None))
-    if not sample.is_rechecked(rules):
-        return False
-    for task in sample.live_tasks:
-        await cancel_task(tx, task, _TAKEN_BACK)
-    await tell_workflow(tx, revision, "decision_recorded", f"rules-{rules.sha256[:16]}-{uuid4().hex}", "")
-    return True

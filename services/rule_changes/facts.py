@@ -55,6 +55,10 @@ class OpenSample:
         Only what waits for people whom the checks have sent there, and of whom nobody is at work: its tasks are taken
         back, and nothing but the check may follow from that. What else is open is checked when its tasks are done.
         """
+        return self.run is not None and self.run.rule_sha256 != rules.sha256 and self.may_be_rechecked(rules)
+
+    def may_be_rechecked(self, rules: RuleSet) -> bool:
+        """Whether its tasks can be taken back so that it is checked again, by these rules."""
         tasks, run = self.live_tasks, self.run
         if self.revision.stage not in IN_REVIEW or self.shares_cause or not tasks or run is None:
             return False
@@ -63,7 +67,7 @@ class OpenSample:
         without = tuple(
             task.model_copy(update={"state": TaskState.CANCELLED}) if is_live(task) else task for task in self.tasks
         )
-        if run.rule_sha256 == rules.sha256 or run.label_version != self.revision.label_version:
+        if run.label_version != self.revision.label_version:
             return False
         plan = plan_review(ReviewFacts(self.revision, rules, without, self.decisions, run.label_version))
         return plan.next_step is NextStep.CHECK

@@ -140,7 +140,7 @@ def _carried(facts: SampleFacts, labels: Annotations, carrier: Carrier | None) -
     if carrier is None:
         return labels
     plan = carrier.plan(uses_of(facts.revision.manifest, labels))
-    return carrier.carried(labels, plan) if plan.applies else labels
+    return carrier.carried(labels, plan) if carrier.carries(plan) else labels
 
 
 def _tasks(

@@ -3,7 +3,8 @@
 A sample that a change concerns gets a new revision with the labels carried over. Where every label has one class, the
 revision is committed in the same transaction: its manifest, its assets and what people decided are those of the
 revision before, whose ground truth it names by both hashes. Where a label is left to people, the revision goes the
-way of every other one, and its checks ask about these labels only.
+way of every other one, and its checks ask about these labels only. A sample in review is checked again where nobody has
+begun its tasks.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from services.lifecycle.journal import record_stage
 from services.lifecycle.steps import lifecycle_input
 from services.ports.database import Database, Transaction
 from services.ports.taxonomies import LabelledSample
+from services.projects.registry import rule_set
 from services.taxonomy.carriers import read_carrier
 from services.taxonomy.migrating import Carrier, SamplePlan, Tally
 from services.taxonomy.migrations import subject_of_migration
+from services.taxonomy.rechecking import recheck
 
 SAMPLES_A_BATCH = 50
 BATCHES_A_CALL = 10
@@ -98,12 +101,14 @@ async def _batch(
     project = await tx.projects.get(migration.project)
     if project is None:
         raise NotFoundError(f"there is no project {migration.project}")
+    rules = await rule_set(tx, project.config.rule_set)
     tally = Tally.of(migration.done)
     for sample in page:
         plan = carrier.plan(sample.uses)
         if sample.stage is Stage.COMMITTED and plan.changes:
             await _carry(tx, sample, plan, migration, carrier, project, workflow_run_id)
-        tally.add(sample.stage, plan)
+        again = await recheck(tx, sample, plan, migration.target, rules)
+        tally.add(sample.stage, plan, rechecked=again)
     return migration.model_copy(update={"done": tally.counts(), "cursor": page[-1].ref.sample_id})
 
 

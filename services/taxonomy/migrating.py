@@ -162,6 +162,14 @@ class Carrier:
         """Return what becomes of a sample's labels; kinds of label that carry no class are left out."""
         return SamplePlan(tuple((use, self.fate(use)) for use in uses if use.kind not in NOT_CLASSES))
 
+    def carries(self, plan: SamplePlan) -> bool:
+        """Whether any label is another one once it is carried over, if only by the version that it names."""
+        here = self.target.reference
+        return any(
+            fate.outcome in APPLIED or (fate.outcome == "untouched" and use.version not in (None, here))
+            for use, fate in plan.fates
+        )
+
     def carried(self, annotations: Annotations, plan: SamplePlan) -> Annotations:
         """Return the labels as they are afterwards; those left to people stay as they are, version and all."""
         fates = {use.annotation_id: fate for use, fate in plan.fates}
@@ -217,20 +225,22 @@ class Tally:
     migrated: int = 0
     reopened: int = 0
     untouched: int = 0
+    rechecked: int = 0
     elsewhere: dict[str, int] = field(default_factory=dict)
     _classes: dict[tuple[str, str, Outcome, str], list[int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, counts: MigrationCounts) -> Tally:
         """Return a tally that goes on from ``counts``."""
-        tally = cls(counts.migrated, counts.reopened, counts.untouched, dict(counts.elsewhere))
+        tally = cls(counts.migrated, counts.reopened, counts.untouched, counts.rechecked, dict(counts.elsewhere))
         for item in counts.classes:
             tally._classes[item.version, item.label, item.outcome, item.target or ""] = [item.labels, item.samples]
         return tally
 
-    def add(self, stage: Stage, plan: SamplePlan) -> None:
-        """Count a sample; only committed ones are migrated."""
+    def add(self, stage: Stage, plan: SamplePlan, *, rechecked: bool = False) -> None:
+        """Count a sample; only committed ones are migrated, and some of the others are checked again at once."""
         if stage is not Stage.COMMITTED:
+            self.rechecked += rechecked
             self.elsewhere[stage.value] = self.elsewhere.get(stage.value, 0) + 1
             return
         if plan.left_open:
@@ -265,5 +275,6 @@ class Tally:
             migrated=self.migrated,
             reopened=self.reopened,
             untouched=self.untouched,
+            rechecked=self.rechecked,
             elsewhere=dict(sorted(self.elsewhere.items())),
         )

@@ -22,6 +22,7 @@ from services.taxonomy.carriers import asks_about_open_labels, read_carrier
 from services.taxonomy.in_use import ensure_target_has_classes
 from services.taxonomy.migrating import Carrier, Tally
 from services.taxonomy.open_labels import ensure_scheduled_rules_ask
+from services.taxonomy.rechecking import would_recheck
 
 PAGE = 500
 _FROM = {
@@ -57,13 +58,16 @@ class MigrationDesk:
         async with self._database.transaction() as tx:
             known = await _project(tx, principal, project)
             carrier = await _carrier(tx, known, target)
+            rules = await rule_set(tx, known.config.rule_set)
         tally = Tally()
         after: str | None = None
         while True:
             async with self._database.transaction() as tx:
                 page = await tx.taxonomy_migrations.page(project, after=after, limit=PAGE, lock=False)
-            for sample in page:
-                tally.add(sample.stage, carrier.plan(sample.uses))
+                for sample in page:
+                    plan = carrier.plan(sample.uses)
+                    again = await would_recheck(tx, sample, plan, target, rules)
+                    tally.add(sample.stage, plan, rechecked=again)
             if len(page) < PAGE:
                 break
             after = page[-1].ref.sample_id

@@ -99,13 +99,14 @@ def test_final_stage_stops(stage: Stage) -> None:
     assert plan_review(facts) == ReviewPlan(NextStep.STOP)
 
 
-@given(st.integers(0, 3), st.one_of(st.none(), st.integers(0, 3)))
-def test_accepted_labels_are_committed_only_if_they_are_those_that_were_checked(
-    label_version: int, checked_version: int | None
+@given(st.integers(0, 3), st.one_of(st.none(), st.integers(0, 3)), st.booleans())
+def test_accepted_labels_are_committed_only_if_they_are_those_that_were_checked_by_the_same_taxonomy(
+    label_version: int, checked_version: int | None, changed: bool
 ) -> None:
     revision = a_revision(Stage.ACCEPTED, label_version=label_version)
-    plan = plan_review(ReviewFacts(revision, DEFAULT_RULE_SET, (), (), checked_version))
-    assert plan.next_step is (NextStep.COMMIT if label_version == checked_version else NextStep.CHECK)
+    facts = ReviewFacts(revision, DEFAULT_RULE_SET, (), (), checked_version, taxonomy_changed=changed)
+    commits = label_version == checked_version and not changed
+    assert plan_review(facts).next_step is (NextStep.COMMIT if commits else NextStep.CHECK)
 
 
 @given(st.lists(st.tuples(st.sampled_from(TaskState), st.booleans()), min_size=1, max_size=6), st.booleans())
