@@ -24,7 +24,7 @@ def show_quality(
     project: ProjectArgument,
     bar: Annotated[float, typer.Option(min=0, max=1, help="Share below which accuracy is too low.")] = 0.8,
     samples: Annotated[int, typer.Option(min=1, max=100_000, help="Most revisions to read, the newest.")] = 10_000,
-    listed: Annotated[int, typer.Option(min=0, max=10_000, help="Most wrong verdicts to list.")] = 20,
+    listed: Annotated[int, typer.Option(min=0, max=10_000, help="Most wrong verdicts, and labels, to list.")] = 20,
     json_output: JsonOption = False,
     url: UrlOption = None,
     key: KeyOption = None,
@@ -54,6 +54,17 @@ def show_quality(
     )
     if report.unlisted:
         output().print(plain(f"and {report.unlisted} more"))
+    if report.wrong_labels:
+        print_table(
+            ("person", "sample", "kind", "wrong", "said", "known"),
+            [
+                (one.actor_id, one.ref.sample_id, one.type, one.fault, one.said or "-", one.known or "-")
+                for one in report.wrong_labels
+            ],
+            title="\nwrong labels, the newest first",
+        )
+    if report.unlisted_labels:
+        output().print(plain(f"and {report.unlisted_labels} more"))
     _print_calibration(report)
 
 
@@ -119,7 +130,7 @@ def give_gold(
         [
             (
                 one.answer.sample_id,
-                one.answer.verdict,
+                one.answer.verdict or "-",
                 len(one.answer.labels),
                 one.answer.tolerance,
                 one.given_by,
@@ -133,7 +144,7 @@ def give_gold(
 def _print_calibration(report: QualityReport) -> None:
     if report.mixed_in:
         print_table(
-            ("person", "reviews given", "known", "share", "none left"),
+            ("person", "tasks given", "known", "share", "none left"),
             [
                 (one.actor_id, one.turns, one.given, f"{one.given / one.turns:.1%}", one.missing)
                 for one in report.mixed_in

@@ -19,18 +19,21 @@ ProbePurpose = Literal["gold", "second_opinion"]
 
 
 class GoldPolicy(Contract):
-    """How known answers are mixed into the reviews of a project, and what follows from them."""
+    """How known answers are mixed into the reviews and the labelling of a project, and what follows from them."""
 
     rate: Annotated[float, Field(gt=0, le=0.5)] = Field(
-        description="Share of the reviews that a person is given whose answer is known."
+        description="Share of the reviews, and of the samples to label, that a person is given whose answer is known."
     )
     bar: Fraction = Field(
-        default=0.7, description="Who is certainly right less often than this is given no more of a queue's reviews."
+        default=0.7, description="Who is certainly right less often than this is given no more of a queue's tasks."
+    )
+    labels_right: Fraction = Field(
+        default=0.8, description="A labelling is right when at least this share of what is known of its labels is."
     )
     min_answers: Enough = Field(default=20, description="Fewer known answers pause nobody.")
     window_days: WindowDays = Field(default=30, description="Answers that are older say nothing about the bar.")
     max_age_days: Annotated[int, Field(ge=1, le=3_650)] | None = Field(
-        default=None, description="Reviews opened longer ago are not given again; none: however old."
+        default=None, description="Tasks opened longer ago are not given again; none: however old."
     )
 
 
@@ -104,7 +107,7 @@ class MixedIn(Contract):
     """How many known answers a person was given unannounced."""
 
     actor_id: Identifier
-    turns: Count = Field(description="Reviews that the person was given.")
+    turns: Count = Field(description="Reviews and samples to label that the person was given.")
     given: Count = Field(description="Of these, with a known answer.")
     missing: Count = Field(description="A known answer was due, but none was left that fits the person and the queue.")
 

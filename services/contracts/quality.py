@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from services.contracts.annotations import Annotations
 from services.contracts.base import Contract, Fraction, Identifier, Name, ProjectId, Text, UtcDatetime
@@ -14,6 +14,7 @@ from services.contracts.lifecycle import RevisionRef
 from services.contracts.review import Verdict
 
 Count = Annotated[int, Field(ge=0)]
+LabelFault = Literal["missed", "added", "class", "place"]
 ReferenceKind = Literal["gold", "later_verdict"]
 
 
@@ -21,14 +22,31 @@ class GoldAnswer(Contract):
     """The known answer for one sample. Nobody who works on tasks can read it, or see that there is one."""
 
     sample_id: Identifier
-    verdict: Literal[Verdict.APPROVE, Verdict.FIX, Verdict.ACCEPT_CONFLICT, Verdict.REJECT] = Field(
-        description="What a person should decide about the sample's findings."
+    verdict: Literal[Verdict.APPROVE, Verdict.FIX, Verdict.ACCEPT_CONFLICT, Verdict.REJECT] | None = Field(
+        default=None,
+        description="What a person should decide about the sample's findings; none: only its labels are known.",
     )
-    labels: Annotations = Field(default=(), description="For fix: how these labels should be afterwards.")
+    labels: Annotations = Field(
+        default=(), description="How these labels should be: after a fix, and as made by whoever labels the sample."
+    )
+    complete: Literal[True] | None = Field(
+        default=None, description="The sample has no other labels; none: labels beyond the known ones are not judged."
+    )
     tolerance: Annotated[float, Field(ge=0, le=1e6)] = Field(
         default=0.0, description="How far each number of a label may be off, in the label's own units."
     )
     note: Text | None = None
+
+    @property
+    def tells_labels(self) -> bool:
+        """Whether labels that somebody makes of the sample can be held against it."""
+        return bool(self.labels) or self.complete is not None
+
+    @model_validator(mode="after")
+    def _tells_something(self) -> Self:
+        if self.verdict is None and not self.tells_labels:
+            raise ValueError("give a verdict, or labels, or say that the sample has none: complete")
+        return self
 
 
 class StoredGoldAnswer(Contract):
@@ -44,7 +62,10 @@ class Accuracy(Contract):
     """How often one person was right, where that is known; the interval is Wilson's, 95 %."""
 
     actor_id: Identifier
-    check: Name | None = Field(default=None, description="Of what was judged, check/kind; none: all together.")
+    check: Name | None = Field(
+        default=None,
+        description="Of what was judged, check/kind, or labels/ and the kind of label; none: all together.",
+    )
     label: Name | None = Field(default=None, description="Class of the labels that were judged; none: all together.")
     judged: Annotated[int, Field(ge=1)]
     right: Count
@@ -69,6 +90,21 @@ class WrongVerdict(Contract):
     decided_at: UtcDatetime
 
 
+class WrongLabel(Contract):
+    """What somebody who labelled a sample with known labels got wrong."""
+
+    decision_id: UUID
+    ref: RevisionRef
+    actor_id: Identifier
+    type: Name = Field(description="Kind of the label.")
+    fault: LabelFault = Field(
+        description="missed: not labelled. added: there is no such thing. class, place: as what, or where, it is not."
+    )
+    known: Name | None = Field(default=None, description="The known class; none: there should be no label.")
+    said: Name | None = Field(default=None, description="The class they gave it; none: they did not label it.")
+    decided_at: UtcDatetime
+
+
 class QualityReport(Contract):
     """How often the people of a project were right."""
 
@@ -82,6 +118,10 @@ class QualityReport(Contract):
     by_label: tuple[Accuracy, ...] = ()
     wrong: tuple[WrongVerdict, ...] = Field(default=(), description="The newest first.")
     unlisted: Count = Field(default=0, description="Wrong verdicts beyond those asked for.")
+    wrong_labels: tuple[WrongLabel, ...] = Field(
+        default=(), description="Of labellings with a known answer, the newest first."
+    )
+    unlisted_labels: Count = Field(default=0, description="Wrong labels beyond those asked for.")
     mixed_in: tuple[MixedIn, ...] = Field(default=(), description="Known answers given unannounced, by person.")
     paused: tuple[PersonPause, ...] = Field(default=(), description="Who is given no more tasks, and of what.")
     experts: ExpertAgreement | None = Field(

@@ -23,9 +23,18 @@ class CalibrationRepository(Protocol):
         ...
 
     async def gold_answers(
-        self, project: str, actor_id: str, queue: str, kind: TaskKind, since: datetime
+        self, project: str, actor_id: str, queue: str, kind: TaskKind, since: datetime, *, least: float = 1.0
     ) -> tuple[int, int]:
-        """Return how many tasks with a known answer the person decided since, and how many right in all findings."""
+        """Return how many tasks with a known answer the person decided since, and how many right in enough of them.
+
+        Args:
+            project: The project.
+            actor_id: The person.
+            queue: The queue.
+            kind: The kind of task.
+            since: From when on.
+            least: Which share of a task's findings, or labels, must be right.
+        """
         ...
 
     async def answers_for(self, project: str, actor_id: str, rule: EarnedSkill, since: datetime) -> tuple[int, int]:

@@ -56,7 +56,7 @@ class ProbeRepository(Protocol):
         ...
 
     async def next_turn(self, project: str, actor_id: str) -> int:
-        """Count one more review that the person is given, and return its number, from 1."""
+        """Count one more task that the person is given, and return its number, from 1."""
         ...
 
     async def note_turn(self, project: str, actor_id: str, *, given: bool) -> None:

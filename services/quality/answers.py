@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from services.contracts.access import SYSTEM_ACTOR
 from services.contracts.calibration import (
@@ -21,10 +23,13 @@ from services.contracts.lifecycle import RevisionRef
 from services.contracts.quality import GoldAnswer
 from services.contracts.review import JUDGING_KINDS, Decision, TaskKind
 from services.ports.database import Transaction
+from services.quality.labelling import LABELS, ScoredLabel, is_labelling, score_labels
 from services.quality.probes import past_of
 from services.quality.scoring import JudgedSample, Scored, score_sample
 from services.quality.standing import earned_level, figures_of, is_below_bar
+from services.rules.consensus import ConsensusRules
 
+_PAUSED_BY = JUDGING_KINDS | {TaskKind.ANNOTATE}
 PausePlace = tuple[str, str, str, TaskKind]
 """Where a person is paused: project, person, queue and kind."""
 
@@ -56,7 +61,7 @@ async def note_answer(tx: Transaction, decision: Decision, *, of_probe: bool) ->
     for actor_id in sorted(concerned):
         await tx.calibration.lock_person(project.id, actor_id)
         await judge_skills(tx, project.id, actor_id, project.config.earned_skills)
-    if gold is None and project.config.gold is not None and decision.task_kind in JUDGING_KINDS:
+    if gold is None and project.config.gold is not None and decision.task_kind in _PAUSED_BY:
         await _pause_below_bar(tx, project.config.gold, decision)
 
 
@@ -124,21 +129,56 @@ async def judged_probe(tx: Transaction, answer: ProbeAnswer, gold: GoldAnswer | 
 async def _score_sample(tx: Transaction, newest: RevisionRef, gold: GoldAnswer | None) -> tuple[ScoredAnswer, ...]:
     """Score the verdicts on all revisions: what is said of the newest may overturn what was said of earlier ones."""
     found: list[ScoredAnswer] = []
+    rules = await consensus_rules(tx, newest.project, gold)
     for sample in await judged_revisions(tx, newest, gold):
-        judging = [decision for decision in sample.decisions if decision.task_kind in JUDGING_KINDS]
-        if judging:
-            queues = {task.task_id: task.queue for task in await tx.review.tasks_of(judging[0].ref)}
-            scores = tuple(_score(one, queues[one.decision.task_id]) for one in score_sample(sample))
-            await tx.calibration.put_scores([decision.decision_id for decision in judging], scores)
+        judged = [one for one in sample.decisions if one.task_kind in JUDGING_KINDS or is_labelling(one)]
+        if judged:
+            queues = {task.task_id: task.queue for task in await tx.review.tasks_of(judged[0].ref)}
+            scores = _scores(sample, rules, queues)
+            await tx.calibration.put_scores([decision.decision_id for decision in judged], scores)
             found += scores
     return tuple(found)
 
 
+async def consensus_rules(tx: Transaction, project: str, gold: GoldAnswer | None) -> ConsensusRules | None:
+    """Return a project's thresholds for people who agree, where a known answer needs them to be held against labels."""
+    stored = await tx.projects.get(project) if gold is not None and gold.tells_labels else None
+    rules = None if stored is None else await tx.projects.rule_set(stored.config.rule_set)
+    return None if rules is None else rules.consensus
+
+
 async def _score_probe(tx: Transaction, answer: ProbeAnswer, gold: GoldAnswer | None) -> tuple[ScoredAnswer, ...]:
     sample = await judged_probe(tx, answer, gold)
-    scores = tuple(_score(one, answer.probe.queue) for one in score_sample(sample))
+    rules = await consensus_rules(tx, answer.probe.ref.project, gold)
+    scores = _scores(sample, rules, {answer.decision.task_id: answer.probe.queue})
     await tx.calibration.put_scores((answer.decision.decision_id,), scores)
     return scores
+
+
+def _scores(sample: JudgedSample, rules: ConsensusRules | None, queues: Mapping[UUID, str]) -> tuple[ScoredAnswer, ...]:
+    return (
+        *(_score(one, queues[one.decision.task_id]) for one in score_sample(sample)),
+        *(_score_label(one, queues[one.decision.task_id]) for one in score_labels(sample, rules)),
+    )
+
+
+def _score_label(one: ScoredLabel, queue: str) -> ScoredAnswer:
+    decision = one.decision
+    return ScoredAnswer(
+        project=decision.ref.project,
+        decision_id=decision.decision_id,
+        finding_id=one.name,
+        task_id=decision.task_id,
+        actor_id=decision.actor_id,
+        queue=queue,
+        kind=decision.task_kind,
+        check=LABELS,
+        finding_kind=one.kind,
+        labels=(one.label,),
+        reference="gold",
+        right=one.right,
+        decided_at=decision.decided_at,
+    )
 
 
 def _score(one: Scored, queue: str) -> ScoredAnswer:
@@ -175,7 +215,8 @@ async def known_answers_of(
     since = now - timedelta(days=policy.window_days)
     if counted_from is not None:
         since = max(since, counted_from)
-    return figures_of(*await tx.calibration.gold_answers(*place, since))
+    least = policy.labels_right if place[3] is TaskKind.ANNOTATE else 1.0
+    return figures_of(*await tx.calibration.gold_answers(*place, since, least=least))
 
 
 async def _pause_below_bar(tx: Transaction, policy: GoldPolicy, decision: Decision) -> None:

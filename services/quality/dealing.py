@@ -39,7 +39,7 @@ async def deal(tx: Transaction, actor_id: str, lanes: Sequence[Lane]) -> UUID | 
     lane = lane_of(head, lanes)
     if head.assignee is not None or await tx.operations.activity(head.task_id, actor_id) is not None:
         return None
-    if head.kind is TaskKind.REVIEW and lane.gold is not None:
+    if head.kind in (TaskKind.REVIEW, TaskKind.ANNOTATE) and lane.gold is not None:
         return await _gold(tx, actor_id, head, lane)
     if head.kind is TaskKind.ADJUDICATE and lane.second_opinions is not None:
         return await _second_opinion(tx, actor_id, head, lane.second_opinions.share)

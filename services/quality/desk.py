@@ -14,7 +14,8 @@ from services.contracts.quality import AnnotatorQuality, GoldAnswer, QualityRepo
 from services.contracts.records import SampleSummary
 from services.errors import InvalidInputError, NotFoundError
 from services.ports.database import Database, Transaction
-from services.quality.answers import judged_probe, judged_revisions, score_again
+from services.quality.answers import consensus_rules, judged_probe, judged_revisions, score_again
+from services.quality.labelling import score_labels
 from services.quality.learner import learn_annotators
 from services.quality.report import MIN_JUDGED, QualityBuilder
 from services.quality.scoring import score_sample
@@ -90,7 +91,7 @@ class QualityDesk:
             principal: Who asks.
             project: The project.
             max_samples: Most revisions to read.
-            max_listed: Most wrong verdicts to list.
+            max_listed: Most wrong verdicts, and most wrong labels, to list.
             bar: Share below which a person's accuracy is too low.
             min_judged: Fewer verdicts say nothing about the bar.
 
@@ -166,6 +167,7 @@ async def _count_probes(tx: Transaction, project: str, most: int, builder: Quali
             gold = known.get(answer.probe.ref.sample_id)
             sample = await judged_probe(tx, answer, None if gold is None else gold.answer)
             builder.add_answers(score_sample(sample))
+            builder.add_labels(score_labels(sample, await consensus_rules(tx, project, sample.gold)))
         if len(page) < _PAGE:
             return
         left -= len(page)
@@ -181,6 +183,7 @@ async def _count(tx: Transaction, project: str, page: tuple[SampleSummary, ...],
         answer = None if gold is None else gold.answer
         *_, sample = await judged_revisions(tx, newest, answer, first=ref.revision)
         builder.add(score_sample(sample), gold=gold is not None)
+        builder.add_labels(score_labels(sample, await consensus_rules(tx, ref.project, answer)))
 
 
 async def _ensure_project(tx: Transaction, principal: Principal, project: str) -> None:

@@ -22,7 +22,7 @@ def drawn(secret: str, *names: str) -> Fraction:
 
 
 def is_gold_turn(secret: str, actor_id: str, turn: int, rate: float) -> bool:
-    """Whether a person's review of this number is one with a known answer."""
+    """Whether a person's task of this number is one with a known answer."""
     return drawn(secret, "turn", actor_id, str(turn)) < Fraction(rate)
 
 

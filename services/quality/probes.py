@@ -33,7 +33,11 @@ from services.ports.database import Transaction
 from services.review.authorship import concerned_sha256
 from services.review.case_file import CaseFile
 
-_STAGE_OF = {TaskKind.REVIEW: Stage.IN_REVIEW, TaskKind.ADJUDICATE: Stage.ADJUDICATING}
+_STAGE_OF = {
+    TaskKind.ANNOTATE: Stage.ANNOTATING,
+    TaskKind.REVIEW: Stage.IN_REVIEW,
+    TaskKind.ADJUDICATE: Stage.ADJUDICATING,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class PastSample:
     Attributes:
         revision: The revision, at the stage of the task.
         label_sets: The labels so far, without predictions.
+        predictions: What models had said by then.
         findings: What the task was about, open.
         run: The check run that found it; None if none is kept.
         decisions: What had been decided before.
@@ -50,6 +55,7 @@ class PastSample:
 
     revision: SampleRevision
     label_sets: tuple[LabelSet, ...]
+    predictions: tuple[LabelSet, ...]
     findings: tuple[StoredFinding, ...]
     run: CheckRun | None
     decisions: tuple[Decision, ...]
@@ -77,16 +83,18 @@ async def past_of(tx: Transaction, probe: Probe) -> PastSample:
         for decision in await tx.review.decisions(probe.ref)
         if decision.decided_at < first.decided_at
     )
+    kept = await tx.samples.label_sets(probe.ref)
     label_sets = tuple(
-        labels
-        for labels in await tx.samples.label_sets(probe.ref)
-        if labels.origin != "prediction" and labels.version <= probe.label_version
+        labels for labels in kept if labels.origin != "prediction" and labels.version <= probe.label_version
     )
     runs = [run for run in await tx.samples.check_runs(probe.ref) if run.label_version <= probe.label_version]
     run = runs[-1] if runs else None
     return PastSample(
         revision=revision.model_copy(update={"stage": _STAGE_OF[probe.kind], "label_version": probe.label_version}),
         label_sets=label_sets,
+        predictions=tuple(
+            labels for labels in kept if labels.origin == "prediction" and labels.created_at <= first.decided_at
+        ),
         findings=tuple(
             _as_it_was(item, label_sets, run, decisions, later)
             for item in await tx.review.findings(probe.ref)
@@ -198,7 +206,7 @@ class _Samples:
         return next((labels for labels in sets if labels.version == version), None)
 
     async def label_sets(self, ref: RevisionRef) -> tuple[LabelSet, ...]:
-        return self._past.label_sets
+        return (*self._past.predictions, *self._past.label_sets)
 
     async def last_check_run(self, ref: RevisionRef) -> CheckRun | None:
         return self._past.run
@@ -249,7 +257,7 @@ class _Review:
             at=await self._now(),
             findings=self._past.findings,
             decisions=self._past.decisions,
-            label_sets=self._past.label_sets,
+            label_sets=(*self._past.predictions, *self._past.label_sets),
             activity=Activity(task_id=task.task_id, actor_id=actor_id) if given else None,
             scored=True,
             rule_set=config.rule_set,

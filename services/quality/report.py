@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 from services.agreement.intervals import wilson_interval
 from services.contracts.base import ProjectId
-from services.contracts.quality import Accuracy, QualityReport, WrongVerdict
+from services.contracts.quality import Accuracy, QualityReport, WrongLabel, WrongVerdict
+from services.quality.labelling import LABELS, ScoredLabel
 from services.quality.scoring import Scored
 
 MIN_JUDGED = 10
@@ -25,7 +26,7 @@ class QualityBuilder:
         project: The project.
         bar: Share below which a person's accuracy is too low; told only where the whole interval is.
         min_judged: Fewer verdicts say nothing about the bar.
-        max_listed: Most wrong verdicts to list.
+        max_listed: Most wrong verdicts, and most wrong labels, to list.
     """
 
     def __init__(self, project: ProjectId, *, bar: float, max_listed: int, min_judged: int = MIN_JUDGED) -> None:
@@ -35,6 +36,7 @@ class QualityBuilder:
         self._max_listed = max_listed
         self._cells: dict[_Cell, list[bool]] = defaultdict(list)
         self._wrong: list[WrongVerdict] = []
+        self._wrong_labels: list[WrongLabel] = []
         self._samples = self._gold = 0
 
     def add(self, scored: Iterable[Scored], *, gold: bool) -> None:
@@ -65,9 +67,30 @@ class QualityBuilder:
                     )
                 )
 
+    def add_labels(self, scored: Iterable[ScoredLabel]) -> None:
+        """Count labels that somebody made where it is known how they should be."""
+        for one in scored:
+            actor, decision = one.decision.actor_id, one.decision
+            for cell in ((actor, None, None), (actor, f"{LABELS}/{one.kind}", None), (actor, None, one.label)):
+                self._cells[cell].append(one.right)
+            if one.fault is not None:
+                self._wrong_labels.append(
+                    WrongLabel(
+                        decision_id=decision.decision_id,
+                        ref=decision.ref,
+                        actor_id=actor,
+                        type=one.kind,
+                        fault=one.fault,
+                        known=one.known,
+                        said=one.said,
+                        decided_at=decision.decided_at,
+                    )
+                )
+
     def finish(self) -> QualityReport:
         """Return the report: people by name, what each is worst at first."""
         wrong = sorted(self._wrong, key=lambda item: (item.decided_at, item.decision_id, item.finding_id), reverse=True)
+        labels = sorted(self._wrong_labels, key=lambda item: (item.decided_at, item.decision_id), reverse=True)
         accuracies = [self._accuracy(cell, rights) for cell, rights in self._cells.items()]
         ordered = sorted(accuracies, key=lambda one: (one.actor_id, one.share, one.check or "", one.label or ""))
         return QualityReport(
@@ -80,6 +103,8 @@ class QualityBuilder:
             by_label=tuple(one for one in ordered if one.label is not None),
             wrong=tuple(wrong[: self._max_listed]),
             unlisted=max(0, len(wrong) - self._max_listed),
+            wrong_labels=tuple(labels[: self._max_listed]),
+            unlisted_labels=max(0, len(labels) - self._max_listed),
         )
 
     def _accuracy(self, cell: _Cell, rights: list[bool]) -> Accuracy:

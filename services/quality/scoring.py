@@ -89,7 +89,7 @@ def labels_agree(one: Annotation, other: Annotation, tolerance: float) -> bool:
 def _judged(
     sample: JudgedSample, decision: Decision, finding_id: str, verdict: Verdict
 ) -> tuple[ReferenceKind, Verdict, bool] | None:
-    if sample.gold is not None:
+    if sample.gold is not None and sample.gold.verdict is not None:
         if verdict is Verdict.ESCALATE:
             return None  # to ask is no answer, right or wrong
         return "gold", sample.gold.verdict, _meets(sample, decision, verdict, sample.gold)

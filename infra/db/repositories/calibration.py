@@ -25,7 +25,7 @@ _ADD = text("""
 """)
 _GOLD = text("""
     SELECT count(*) AS judged, count(*) FILTER (WHERE answer."right") AS right_ones
-    FROM (SELECT bool_and("right") AS "right" FROM scored_answers
+    FROM (SELECT count(*) FILTER (WHERE "right") >= CAST(:least AS float8) * count(*) AS "right" FROM scored_answers
           WHERE project = :project AND actor_id = :actor_id AND decided_at > :since AND queue = :queue AND kind = :kind
             AND reference = 'gold'
           GROUP BY task_id) AS answer
@@ -72,10 +72,12 @@ class PostgresCalibration(Repository):
             )
 
     async def gold_answers(
-        self, project: str, actor_id: str, queue: str, kind: TaskKind, since: datetime
+        self, project: str, actor_id: str, queue: str, kind: TaskKind, since: datetime, *, least: float = 1.0
     ) -> tuple[int, int]:
-        """Return how many tasks with a known answer the person decided since, and how many right in all findings."""
-        row = await self._first(_GOLD, project=project, actor_id=actor_id, queue=queue, kind=kind.value, since=since)
+        """Return how many tasks with a known answer the person decided since, and how many right; see the port."""
+        row = await self._first(
+            _GOLD, project=project, actor_id=actor_id, queue=queue, kind=kind.value, since=since, least=least
+        )
         return (0, 0) if row is None else (row.judged, row.right_ones)
 
     async def answers_for(self, project: str, actor_id: str, rule: EarnedSkill, since: datetime) -> tuple[int, int]:

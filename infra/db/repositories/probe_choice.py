@@ -37,12 +37,15 @@ _NEWEST = """
                                      AND revision.revision = task.revision
     JOIN decisions AS decision ON decision.task_id = task.task_id
 """
+_TELLS_LABELS = "(json_array_length(gold.answer -> 'labels') > 0 OR gold.answer ->> 'complete' IS NOT NULL)"
 # Only what was asked for the first time: nobody had decided anything about it that one would be shown.
 _GOLD = f"""
     SELECT task.*, decision.label_version_before, decision.actor_id AS decided_by
     FROM gold_answers AS gold
     JOIN review_tasks AS task ON task.project = gold.project AND task.sample_id = gold.sample_id {_NEWEST}
-    WHERE gold.project = :project AND task.kind = 'review' AND task.origin_decision_id IS NULL AND {_FITS}
+    WHERE gold.project = :project AND task.kind = :kind AND task.origin_decision_id IS NULL AND {_FITS}
+      AND CASE task.kind WHEN 'review' THEN gold.answer ->> 'verdict' IS NOT NULL
+                         WHEN 'annotate' THEN decision.verdict = 'submit' AND {_TELLS_LABELS} ELSE false END
       AND NOT EXISTS (SELECT FROM decisions AS earlier
                       WHERE earlier.project = task.project AND earlier.sample_id = task.sample_id
                         AND earlier.revision = task.revision AND earlier.decided_at < decision.decided_at

@@ -162,7 +162,7 @@ class PostgresProbes(Repository):
         return str(row.secret)
 
     async def next_turn(self, project: str, actor_id: str) -> int:
-        """Count one more review that the person is given, and return its number, from 1."""
+        """Count one more task that the person is given, and return its number, from 1."""
         row = await self._first(_NEXT_TURN, project=project, actor_id=actor_id)
         if row is None:
             raise IntegrityError(f"a turn of {actor_id} was not counted")
@@ -181,6 +181,7 @@ class PostgresProbes(Repository):
             head=head.task_id,
             project=head.ref.project,
             queue=head.queue,
+            kind=head.kind.value,
             skill=head.skill,
             risk=head.risk,
             actor_id=choice.actor_id,
