@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from math import ceil
 
-from services.contracts.erasure import Erasure, Outcome
+from services.contracts.access import SYSTEM_ACTOR
+from services.contracts.erasure import Erasure, Outcome, Retention
 from services.contracts.lifecycle import FINAL_STAGES, RevisionRef
 from services.contracts.project_events import MAX_TOLD_REVISIONS, SubjectErased
 from services.erasure.tombstones import ERASED_ACTION
@@ -23,7 +24,9 @@ _OUTCOMES = {"held": Outcome.HELD, "live": Outcome.LIVE}
 async def apply_batch(database: Database, actor: str, erasure: Erasure) -> Erasure:
     """Erase the next hundred revisions of an erasure that is about revisions; return how far it is.
 
-    Any number of callers may do this at once, and any of them may be killed: every revision is erased once.
+    Any number of callers may do this at once, and any of them may be killed: every revision is erased once. What a
+    retention policy has ordered is taken back as soon as the project's policy is another; nothing is erased by a policy
+    that somebody has changed before.
 
     Args:
         database: The store of record.
@@ -32,6 +35,14 @@ async def apply_batch(database: Database, actor: str, erasure: Erasure) -> Erasu
     """
     for _ in range(_A_CALL):
         async with database.transaction() as tx:
+            if erasure.policy_days is not None:
+                # Whoever changes the policy waits for this revision; the next one is looked at under what they set.
+                project = await tx.projects.get(erasure.project, lock=True)
+                policy = None if project is None else project.config.retention
+                if policy is None or policy.keep_days != erasure.policy_days:
+                    return await take_back(tx, erasure, policy)
+                if actor == SYSTEM_ACTOR and policy.when_expired != "erase":
+                    break
             ref = await tx.erasures.next_waiting(erasure.project, erasure.erasure_id)
             if ref is None:
                 break
@@ -72,6 +83,26 @@ async def finish(tx: Transaction, actor: str, erasure: Erasure) -> Erasure:
         if any(getattr(erasure.counts, name) for name in _GONE):
             await _tell(tx, await known_erasure(tx, erasure))
     return await known_erasure(tx, erasure)
+
+
+async def take_back(tx: Transaction, erasure: Erasure, policy: Retention | None) -> Erasure:
+    """End an erasure of a policy that holds no longer; what is gone is gone, and the rest is left alone."""
+    locked = await known_erasure(tx, erasure, lock=True)
+    if locked.finished_at is not None:
+        return locked
+    dropped = await tx.erasures.drop_waiting(erasure.erasure_id)
+    tx.audit.append(
+        erasure.project,
+        actor=SYSTEM_ACTOR,
+        action="erasure.taken_back",
+        subject=audit_subject(erasure),
+        body={
+            "revisions": dropped,
+            "policy_days": erasure.policy_days,
+            "keep_days": None if policy is None else policy.keep_days,
+        },
+    )
+    return await finish(tx, SYSTEM_ACTOR, await known_erasure(tx, locked))
 
 
 async def known_erasure(tx: Transaction, erasure: Erasure, *, lock: bool = False) -> Erasure:

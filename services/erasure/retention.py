@@ -8,7 +8,7 @@ from services.contracts.access import SYSTEM_ACTOR
 from services.contracts.erasure import Erasure, OfExpired, Retention
 from services.contracts.project_events import ErasureProposed
 from services.contracts.records import Project
-from services.erasure.applying import apply_batch, audit_subject, finish, known_erasure
+from services.erasure.applying import apply_batch, audit_subject, take_back
 from services.errors import ConcordError, UnavailableError
 from services.lifecycle.project_events import tell_project
 from services.ports.database import Database, Transaction
@@ -64,7 +64,7 @@ class RetentionKeeper:
             policy = known.config.retention
             erasure = await tx.erasures.under_policy(project)
             if erasure is not None and (policy is None or policy.keep_days != erasure.policy_days):
-                await _take_back(tx, erasure, policy)
+                await take_back(tx, erasure, policy)
                 erasure = None
             if policy is None:
                 return False
@@ -107,23 +107,3 @@ class RetentionKeeper:
             )
             await tell_project(tx, told)
         return erasure
-
-
-async def _take_back(tx: Transaction, erasure: Erasure, policy: Retention | None) -> None:
-    """End an erasure of a policy that holds no longer; what is gone is gone, and the rest is left alone."""
-    locked = await known_erasure(tx, erasure, lock=True)
-    if locked.finished_at is not None:
-        return
-    dropped = await tx.erasures.drop_waiting(erasure.erasure_id)
-    tx.audit.append(
-        erasure.project,
-        actor=SYSTEM_ACTOR,
-        action="erasure.taken_back",
-        subject=audit_subject(erasure),
-        body={
-            "revisions": dropped,
-            "policy_days": erasure.policy_days,
-            "keep_days": None if policy is None else policy.keep_days,
-        },
-    )
-    await finish(tx, SYSTEM_ACTOR, await known_erasure(tx, locked))

@@ -7,8 +7,10 @@ import os
 import signal
 import sys
 from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -22,6 +24,7 @@ from services.erasure import applying
 from services.erasure.desk import ErasureDesk
 from services.erasure.retention import RetentionKeeper
 from services.erasure.tombstones import ERASED_ACTION
+from services.ports.database import Database, Transaction
 from tests.committed import committed_sample
 from tests.expired import expired_samples, set_retention
 from tests.intake_events import PROJECT
@@ -156,6 +159,68 @@ async def test_an_erasure_of_a_policy_that_was_changed_is_taken_back(
     await set_retention(database, ERASE)
     await keep(database)
     assert await gone(database) == 2
+
+
+class Between:
+    """A database in which something happens before one of its transactions."""
+
+    def __init__(self, database: PostgresDatabase, before: int, happens: Callable[[], Awaitable[object]]) -> None:
+        self._database = database
+        self._left = before
+        self._happens = happens
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        self._left -= 1
+        if not self._left:
+            await self._happens()
+        async with self._database.transaction() as tx:
+            yield tx
+
+
+FIRST_SAMPLE = 3  # after the list of projects, and the order
+
+
+@pytest.mark.parametrize(
+    ("retention", "waiting", "taken_back"),
+    [(None, 0, True), (Retention(keep_days=60, when_expired="erase"), 0, True), (PROPOSE, 4, False)],
+)
+async def test_a_policy_that_changes_while_a_batch_is_erased_ends_it(
+    database: PostgresDatabase, database_url: str, retention: Retention | None, waiting: int, taken_back: bool
+) -> None:
+    await set_retention(database, ERASE)
+    await expired_samples(database, database_url, NAMES)
+    between = Between(database, FIRST_SAMPLE + 2, lambda: set_retention(database, retention))
+    await RetentionKeeper(cast("Database", between)).step()
+    [erasure] = await erasures(database)
+    assert (erasure.counts.erased, erasure.counts.waiting, await gone(database)) == (2, waiting, 2)
+    assert ((await actions(database))["erasure.taken_back"] == 1) is taken_back
+    await keep(database)
+    assert await gone(database) == 2
+
+
+async def test_a_hold_that_comes_while_a_batch_is_erased_is_respected(
+    database: PostgresDatabase, database_url: str
+) -> None:
+    await set_retention(database, ERASE)
+    await expired_samples(database, database_url, NAMES)
+    hold = ErasureDesk(database).place_hold(ADMIN, PROJECT, NewHold(reason="case 12/2026"))
+    await RetentionKeeper(cast("Database", Between(database, FIRST_SAMPLE + 2, lambda: hold))).step()
+    [erasure] = await erasures(database)
+    assert (erasure.counts.erased, erasure.counts.held, await gone(database)) == (2, 4, 2)
+
+
+async def test_a_person_does_not_apply_what_a_policy_proposed_that_is_gone(
+    database: PostgresDatabase, database_url: str
+) -> None:
+    await set_retention(database, PROPOSE)
+    await expired_samples(database, database_url, NAMES[:2])
+    await keep(database)
+    [proposed] = await erasures(database)
+    await set_retention(database, None)
+    done = await ErasureDesk(database).apply(ADMIN, PROJECT, proposed.erasure_id)
+    assert (done.counts.erased, done.counts.waiting, done.finished_at is None) == (0, 0, False)
+    assert await gone(database) == 0
 
 
 async def test_a_proposal_goes_on_by_itself_once_the_policy_says_so(
