@@ -13,6 +13,7 @@ from services.feedback.corrections import corrected_sample, is_judged, newest_pr
 from services.feedback.models import QualityTally
 from services.feedback.ranking import Ranking
 from services.feedback.thresholds import ThresholdTally, ruling_on
+from services.lifecycle.earlier import read_earlier_decisions
 from services.ports.database import Database, Transaction
 from services.projects.registry import rules_of
 from services.report.reader import OUT, newest_revisions
@@ -203,11 +204,13 @@ class FeedbackReader:
 
 
 async def _judge(tx: Transaction, ref: RevisionRef, tally: ThresholdTally) -> None:
-    findings = [stored.finding for stored in await tx.review.findings(ref) if stored.finding.measured is not None]
+    findings = [stored for stored in await tx.review.findings(ref) if stored.finding.measured is not None]
     if not findings:
         return
     decisions = await tx.review.decisions(ref)
-    for finding in findings:
-        ruling = ruling_on(finding.finding_id, decisions)
+    earlier = await read_earlier_decisions(tx, ref, findings)
+    for stored in findings:
+        kept = [one for one in earlier if one.decision_id == stored.decision_id]
+        ruling = ruling_on(stored.finding.finding_id, kept or decisions)
         if ruling is not None:
-            tally.add(finding, ruling)
+            tally.add(stored.finding, ruling)

@@ -15,6 +15,7 @@ from services.contracts.label_base import Author
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.records import LabelSet, SampleSummary
 from services.contracts.review import FindingState
+from services.lifecycle.earlier import read_earlier_decisions
 from services.ports.database import Database, Transaction
 from services.projects.registry import rules_of
 from services.report.build import ReportBuilder
@@ -119,7 +120,7 @@ async def stored_sample(tx: Transaction, ref: RevisionRef) -> ReportSample | Non
         run.report,
         ReviewEvidence(
             authors=authors_of(label_sets),
-            decisions=await tx.review.decisions(ref),
+            decisions=(*await read_earlier_decisions(tx, ref, findings), *await tx.review.decisions(ref)),
             open_findings=tuple(
                 stored.finding for stored in findings if stored.blocking and stored.state is FindingState.OPEN
             ),
