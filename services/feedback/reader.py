@@ -14,6 +14,7 @@ from services.feedback.models import QualityTally
 from services.feedback.ranking import Ranking
 from services.feedback.thresholds import ThresholdTally, ruling_on
 from services.ground_truth.history import HistoryReader, SampleHistory, findings_of
+from services.lifecycle.earlier import read_earlier_decisions
 from services.ports.database import Database, Transaction
 from services.projects.registry import rules_of
 from services.report.reader import OUT, newest_revisions
@@ -202,8 +203,10 @@ class FeedbackReader:
 
 
 async def _judge(tx: Transaction, history: SampleHistory, tally: ThresholdTally) -> None:
-    for stored in await findings_of(tx, history):
-        finding = stored.finding
-        ruling = None if finding.measured is None else ruling_on(finding.finding_id, history.decisions)
+    findings = [stored for stored in await findings_of(tx, history) if stored.finding.measured is not None]
+    earlier = await read_earlier_decisions(tx, history.ref, findings)
+    for stored in findings:
+        kept = [one for one in earlier if one.decision_id == stored.decision_id]
+        ruling = ruling_on(stored.finding.finding_id, kept or history.decisions)
         if ruling is not None:
-            tally.add(finding, ruling)
+            tally.add(stored.finding, ruling)

@@ -6,10 +6,11 @@ from services.contracts.access import SYSTEM_ACTOR
 from services.contracts.canonical import time_text
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.records import GroundTruth, SampleRevision
-from services.contracts.review import Decision, FindingState, StoredFinding
+from services.contracts.review import FindingState, StoredFinding
 from services.errors import BlockingFindingError, IntegrityError, NotFoundError, StageConflictError
 from services.ground_truth.origins import made_of, origins_of
 from services.ground_truth.record import RevisionFacts, build_record
+from services.lifecycle.earlier import read_earlier_decisions
 from services.lifecycle.journal import record_stage, subject_of
 from services.ports.database import Database, Transaction
 
@@ -107,21 +108,9 @@ async def facts_of(tx: Transaction, revision: SampleRevision) -> RevisionFacts:
         check_runs=await tx.samples.check_runs(ref),
         findings=findings,
         decisions=await tx.review.decisions(ref),
-        earlier=await _earlier_decisions(tx, ref, findings),
+        earlier=await read_earlier_decisions(tx, ref, findings),
         carried=await tx.taxonomy_migrations.carried(ref) if may_be_carried else None,
     )
-
-
-async def _earlier_decisions(
-    tx: Transaction, ref: RevisionRef, findings: tuple[StoredFinding, ...]
-) -> tuple[Decision, ...]:
-    """Return the decisions on earlier revisions that findings stay closed by."""
-    named = {(item.decision_revision, item.decision_id) for item in findings if item.decision_revision is not None}
-    found: list[Decision] = []
-    for revision in sorted({revision for revision, _ in named}):
-        made = await tx.review.decisions(ref.model_copy(update={"revision": revision}))
-        found += [decision for decision in made if (revision, decision.decision_id) in named]
-    return tuple(found)
 
 
 async def _ensure_taxonomy_holds(tx: Transaction, facts: RevisionFacts) -> None:

@@ -49,6 +49,11 @@ class SampleHistory:
     as_said: dict[str, Annotations]
 
     @property
+    def ref(self) -> RevisionRef:
+        """The revision itself."""
+        return self.revisions[-1].ref
+
+    @property
     def label_sets(self) -> tuple[LabelSet, ...]:
         """All label sets, those of older revisions first."""
         return tuple(one for revision in self.revisions for one in revision.label_sets)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from services.contracts.lifecycle import RevisionRef
-from services.contracts.review import StoredFinding
+from services.contracts.review import Decision, StoredFinding
 from services.errors import IntegrityError
 from services.ports.database import Transaction
 from services.review.authorship import NO_EARLIER_WORK, EarlierWork
@@ -32,6 +34,18 @@ async def read_earlier_work(tx: Transaction, ref: RevisionRef) -> EarlierWork:
     if ref.revision == 1:
         return NO_EARLIER_WORK
     return EarlierWork(await tx.samples.label_sets_before(ref), await tx.review.decisions_before(ref))
+
+
+async def read_earlier_decisions(
+    tx: Transaction, ref: RevisionRef, findings: Iterable[StoredFinding]
+) -> tuple[Decision, ...]:
+    """Return the decisions on earlier revisions that findings of this one stay closed by."""
+    named = {(item.decision_revision, item.decision_id) for item in findings if item.decision_revision is not None}
+    found: list[Decision] = []
+    for revision in sorted({revision for revision, _ in named}):
+        made = await tx.review.decisions(ref.model_copy(update={"revision": revision}))
+        found += [decision for decision in made if (revision, decision.decision_id) in named]
+    return tuple(found)
 
 
 def _decided_in(item: StoredFinding) -> int:

@@ -16,6 +16,7 @@ from services.contracts.lifecycle import Stage
 from services.contracts.records import CheckRun, LabelSet, SampleSummary
 from services.contracts.review import FindingState
 from services.ground_truth.history import HistoryReader, SampleHistory
+from services.lifecycle.earlier import read_earlier_decisions
 from services.ports.database import Database, Transaction
 from services.projects.registry import rules_of
 from services.report.build import ReportBuilder
@@ -114,7 +115,7 @@ async def stored_sample(tx: Transaction, history: SampleHistory) -> ReportSample
 
     A record that a migration made without asking anybody was accepted with the run of the one it was made of.
     """
-    ref = history.revisions[-1].ref
+    ref = history.ref
     revision = await tx.samples.get(ref)
     run = None if revision is None else await _last_run(tx, history, revision.stage)
     if run is None or revision is None:
@@ -122,12 +123,13 @@ async def stored_sample(tx: Transaction, history: SampleHistory) -> ReportSample
     label_sets = [one for one in history.label_sets if one.origin != "prediction"]
     labels = label_sets[-1].annotations if label_sets else ()
     findings = await tx.review.findings(ref)
+    earlier = await read_earlier_decisions(tx, ref, findings)
     return ReportSample(
         CheckSample(revision.manifest, labels),
         run.report,
         ReviewEvidence(
             authors=authors_of(label_sets),
-            decisions=history.decisions,
+            decisions=(*(one for one in earlier if one not in history.decisions), *history.decisions),
             open_findings=tuple(
                 stored.finding for stored in findings if stored.blocking and stored.state is FindingState.OPEN
             ),

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from infra.db.engine import PostgresDatabase
 from services.audit.verify import verify_project
 from services.contracts.access import Principal, Role
 from services.contracts.erasure import Retention
+from services.contracts.findings import CheckReport, Measured
 from services.contracts.incidents import FixRequest
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.review import Decision, FindingState, StoredFinding, TaskKind, Verdict
 from services.erasure.retention import RetentionKeeper
+from services.feedback.reader import FeedbackReader
 from services.ground_truth.commit import commit_ground_truth
+from services.ground_truth.history import HistoryReader
 from services.lifecycle.checking import check_alignment
 from services.lifecycle.prepare import prepare_sample
 from services.lifecycle.settle import settle_review
+from services.report.reader import stored_sample
 from tests.databases import unguarded
 from tests.expired import set_retention
 from tests.intake_events import NoAssets
 from tests.integration.incident_world import OPS, SHARED_RULES, IncidentWorld, off_clock
-from tests.integration.lifecycle_world import PROJECT, World, label, no_models, person
-from tests.integration.revision_world import advanced, migrated, publish, updated
+from tests.integration.lifecycle_world import PROJECT, WordingRunner, World, label, no_models, person
+from tests.integration.revision_world import ADMIN, advanced, migrated, publish, updated
 
 RITA, BEN = person("rita"), person("ben")
 EXPERT = person("exa", Role.EXPERT)
@@ -188,6 +194,33 @@ async def test_what_a_closing_rests_on_can_not_be_changed_unseen(world: World, d
         await connection.execute(change)
     found = {fault.kind for fault in (await verify_project(world.database, PROJECT)).faults}
     assert "lineage-mismatch" in found
+
+
+class MeasuringRunner(WordingRunner):
+    """Says by how much a label is wrong."""
+
+    async def run(self, *given: Any, **more: Any) -> CheckReport:
+        report = await super().run(*given, **more)
+        measured = Measured(value=2.0, unit="letters", threshold=1.0)
+        findings = tuple(finding.model_copy(update={"measured": measured}) for finding in report.findings)
+        return report.model_copy(update={"findings": findings})
+
+
+async def test_reports_count_the_decision_that_a_closing_rests_on(world: World) -> None:
+    world.runner = MeasuringRunner()
+    await world.open_project()
+    decision = await reviewed(world, verdict=Verdict.APPROVE)
+    reader = FeedbackReader(world.database)
+    before = await reader.thresholds(ADMIN, PROJECT, target_precision=0.9, max_samples=10)
+    assert before.advice != ()
+    ref = await updated(world, decision.ref, *WRONG)
+    after = await reader.thresholds(ADMIN, PROJECT, target_precision=0.9, max_samples=10)
+    assert after.advice == before.advice
+    async with world.database.transaction() as tx:
+        told = await stored_sample(tx, await HistoryReader(PROJECT).read(tx, ref))
+    assert told is not None
+    assert told.evidence is not None
+    assert told.evidence.decisions == (decision,)
 
 
 async def erased(world: World, database_url: str, ref: RevisionRef) -> None:

@@ -26,6 +26,7 @@ from services.rule_changes.activation import activate
 from services.rules.rule_set import RoutingRule
 from tests.intake_events import NoAssets
 from tests.integration.lifecycle_world import PROJECT, RULES, label
+from tests.integration.revision_world import updated
 from tests.integration.rules_world import BEN, NEW, OLD, ROOT, RulesWorld, by_sample, open_samples, rules_of
 from tests.review_world import ApiWorld
 
@@ -222,6 +223,23 @@ async def test_what_people_dismissed_stays_dismissed_under_the_next_version_only
         await activate(world.database, ROOT, PROJECT, ActivationRequest(rule_set=rules.reference))
         await world.signalled()
         assert await world.planned(ref) == trial.tasks_after
+
+
+async def test_a_dry_run_asks_nobody_what_an_earlier_revision_has_closed(world: RulesWorld) -> None:
+    both = rules_of(3, {"wrong": "major", "odd": "major"})
+    await world.configure(both)
+    first = await world.checked("s", label("a1", "odd"), label("a2", "wrong"))
+    await world.decide((await world.only_task(first, TaskKind.REVIEW)).task_id, BEN, Verdict.APPROVE)
+    await world.follow(first)
+    await world.configure(OLD)
+    ref = await updated(world, first, label("a1", "odd"), label("a2", "wrong again"))
+    task = await world.only_task(ref, TaskKind.REVIEW)
+    made = await world.try_out(both.model_copy(update={"version": 4}))
+    (trial,) = made.samples
+    assert trial.rechecked
+    assert [change.kind for change in trial.changes] == ["odd"]
+    assert [planned.finding_ids for planned in trial.tasks_after] == [task.finding_ids]
+    assert trial.tasks_after == await world.planned(ref)
 
 
 async def test_rules_and_dry_runs_that_are_not_there_are_refused(world: RulesWorld) -> None:
