@@ -195,15 +195,28 @@ class ApiCaller:
         Raises:
             ApiProblem: The answer is an error, or the connection is lost.
         """
+        async for line in self.lines(path, query=query):
+            if line.startswith("data: "):
+                yield line.removeprefix("data: ")
+
+    async def lines(self, path: str, *, query: Mapping[str, Any] | None = None) -> AsyncIterator[str]:
+        """Yield the whole lines of an answer while it comes.
+
+        Raises:
+            ApiProblem: The answer is an error, or the connection is lost: then its status is 0.
+        """
         params = {name: str(value) for name, value in (query or {}).items() if value is not None}
         try:
             async with self._http.stream("GET", path, params=params, timeout=_STREAM_TIMEOUT) as response:
                 if response.is_error:
                     await response.aread()
                     raise problem_of(response)
-                async for line in response.aiter_lines():
-                    if line.startswith("data: "):
-                        yield line.removeprefix("data: ")
+                rest = b""
+                # Not what Python takes for the end of a line: texts may hold others of these.
+                async for chunk in response.aiter_bytes():
+                    *whole, rest = (rest + chunk).split(b"\n")
+                    for line in whole:
+                        yield line.decode()
         except httpx.TransportError as error:
             raise _unreachable(self.url, error) from error
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
+from infra.api_calls import ApiProblem
 from infra.api_pages import VERIFY_WITHIN_S, Page, PagedCaller, path_part
+from services.contracts.canonical import parse_json
 from services.contracts.dataset_diff import DiffSummary, SampleChange
 from services.contracts.datasets import (
     Dataset,
@@ -93,6 +96,34 @@ class DatasetCalls:
 
         async for item in self._client.each(page):
             yield item
+
+    async def lines(
+        self, name: str, version: int, *, split: str | None = None, after: str | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield the records of a version as the lines of its JSON Lines export, by sample id, in one stream.
+
+        A stream that breaks off is asked for again behind the last whole line, as long as each brings at least one.
+
+        Args:
+            name: The dataset.
+            version: Its version.
+            split: Only members of this split.
+            after: Only members behind this sample.
+        """
+        while True:
+            before = after
+            try:
+                async for line in self._client.lines(
+                    f"{self._version(name, version)}/export", query={"split": split, "after": after}
+                ):
+                    record: dict[str, Any] = parse_json(line.encode())
+                    yield record
+                    after = record["sample_id"]
+            except ApiProblem as problem:
+                if problem.status or after == before:
+                    raise
+            else:
+                return
 
     async def diff(self, name: str, versions: tuple[int, int]) -> AsyncIterator[SampleChange]:
         """Yield the samples that differ between two versions, by sample id."""

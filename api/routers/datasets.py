@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from api.auth import Services
 from api.bodies import json_body, page_reply, reply
@@ -17,6 +17,7 @@ from api.progress import STREAMED, answer_with_progress
 from api.schemas import MAX_INTEGER, Page, ProjectPath, SamplePath
 from services.access.policy import Permission
 from services.contracts.access import Principal
+from services.contracts.base import Identifier
 from services.contracts.dataset_diff import DiffSummary, SampleChange
 from services.contracts.datasets import (
     Dataset,
@@ -31,6 +32,7 @@ from services.contracts.datasets import (
     SplitName,
     Standing,
 )
+from services.datasets.lines import open_lines
 from services.datasets.shelf import DatasetShelf
 from services.ports.database import Database
 from services.progress import Tell
@@ -46,6 +48,11 @@ _EXAMPLE = {
         "group_by": ["context.attributes.sequence"],
         "shares": [{"name": "train", "weight": 80}, {"name": "test", "weight": 20}],
     },
+}
+
+NDJSON = "application/x-ndjson"
+_LINES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {NDJSON: {"schema": {"type": "string"}}}, "description": "A record a line."}
 }
 
 DatasetPath = Annotated[DatasetName, Path(description="Name of the dataset.", examples=["signs"])]
@@ -213,6 +220,32 @@ async def list_records(
         limit=limit + 1,
     )
     return page_reply(*cut_page(found, "records", lambda item: (item.member.position,), limit=limit))
+
+
+@router.get(f"{_VERSION}/export", response_class=StreamingResponse, responses=_LINES)
+async def export_version(
+    *,
+    services: Services,
+    principal: MayRead,
+    project: ProjectPath,
+    dataset: DatasetPath,
+    version: VersionPath,
+    form: Annotated[Literal["jsonl"], Query(alias="format", description="JSON Lines: a sample a line.")] = "jsonl",
+    split: SplitQuery = None,
+    after: Annotated[
+        Identifier | None, Query(description="Go on behind this sample: the last whole line that was received.")
+    ] = None,
+) -> Response:
+    """Stream a version whole, by sample id: each line is a member's record with its lineage, split and group.
+
+    The lines are those of `concord dataset export --format jsonl`, byte for byte, in memory that does not grow with
+    the version. A stream that breaks off ends without its last chunk; ask again with ``after``. Erased records have
+    no line.
+    """
+    lines = await open_lines(services.database, principal, project, dataset, version, split=split, after=after)
+    name = f"{dataset}-{version}.{form}"
+    headers = {"Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(lines, media_type=NDJSON, headers=headers)
 
 
 @router.get(f"{_DATASET}/diff", response_model=Page[SampleChange])

@@ -15,6 +15,7 @@ from services.contracts.canonical import canonical_json
 from services.contracts.datasets import MemberRecord
 from services.datasets.croissant import ExportedFile
 from services.datasets.documents import DOCUMENT_FORMATS, sample_files
+from services.datasets.lines import line_bytes, line_of
 from services.datasets.table import LABEL_COLUMNS, SAMPLE_COLUMNS, Kind, label_rows, sample_row
 from services.errors import AssetError, InvalidInputError
 from services.formats.result import Dropped
@@ -44,21 +45,6 @@ class PartWriter(Protocol):
         ...
 
 
-def line_of(item: MemberRecord) -> dict[str, Any]:
-    """Return a sample as a line of JSON Lines holds it."""
-    member, record = item.member, item.record
-    return {
-        "sample_id": member.sample_id,
-        "revision": member.revision,
-        "split": member.split,
-        "group": member.group,
-        "content_sha256": record.content_sha256,
-        "lineage_sha256": record.lineage_sha256,
-        "body": record.body,
-        "lineage": record.lineage,
-    }
-
-
 class JsonLines:
     """One canonical JSON document a line: the record, its lineage, and where it is."""
 
@@ -67,7 +53,7 @@ class JsonLines:
 
     async def add(self, item: MemberRecord) -> tuple[Dropped, ...]:
         """Write a sample."""
-        self._file.write(canonical_json(line_of(item)) + b"\n")
+        self._file.write(line_bytes(item))
         return ()
 
     def finish(self) -> list[ExportedFile]:

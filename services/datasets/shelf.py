@@ -150,15 +150,19 @@ class DatasetShelf:
             await _seen_version(tx, principal, project, name, version)
             return await tx.datasets.records(project, name, version, split=split, after=after, limit=limit)
 
+    async def position(self, principal: Principal, project: str, name: str, version: int, sample_id: str) -> int:
+        """Return where a sample stands in a version."""
+        async with self._database.transaction() as tx:
+            await _seen_version(tx, principal, project, name, version)
+            return (await _member(tx, project, name, version, sample_id)).position
+
     async def proof(
         self, principal: Principal, project: str, name: str, version: int, sample_id: str
     ) -> InclusionProof:
         """Return the proof that a sample's record is in a version."""
         async with self._database.transaction() as tx:
             content = (await _seen_version(tx, principal, project, name, version)).content
-            member = await tx.datasets.member(project, name, version, sample_id)
-            if member is None:
-                raise NotFoundError(f"Version {version} of {name!r} has no sample {sample_id!r}.")
+            member = await _member(tx, project, name, version, sample_id)
             tree = MerkleTree(prove=member.position)
             async for one in _all_members(tx, project, name, version):
                 tree.add(leaf_bytes(one))
@@ -289,6 +293,13 @@ def _state(member: Member | None) -> MemberState | None:
     if member is None:
         return None
     return MemberState(revision=member.revision, content_sha256=member.content_sha256, split=member.split)
+
+
+async def _member(tx: Transaction, project: str, name: str, version: int, sample_id: str) -> Member:
+    member = await tx.datasets.member(project, name, version, sample_id)
+    if member is None:
+        raise NotFoundError(f"Version {version} of {name!r} has no sample {sample_id!r}.")
+    return member
 
 
 async def _all_members(tx: Transaction, project: str, name: str, version: int) -> AsyncIterator[Member]:

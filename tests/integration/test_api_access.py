@@ -203,6 +203,7 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
             ("GET", version, "/datasets/{dataset}/versions/{version}"),
             ("GET", f"{version}/members", "/datasets/{dataset}/versions/{version}/members"),
             ("GET", f"{version}/records", "/datasets/{dataset}/versions/{version}/records"),
+            ("GET", f"{version}/export", "/datasets/{dataset}/versions/{version}/export"),
             (
                 "GET",
                 f"{version}/members/{sample}/proof",
