@@ -24,6 +24,7 @@ from services.lifecycle.journal import record_stage, tell_workflow
 from services.lifecycle.opening import Arrived, actor_of, open_samples, tell_start
 from services.lifecycle.steps import cancel_task, is_live
 from services.ports.database import Transaction
+from services.quality.answers import note_answer
 from services.review.labelling import complete_labelling
 from services.review.overlap import answered_before
 
@@ -118,7 +119,7 @@ async def submit_labels(tx: Transaction, data: LabelsSubmitted, *, config: Proje
             f"the {task.kind} task of revision {revision.ref.revision} is held by {task.held_by}; send the labels "
             "again when it was released or its lease is over"
         )
-    await complete_labelling(
+    decision = await complete_labelling(
         tx,
         revision,
         claimed,
@@ -126,6 +127,8 @@ async def submit_labels(tx: Transaction, data: LabelsSubmitted, *, config: Proje
         author=data.author,
         origin="external",
     )
+    if data.author.kind == "human":
+        await note_answer(tx, decision, of_probe=False)
     return revision.ref
 
 

@@ -80,7 +80,9 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
             ("POST", "/routing-preview"), ("GET", "/task-operations"), ("POST", "/task-operations"),
             ("POST", "/task-operations/preview"), ("GET", "/reviewers"),
             ("GET", "/operations"), ("GET", "/operations/samples"), ("GET", "/operations/tasks"),
-            ("GET", "/operations/decisions"), ("GET", "/incidents"), ("GET", "/quality"), ("GET", "/gold"),
+            ("GET", "/operations/decisions"), ("GET", "/operations/activity"),
+            ("GET", "/operations/active-time/people"), ("GET", "/operations/active-time/tasks"),
+            ("GET", "/incidents"), ("GET", "/quality"), ("GET", "/gold"),
             ("GET", "/audit/head"), ("GET", "/erasures"), ("POST", "/erasures"), ("POST", "/erasures/preview"),
             ("GET", "/legal-holds"), ("POST", "/legal-holds"), ("GET", "/feedback/models"),
             ("GET", "/feedback/thresholds"), ("GET", "/feedback/next"), ("GET", "/feedback/corrections"),
@@ -110,7 +112,9 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
         ("GET", f"{base}/dependents{part}?kind=person&key=rex", f"/v1/projects/{{project}}/dependents{part}")
         for part in ("", "/summary")
     ]
+    window = "committed_since=2026-03-01T00:00:00Z&committed_before=2026-03-02T00:00:00Z"
     of_project += [
+        ("GET", f"{base}/operations/labels?{window}", "/v1/projects/{project}/operations/labels"),
         ("GET", f"{base}/quality/annotators", "/v1/projects/{project}/quality/annotators"),
         ("POST", f"{base}/quality/annotators/learn", "/v1/projects/{project}/quality/annotators/learn"),
     ]

@@ -12,13 +12,16 @@ from infra.db.engine import PostgresDatabase
 from services.contracts.access import Role
 from services.contracts.annotations import Annotation
 from services.contracts.calibration import GoldPolicy
+from services.contracts.events import LabelsSubmitted
 from services.contracts.label_base import Author
 from services.contracts.labels_language import Intent
 from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.quality import GoldAnswer
+from services.contracts.records import ProjectConfig
 from services.contracts.review import DecisionInput, Evidence, TakenTask, TaskKind, Verdict
 from services.errors import PersonPausedError
 from services.lifecycle.prepare import prepare_sample
+from services.lifecycle.revisions import submit_labels
 from services.lifecycle.settle import settle_review
 from services.quality.desk import QualityDesk
 from services.review.leases import ClaimWish
@@ -133,6 +136,23 @@ async def test_labels_are_scored_by_person_kind_and_class(world: World) -> None:
         query = text('SELECT "right", "check", finding_kind FROM scored_answers WHERE task_id = :task_id')
         rows = (await connection.execute(query, {"task_id": probe.task_id})).all()
     assert [tuple(row) for row in rows] == [(True, "labels", "intent")]
+
+
+async def test_labels_that_a_person_made_in_another_tool_are_scored_at_once(world: World) -> None:
+    ref = await waiting(world, "t-1")
+    answer = GoldAnswer(sample_id=ref.sample_id, labels=(intent("refund"),))
+    await QualityDesk(world.database).put_gold(OLGA, PROJECT, answer)
+    data = LabelsSubmitted(
+        project=PROJECT,
+        sample_id=ref.sample_id,
+        author=Author(kind="human", id="tess"),
+        annotations=(intent("thanks"),),
+    )
+    async with world.database.transaction() as tx:
+        await submit_labels(tx, data, config=ProjectConfig())
+    async with world.database._engine.connect() as connection:
+        query = text("SELECT \"right\", labels FROM scored_answers WHERE actor_id = 'tess'")
+        assert [tuple(row) for row in await connection.execute(query)] == [(False, ["refund"])]
 
 
 async def test_who_labels_known_samples_wrongly_is_given_no_more_until_they_are_resumed(world: World) -> None:
