@@ -7,6 +7,7 @@ from temporalio import activity
 from activities.guard import guarded
 from activities.names import CHECK_ALIGNMENT
 from services.contracts.lifecycle import CheckInput, StepResult
+from services.errors import UnavailableError
 from services.lifecycle.checking import check_alignment
 from services.ports.checks import CheckRunner
 from services.ports.database import Database
@@ -29,7 +30,23 @@ class AlignmentActivities:
 
     @activity.defn(name=CHECK_ALIGNMENT)
     async def check_alignment(self, given: CheckInput) -> StepResult:
-        """See :func:`services.lifecycle.checking.check_alignment`; rules whose moment has come are activated first."""
+        """See :func:`services.lifecycle.checking.check_alignment`; rules whose moment has come are activated first.
+
+        Where that fails the sample is checked by the rules that its project goes by.
+        """
         async with guarded():
-            await activate_due(self._database, given.ref.project)
+            await self._activate_due(given.ref.project)
             return await check_alignment(self._database, self._runner, given.ref, self._carriers)
+
+    async def _activate_due(self, project: str) -> None:
+        try:
+            await activate_due(self._database, project)
+        except UnavailableError:
+            raise
+        except Exception:  # it is noted with the activation, and must stop no check of the project
+            activity.logger.exception(
+                "Scheduled rules of %s could not be activated; they are tried again by themselves. "
+                "`concord rules activations %s` tells the fault, `concord rules cancel` takes them back.",
+                project,
+                project,
+            )

@@ -119,7 +119,7 @@ class ApiCaller:
             method: Such as GET.
             path: Below the base address.
             body: A contract model or JSON values.
-            query: Members that are None are left out.
+            query: Members that are None are left out; those that are tuples are given once for each item.
             media_type: Of the body.
             if_match: What the change was made from; the answer is an error if it is no longer so.
             timeout_s: Of one attempt, where the caller knows that it takes longer than others.
@@ -140,7 +140,7 @@ class ApiCaller:
             method,
             path,
             content=content,
-            params={name: str(value) for name, value in (query or {}).items() if value is not None},
+            params=_params_of(query),
             headers=headers,
             timeout=httpx.USE_CLIENT_DEFAULT if timeout_s is None else timeout_s,
         )
@@ -205,9 +205,8 @@ class ApiCaller:
         Raises:
             ApiProblem: The answer is an error, or the connection is lost: then its status is 0.
         """
-        params = {name: str(value) for name, value in (query or {}).items() if value is not None}
         try:
-            async with self._http.stream("GET", path, params=params, timeout=_STREAM_TIMEOUT) as response:
+            async with self._http.stream("GET", path, params=_params_of(query), timeout=_STREAM_TIMEOUT) as response:
                 if response.is_error:
                     await response.aread()
                     raise problem_of(response)
@@ -330,3 +329,10 @@ def _unreachable(url: str, failure: Exception | None) -> ApiProblem:
         0,
         f"{url} does not answer ({reason}); is Concord running there?",
     )
+
+
+def _params_of(query: Mapping[str, Any] | None) -> dict[str, str | list[str]]:
+    given = {name: value for name, value in (query or {}).items() if value is not None}
+    return {
+        name: [str(one) for one in value] if isinstance(value, tuple) else str(value) for name, value in given.items()
+    }

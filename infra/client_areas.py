@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.client_taxonomies import TaxonomyCalls
+from infra.client_search import SearchCalls
 from infra.dataset_calls import DatasetCalls
 from infra.erasure_calls import ErasureCalls
 from infra.feedback_calls import FeedbackCalls
@@ -11,7 +11,7 @@ from infra.recall_calls import RecallCalls
 from infra.webhook_calls import WebhookCalls
 
 
-class AreaCalls(TaxonomyCalls):
+class AreaCalls(SearchCalls):
     """Where the calls of an area are found; none of these methods calls the service."""
 
     def datasets(self, project: str) -> DatasetCalls:

@@ -43,6 +43,7 @@ from services.contracts.queues import ReviewQueue
 from services.contracts.records import GroundTruth, Project, ProjectConfig
 from services.contracts.review import DecisionInput, TaskKind, TaskState, Verdict
 from services.contracts.rule_changes import ActivationRequest, DryRunRequest
+from services.contracts.search import HitKind
 from services.contracts.task_operations import OperationRequest
 from services.contracts.taxonomies import MigrationState, TaxonomyMigration
 from services.contracts.verification import Anchor, VerificationReport
@@ -72,6 +73,7 @@ __all__ = [
     "FixRequest",
     "GoldAnswer",
     "GroundTruth",
+    "HitKind",
     "IncidentState",
     "IncidentSummary",
     "InclusionProof",

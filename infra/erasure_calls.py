@@ -14,6 +14,7 @@ from services.contracts.erasure import (
     LegalHold,
     NewHold,
     PreviewRequest,
+    Tombstone,
 )
 
 
@@ -47,6 +48,11 @@ class ErasureCalls:
     async def list(self) -> tuple[Erasure, ...]:
         """Return all erasures, newest first."""
         return await self._client.all_of(Erasure, f"{self._base}/erasures")
+
+    async def tombstone(self, sample_id: str, *, revision: int | None = None) -> Tombstone:
+        """Return what stands in the place of an erased revision's content; the newest revision if none is named."""
+        path = f"{self._base}/samples/{path_part(sample_id)}/tombstone"
+        return Tombstone.model_validate(await self._client.call("GET", path, query={"revision": revision}))
 
     async def place_hold(self, hold: NewHold) -> LegalHold:
         """Place a legal hold."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.api_pages import Page, PagedCaller, path_part
-from services.contracts.lineage import Dependent, DependentsSummary, Origin
+from services.contracts.lineage import Dependent, DependentsSummary, DependentVersion, Origin
 
 
 class RecallCalls:
@@ -28,3 +28,12 @@ class RecallCalls:
         """Count all committed records that rest on something."""
         query = {"kind": origin.kind.value, "key": origin.key}
         return DependentsSummary.model_validate(await self._client.call("GET", f"{self._base}/summary", query=query))
+
+    async def dataset_versions(
+        self, origin: Origin, *, cursor: str | None = None, limit: int | None = None
+    ) -> Page[DependentVersion]:
+        """Return a page of the dataset versions with records that rest on something."""
+        path = f"{self._base}/dataset-versions"
+        return await self._client.page_of(
+            DependentVersion, path, kind=origin.kind.value, key=origin.key, cursor=cursor, limit=limit
+        )

@@ -7,11 +7,15 @@ import contextlib
 
 import structlog
 
-from services.errors import ConcordError
+from services.errors import ConcordError, UnavailableError
 from services.ports.database import Database
 from services.rule_changes.schedule import activate_due
 
 _LOOK_EVERY_S = 1.0
+_TO_DO = (
+    "It is tried again by itself, and the project goes by its rules until then. `concord rules activations PROJECT` "
+    "tells the fault; `concord rules cancel PROJECT ACTIVATION` takes it back."
+)
 _log = structlog.get_logger(__name__)
 
 
@@ -56,7 +60,7 @@ class RuleTimer:
                         rule_set=f"{done.rule_set.id}@{done.rule_set.version}",
                         rechecked=done.rechecked,
                     )
-            except ConcordError as error:
+            except UnavailableError as error:
                 _log.warning("rule_activation_waits", project=project, reason=error.detail)
             except Exception as error:  # a fault in one project must end neither the others' timer nor the process
-                _log.exception("rule_activation_failed", project=project, error=type(error).__name__)
+                _log.exception("rule_activation_failed", project=project, error=type(error).__name__, to_do=_TO_DO)

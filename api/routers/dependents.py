@@ -14,7 +14,14 @@ from api.policies import requires
 from api.schemas import Page, ProjectPath
 from services.access.policy import Permission
 from services.contracts.access import Principal
-from services.contracts.lineage import MAX_KEY_LENGTH, Dependent, DependentsSummary, Origin, OriginKind
+from services.contracts.lineage import (
+    MAX_KEY_LENGTH,
+    Dependent,
+    DependentsSummary,
+    DependentVersion,
+    Origin,
+    OriginKind,
+)
 from services.samples.reader import SampleReader
 
 router = APIRouter(prefix="/v1/projects/{project}/dependents", tags=["ground truth"])
@@ -60,3 +67,24 @@ async def count_dependents(
     """Count the committed records that rest on something, exactly."""
     reader = SampleReader(services.database)
     return reply(await reader.count_dependents(principal, project, Origin(kind=kind, key=key)))
+
+
+@router.get("/dataset-versions", response_model=Page[DependentVersion])
+async def list_dependent_versions(
+    principal: MayRead,
+    services: Services,
+    project: ProjectPath,
+    kind: Kind,
+    key: Key,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Response:
+    """List the dataset versions with committed records that rest on something, by dataset and version."""
+    found = await SampleReader(services.database).dependent_versions(
+        principal,
+        project,
+        Origin(kind=kind, key=key),
+        after=decode_cursor("dependent_versions", RevisionKey, cursor),
+        limit=limit + 1,
+    )
+    return page_reply(*cut_page(found, "dependent_versions", lambda item: (item.dataset, item.version), limit=limit))

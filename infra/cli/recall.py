@@ -12,7 +12,7 @@ from infra.cli.connection import KeyOption, UrlOption, with_client
 from infra.cli.console import JsonOption, output, plain, print_facts, print_json, print_table
 from infra.client import ConcordClient
 from infra.recall_calls import RecallCalls
-from services.contracts.lineage import Dependent, DependentsSummary, Origin, OriginKind
+from services.contracts.lineage import Dependent, DependentsSummary, DependentVersion, Origin, OriginKind
 from services.contracts.records import GroundTruth
 from services.errors import InvalidInputError
 from services.ground_truth.origins import origins_of
@@ -74,22 +74,24 @@ def recall(
         }
     )
 
-    async def work(client: ConcordClient) -> tuple[DependentsSummary, list[Dependent]]:
+    async def work(client: ConcordClient) -> tuple[DependentsSummary, list[Dependent], list[DependentVersion]]:
         calls = RecallCalls(client, project)
         found: list[Dependent] = []
+        every = client.each(lambda cursor: calls.dataset_versions(origin, cursor=cursor, limit=500))
+        versions = [version async for version in every]
         if limit:
             pages = client.each(lambda cursor: calls.page(origin, cursor=cursor, limit=min(limit, 500)))
             async for dependent in pages:
                 found.append(dependent)
                 if len(found) == limit:
                     break
-        return await calls.summary(origin), found
+        return await calls.summary(origin), found, versions
 
-    summary, found = with_client(url, key, work)
+    summary, found, versions = with_client(url, key, work)
     if json_output:
-        print_json({"summary": summary, "items": found})
+        print_json({"summary": summary, "items": found, "dataset_versions": versions})
     else:
-        _print(summary, found)
+        _print(summary, found, versions)
 
 
 def _wanted(given: dict[OriginKind, str | None]) -> Origin:
@@ -101,7 +103,7 @@ def _wanted(given: dict[OriginKind, str | None]) -> Origin:
     return Origin(kind=kind, key=value)
 
 
-def _print(summary: DependentsSummary, found: list[Dependent]) -> None:
+def _print(summary: DependentsSummary, found: list[Dependent], versions: list[DependentVersion]) -> None:
     print_facts(
         [
             ("rests on", f"{summary.origin.kind} {summary.origin.key}"),
@@ -109,6 +111,7 @@ def _print(summary: DependentsSummary, found: list[Dependent]) -> None:
             ("current", summary.records - summary.superseded),
             ("superseded", summary.superseded),
             ("by revision", ", ".join(f"{one.revision}: {one.records}" for one in summary.revisions)),
+            ("datasets", ", ".join(f"{one.dataset}@{one.version}: {one.records}" for one in versions)),
         ]
     )
     if found:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from infra.cli.connection import KeyOption, UrlOption, with_client
 from infra.cli.console import JsonOption, age, print_json, print_table
 from infra.client import ConcordClient, Page
+from services.contracts.findings import Severity
 from services.contracts.search import HitKind, SearchHit
 
 
@@ -18,7 +19,7 @@ def search(
     project: Annotated[str | None, typer.Option(help="Only what lies in this project.")] = None,
     sample: Annotated[str | None, typer.Option(help="Only what is about this sample.")] = None,
     actor: Annotated[str | None, typer.Option(help="Only notes of this person.")] = None,
-    severity: Annotated[str | None, typer.Option(help="Only findings of this severity.")] = None,
+    severity: Annotated[Severity | None, typer.Option(help="Only findings of this severity.")] = None,
     *,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many, newest first.")] = 50,
     json_output: JsonOption = False,
@@ -26,21 +27,21 @@ def search(
     key: KeyOption = None,
 ) -> None:
     """Find samples, findings, notes, tasks and people by words and filters, newest first."""
-    query: dict[str, Any] = {
-        "q": " ".join(words) if words else None,
-        "project": project,
-        "sample_id": sample,
-        "actor": actor,
-        "severity": severity,
-        "limit": min(limit, 200),
-    }
-    path = "/v1/search" + "".join(f"{'&' if n else '?'}kind={one.value}" for n, one in enumerate(kind or ()))
 
     async def work(client: ConcordClient) -> list[SearchHit]:
         found: list[SearchHit] = []
 
         async def page(cursor: str | None) -> Page[SearchHit]:
-            return await client.page_of(SearchHit, path, cursor=cursor, **query)
+            return await client.search(
+                " ".join(words) if words else None,
+                kinds=kind or (),
+                project=project,
+                sample_id=sample,
+                actor=actor,
+                severity=severity,
+                cursor=cursor,
+                limit=min(limit, 200),
+            )
 
         async for hit in client.each(page):
             found.append(hit)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from services.contracts.base import Contract, Sha256, UtcDatetime
+from services.contracts.base import Contract, Identifier, Sha256, UtcDatetime
 from services.contracts.lifecycle import RevisionRef, Stage
 
 MAX_KEY_LENGTH = 500
@@ -46,6 +46,16 @@ class Dependent(Contract):
     content_sha256: Sha256
     committed_at: UtcDatetime
     stage: Stage = Field(description="committed, or reopened when a newer revision came.")
+
+
+class DependentVersion(Contract):
+    """A dataset version with committed records that rest on what was asked for."""
+
+    dataset: Identifier
+    version: Annotated[int, Field(ge=1)]
+    records: Annotated[int, Field(ge=1, description="How many of its records rest on it.")]
+    manifest_sha256: Sha256 = Field(description="Of the version.")
+    created_at: UtcDatetime
 
 
 class RevisionCount(Contract):

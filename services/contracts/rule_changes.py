@@ -253,6 +253,11 @@ class RuleActivation(Contract):
     left: Count | None = None
     cancelled_by: Identifier | None = None
     cancelled_at: UtcDatetime | None = None
+    failures: Count = Field(default=0, description="How often it was tried in vain since its moment came.")
+    fault: Name | None = Field(default=None, description="Code of the error of the last try; `defect` if unforeseen.")
+    try_again_at: UtcDatetime | None = Field(
+        default=None, description="When it is tried again; until then the project goes by the rules before."
+    )
 
 
 class OwnersRequest(Contract):

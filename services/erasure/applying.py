@@ -9,7 +9,7 @@ from services.contracts.erasure import Erasure, Outcome, Retention
 from services.contracts.lifecycle import FINAL_STAGES, RevisionRef
 from services.contracts.project_events import MAX_TOLD_REVISIONS, SubjectErased
 from services.erasure.tombstones import ERASED_ACTION
-from services.errors import NotFoundError
+from services.errors import NotFoundError, UnavailableError
 from services.lifecycle.journal import subject_of
 from services.lifecycle.project_events import tell_project
 from services.lifecycle.revisions import withdraw_revision
@@ -21,7 +21,9 @@ _GONE = ("erased", "texts", "notes", "profiles", "dead_letters")
 _OUTCOMES = {"held": Outcome.HELD, "live": Outcome.LIVE}
 
 
-async def apply_batch(database: Database, actor: str, erasure: Erasure) -> Erasure:
+async def apply_batch(
+    database: Database, actor: str, erasure: Erasure, *, failed: dict[RevisionRef, Exception] | None = None
+) -> Erasure:
     """Erase the next hundred revisions of an erasure that is about revisions; return how far it is.
 
     Any number of callers may do this at once, and any of them may be killed: every revision is erased once. What a
@@ -32,26 +34,44 @@ async def apply_batch(database: Database, actor: str, erasure: Erasure) -> Erasu
         database: The store of record.
         actor: Who applies it; told in tombstones and audit entries.
         erasure: The erasure.
+        failed: Revisions that could not be erased before, and are left out; those that can not be erased now are put
+            there too, with the reason. Without it the first such reason is raised, after the others were erased.
+
+    Raises:
+        UnavailableError: The database does not answer.
     """
+    left_out = {} if failed is None else failed
     for _ in range(_A_CALL):
-        async with database.transaction() as tx:
-            if erasure.policy_days is not None:
-                # Whoever changes the policy waits for this revision; the next one is looked at under what they set.
-                project = await tx.projects.get(erasure.project, lock=True)
-                policy = None if project is None else project.config.retention
-                if policy is None or policy.keep_days != erasure.policy_days:
-                    return await take_back(tx, erasure, policy)
-                if actor == SYSTEM_ACTOR and policy.when_expired != "erase":
+        ref: RevisionRef | None = None
+        try:
+            async with database.transaction() as tx:
+                if erasure.policy_days is not None:
+                    # Whoever changes the policy waits for this revision; the next is looked at under what they set.
+                    project = await tx.projects.get(erasure.project, lock=True)
+                    policy = None if project is None else project.config.retention
+                    if policy is None or policy.keep_days != erasure.policy_days:
+                        return await take_back(tx, erasure, policy)
+                    if actor == SYSTEM_ACTOR and policy.when_expired != "erase":
+                        break
+                ref = await tx.erasures.next_waiting(erasure.project, erasure.erasure_id, but=tuple(left_out))
+                if ref is None:
                     break
-            ref = await tx.erasures.next_waiting(erasure.project, erasure.erasure_id)
+                await _erase(tx, actor, erasure, ref)
+        except UnavailableError:
+            raise
+        except Exception as error:
             if ref is None:
-                break
-            await _erase(tx, actor, erasure, ref)
+                raise
+            error.add_note(f"{subject_of(ref)} of {ref.project}")
+            left_out[ref] = error
     async with database.transaction() as tx:
         known = await known_erasure(tx, erasure, lock=True)
         if known.finished_at is None and not known.counts.waiting:
             known = await _drop_letters(tx, known)
-        return await finish(tx, actor, known)
+        done = await finish(tx, actor, known)
+    if failed is None and left_out:
+        raise next(iter(left_out.values()))
+    return done
 
 
 async def _drop_letters(tx: Transaction, erasure: Erasure) -> Erasure:

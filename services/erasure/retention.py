@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from collections import defaultdict
+from uuid import UUID, uuid4
 
 from services.contracts.access import SYSTEM_ACTOR
 from services.contracts.erasure import Erasure, OfExpired, Retention
+from services.contracts.lifecycle import RevisionRef
 from services.contracts.project_events import ErasureProposed
 from services.contracts.records import Project
 from services.erasure.applying import apply_batch, audit_subject, take_back
-from services.errors import ConcordError, UnavailableError
+from services.errors import UnavailableError
 from services.lifecycle.project_events import tell_project
 from services.ports.database import Database, Transaction
 
@@ -31,29 +33,41 @@ class RetentionKeeper:
     def __init__(self, database: Database, *, most_at_once: int = MOST_AT_ONCE) -> None:
         self._database = database
         self._most_at_once = most_at_once
+        self._failed: dict[str, Exception] = {}
+        self._failed_of: defaultdict[UUID, dict[RevisionRef, Exception]] = defaultdict(dict)
 
     async def step(self) -> bool:
         """Do a batch of work in every project that has some; whether there may be more.
 
+        What fails, a revision or a whole project, is left alone until nothing else is left to do.
+
         Raises:
             UnavailableError: The database does not answer.
-            ConcordError: Something is wrong with a project; the others were looked after.
+            ExceptionGroup: What has failed since this was raised last, once nothing else is left to do.
         """
         async with self._database.transaction() as tx:
             kept = {project.id for project in await tx.projects.list() if project.config.retention is not None}
             kept |= set(await tx.erasures.projects_under_policy())
         more = False
-        failed: ConcordError | None = None
-        for project in sorted(kept):
+        for project in sorted(kept - self._failed.keys()):
             try:
                 more = await self._look_after(project) or more
             except UnavailableError:
                 raise
-            except ConcordError as error:
-                failed = error
-        if failed is not None:
-            raise failed
+            except Exception as error:
+                self._failed[project] = error
+        if not more:
+            self._tell_failed()
         return more
+
+    def _tell_failed(self) -> None:
+        """Raise what has failed, if anything has, and forget it, so that it is tried again."""
+        revisions = [error for failed in self._failed_of.values() for error in failed.values()]
+        failures = [*self._failed.values(), *revisions]
+        self._failed.clear()
+        self._failed_of.clear()
+        if failures:
+            raise ExceptionGroup("what is no longer kept could not be erased", failures)
 
     async def _look_after(self, project: str) -> bool:
         async with self._database.transaction() as tx:
@@ -62,17 +76,25 @@ class RetentionKeeper:
             if known is None:
                 return False
             policy = known.config.retention
-            erasure = await tx.erasures.under_policy(project)
-            if erasure is not None and (policy is None or policy.keep_days != erasure.policy_days):
-                await take_back(tx, erasure, policy)
-                erasure = None
+            ordered = []
+            for erasure in await tx.erasures.under_policy(project):
+                if policy is None or policy.keep_days != erasure.policy_days:
+                    await take_back(tx, erasure, policy)
+                elif not self._is_stuck(erasure):
+                    ordered.append(erasure)
             if policy is None:
                 return False
-            erasure = erasure or await self._order(tx, known, policy)
-            if erasure is None or policy.when_expired != "erase":
+            goes_on = ordered[0] if ordered else await self._order(tx, known, policy)
+            if goes_on is None or policy.when_expired != "erase":
                 return False
-        await apply_batch(self._database, SYSTEM_ACTOR, erasure)
+        failed = self._failed_of[goes_on.erasure_id]
+        await apply_batch(self._database, SYSTEM_ACTOR, goes_on, failed=failed)
         return True
+
+    def _is_stuck(self, erasure: Erasure) -> bool:
+        """Whether all that an erasure still waits for has failed since that was told last."""
+        failed = self._failed_of.get(erasure.erasure_id, {})
+        return bool(failed) and erasure.counts.waiting <= len(failed)
 
     async def _order(self, tx: Transaction, project: Project, policy: Retention) -> Erasure | None:
         """Order the erasure of what has expired and is under no hold; None if that is nothing."""

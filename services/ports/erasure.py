@@ -64,17 +64,19 @@ class ErasureRepository(Protocol):
     async def add_expired(self, erasure: Erasure, *, limit: int) -> int:
         """Keep an erasure of what has outlived its policy's days and is under no hold, the oldest first.
 
+        Left out is what waits in another erasure of the policy.
+
         Returns:
             How many revisions it is about; 0, and nothing kept, if there are none.
         """
         ...
 
-    async def under_policy(self, project: str) -> Erasure | None:
-        """Return the unfinished erasure that the project's retention policy ordered."""
+    async def under_policy(self, project: str) -> tuple[Erasure, ...]:
+        """Return the unfinished erasures that the project's retention policy ordered, oldest first."""
         ...
 
     async def projects_under_policy(self) -> tuple[str, ...]:
-        """Return the projects that have one."""
+        """Return the projects that have any."""
         ...
 
     async def drop_waiting(self, erasure_id: UUID) -> int:
@@ -93,8 +95,10 @@ class ErasureRepository(Protocol):
         """Return erasures, newest first, by (requested_at, id) before the cursor."""
         ...
 
-    async def next_waiting(self, project: str, erasure_id: UUID) -> RevisionRef | None:
-        """Return a revision that the erasure has not looked at yet, and that nobody else is at.
+    async def next_waiting(
+        self, project: str, erasure_id: UUID, *, but: Sequence[RevisionRef] = ()
+    ) -> RevisionRef | None:
+        """Return a revision that the erasure has not looked at yet, and that nobody else is at; none of ``but``.
 
         Until the transaction ends, nobody else gets it, and :meth:`drop_waiting` waits for it.
         """

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from services.contracts.audit import EVERY_ENTRY, AuditFilter
 from services.contracts.lifecycle import RevisionRef
-from services.contracts.lineage import Dependent, DependentsSummary, Origin
+from services.contracts.lineage import Dependent, DependentsSummary, DependentVersion, Origin
 from services.contracts.records import (
     AuditEntry,
     GroundTruth,
@@ -47,6 +47,12 @@ class GroundTruthRepository(Protocol):
         self, project: str, origin: Origin, *, after: tuple[str, int] | None, limit: int
     ) -> tuple[Dependent, ...]:
         """Return the records that rest on something, by (sample id, revision) after the cursor."""
+        ...
+
+    async def dependent_versions(
+        self, project: str, origin: Origin, *, after: tuple[str, int] | None, limit: int
+    ) -> tuple[DependentVersion, ...]:
+        """Return the dataset versions with records that rest on something, by (dataset, version) after the cursor."""
         ...
 
     async def count_dependents(self, project: str, origin: Origin) -> DependentsSummary:

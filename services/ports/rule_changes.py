@@ -43,9 +43,12 @@ class RuleChangeRepository(Protocol):
         ...
 
     async def next_due(self, project: str) -> RuleActivation | None:
-        """Return the first scheduled activation whose moment has come, by the database's clock."""
+        """Return the first scheduled activation whose moment has come, by the database's clock.
+
+        None while that one waits after a failure: those after it wait too.
+        """
         ...
 
     async def projects_with_due(self) -> tuple[str, ...]:
-        """Return the projects in which the moment of a scheduled activation has come."""
+        """Return the projects for which :meth:`next_due` has something."""
         ...

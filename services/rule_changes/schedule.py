@@ -7,18 +7,28 @@ waits for the first and finds nothing left to do.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from services.access.policy import ensure_sees, project_not_found
 from services.contracts.access import SYSTEM_ACTOR, Principal
 from services.contracts.rule_changes import ActivationState, RuleActivation, ScheduleRequest
-from services.errors import ActivationConflictError, InvalidInputError, NotFoundError
+from services.errors import (
+    ActivationConflictError,
+    ConcordError,
+    InvalidInputError,
+    NotFoundError,
+    UnavailableError,
+)
 from services.ports.database import Database, Transaction
 from services.projects.registry import known_rules, rule_set
 from services.projects.rule_set_owners import ensure_owner
 from services.rule_changes.activation import Switch, dry_run_of, recheck_of, switch_rules, with_rules
 from services.taxonomy.open_labels import ensure_open_labels_asked
+
+_FIRST_PAUSE = timedelta(minutes=1)
+_LONGEST_PAUSE = timedelta(hours=1)
+_DEFECT = "defect"
 
 
 async def schedule(database: Database, principal: Principal, project: str, given: ScheduleRequest) -> RuleActivation:
@@ -114,17 +124,45 @@ async def activations(
 async def activate_due(database: Database, project: str) -> tuple[RuleActivation, ...]:
     """Do the activations of a project whose moment has come, the earliest first; return those that were done here.
 
-    Each is one transaction. Two that do this at once do each activation once.
+    Each is one transaction. Two that do this at once do each activation once. One that fails is noted with its fault
+    and tried again later, after a minute, two, … at most an hour; until then the project goes by the rules before, and
+    the activations after it wait.
+
+    Raises:
+        UnavailableError: The database does not answer.
+        Exception: What an activation failed with, once that is noted.
     """
     done: list[RuleActivation] = []
     while True:
         async with database.transaction() as tx:
             due = await tx.rule_changes.next_due(project)
-            if due is None:
-                return tuple(done)
-            made = await _activate_one(tx, due)
+        if due is None:
+            return tuple(done)
+        try:
+            async with database.transaction() as tx:
+                made = await _activate_one(tx, due)
+        except UnavailableError:
+            raise
+        except Exception as error:
+            await _note_failure(database, due, error)
+            raise
         if made is not None:
             done.append(made)
+
+
+async def _note_failure(database: Database, due: RuleActivation, error: Exception) -> None:
+    """Let a due activation wait before it is tried again, the longer the more often it has failed."""
+    async with database.transaction() as tx:
+        known = await tx.rule_changes.get(due.project, due.activation_id, lock=True)
+        if known is None or known.state is not ActivationState.SCHEDULED:
+            return
+        pause = min(_FIRST_PAUSE * 2**known.failures, _LONGEST_PAUSE)
+        failed = {
+            "failures": known.failures + 1,
+            "fault": error.code if isinstance(error, ConcordError) else _DEFECT,
+            "try_again_at": await tx.now() + pause,
+        }
+        await tx.rule_changes.put(known.model_copy(update=failed))
 
 
 async def _activate_one(tx: Transaction, due: RuleActivation) -> RuleActivation | None:
@@ -149,6 +187,8 @@ async def _activate_one(tx: Transaction, due: RuleActivation) -> RuleActivation 
             "state": ActivationState.ACTIVATED,
             "before": done.before,
             "activated_at": await tx.now(),
+            "fault": None,
+            "try_again_at": None,
             "rechecked": len(done.rechecked),
             "left": done.left,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -9,14 +10,18 @@ import pytest
 from alembic import command
 from sqlalchemy.pool import NullPool
 
+from infra.client import ApiProblem, ConcordClient
 from infra.db.connect import create_engine
 from infra.db.engine import PostgresDatabase
 from infra.db.migrate import alembic_config, migrate
 from services.access.keys import SYSTEM_PROJECT
 from services.audit.verify import verify_project
 from services.contracts.access import Role
+from services.contracts.datasets import NewDataset, NewVersion
+from services.contracts.erasure import ErasureRequest, OfSamples
 from services.contracts.events import EventType
 from services.contracts.lineage import Origin, OriginKind
+from services.contracts.search import HitKind
 from services.ground_truth.origins import origins_of
 from services.intake.inbox import Inbox
 from services.rules.rule_set import DEFAULT_RULE_SET
@@ -149,3 +154,73 @@ async def test_verify_finds_every_difference_between_origins_and_lineage(
     assert {item.kind for item in report.faults} == expected
     assert not report.lineage_verified
     assert (await verify_project(database, SYSTEM_PROJECT)).faults == ()
+
+
+def client_of(world: ApiWorld, actor_id: str) -> ConcordClient:
+    return ConcordClient("http://concord.test", world.secrets[actor_id], transport=world.http._transport)
+
+
+async def test_dataset_versions_that_hold_such_records_are_listed(database: PostgresDatabase) -> None:
+    await add_project(database)
+    rules = Origin(kind=OriginKind.RULE_SET, key=RULES)
+    async with open_client(database) as http:
+        world = ApiWorld(database, http)
+        await world.key("ada", Role.ADMIN)
+        await world.key("rita", Role.REVIEWER, PROJECT)
+        async with client_of(world, "ada") as client:
+            datasets, recall = client.datasets(PROJECT), client.recall(PROJECT)
+            await committed_sample(database, "s-1")
+            for name in ("whole", "other"):
+                await datasets.create(NewDataset(name=name))
+            await datasets.make_version("whole", NewVersion())
+            of_first = Origin(kind=OriginKind.WORKFLOW, key="run-s-1")
+            of_second = Origin(kind=OriginKind.WORKFLOW, key="run-s-2")
+            await committed_sample(database, "s-2")
+            for name in ("whole", "other"):
+                await datasets.make_version(name, NewVersion())
+            await replace_sample(database, "s-2")
+
+            async def versions(origin: Origin) -> list[tuple[str, int, int]]:
+                first = await recall.dataset_versions(origin, limit=1)
+                items = list(first.items)
+                if first.next_cursor is not None:
+                    items += (await recall.dataset_versions(origin, cursor=first.next_cursor)).items
+                return [(one.dataset, one.version, one.records) for one in items]
+
+            assert await versions(rules) == [("other", 1, 2), ("whole", 1, 1), ("whole", 2, 2)]
+            assert await versions(of_first) == [("other", 1, 1), ("whole", 1, 1), ("whole", 2, 1)]
+            assert await versions(of_second) == [("other", 1, 1), ("whole", 2, 1)], "a version keeps its revision"
+            assert await versions(Origin(kind=OriginKind.PERSON, key="nobody")) == []
+        async with client_of(world, "rita") as client:
+            with pytest.raises(ApiProblem, match="permission"):
+                await client.recall(PROJECT).dataset_versions(rules)
+
+
+async def test_the_client_finds_by_words_and_reads_tombstones(database: PostgresDatabase) -> None:
+    await add_project(database)
+    record = await committed_sample(database, "visit-1")
+    await committed_sample(database, "visit-2")
+    async with open_client(database) as http:
+        world = ApiWorld(database, http)
+        await world.key("ada", Role.ADMIN)
+        async with client_of(world, "ada") as client:
+            kinds = (HitKind.SAMPLE, HitKind.FINDING)
+            page = await client.search("visit", kinds=kinds, project=PROJECT, limit=1)
+            rest = await client.search("visit", kinds=kinds, project=PROJECT, cursor=page.next_cursor)
+            found = {(hit.kind, hit.subject) for hit in (*page.items, *rest.items)}
+            assert {(HitKind.SAMPLE, "visit-1"), (HitKind.SAMPLE, "visit-2")} <= found
+            assert {kind for kind, _ in found} <= set(kinds)
+            since = record.committed_at + timedelta(days=1)
+            assert (await client.search("visit", since=since)).items == ()
+            assert (await client.search("visit", until=since)).items != ()
+
+            calls = client.erasure(PROJECT)
+            request = ErasureRequest(subject=OfSamples(sample_ids=("visit-1",)), reason="asked for")
+            ordered = await calls.order(request)
+            await calls.apply(ordered.erasure_id)
+            for tombstone in (await calls.tombstone("visit-1"), await calls.tombstone("visit-1", revision=1)):
+                assert (tombstone.ref, tombstone.erased_by) == (record.ref, "ada")
+                assert tombstone.hashes.content == record.content_sha256
+            with pytest.raises(ApiProblem) as refused:
+                await calls.tombstone("visit-2")
+            assert refused.value.code == "not-found"

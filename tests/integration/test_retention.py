@@ -19,7 +19,9 @@ from infra.upkeep import Chore, Upkeep
 from services.audit.verify import verify_project
 from services.contracts.access import SYSTEM_ACTOR, Principal, Role
 from services.contracts.erasure import Erasure, NewHold, Retention
+from services.contracts.lifecycle import RevisionRef
 from services.contracts.project_events import ErasureProposed, SubjectErased
+from services.contracts.records import Project
 from services.erasure import applying
 from services.erasure.desk import ErasureDesk
 from services.erasure.retention import RetentionKeeper
@@ -40,7 +42,11 @@ NAMES = tuple(f"s-{number}" for number in range(6))
 
 async def keep(database: PostgresDatabase, most_at_once: int = 10_000) -> None:
     """Do all that there is to do."""
-    while await RetentionKeeper(database, most_at_once=most_at_once).step():
+    await do_all(RetentionKeeper(database, most_at_once=most_at_once))
+
+
+async def do_all(keeper: RetentionKeeper) -> None:
+    while await keeper.step():
         pass
 
 
@@ -221,6 +227,53 @@ async def test_a_person_does_not_apply_what_a_policy_proposed_that_is_gone(
     done = await ErasureDesk(database).apply(ADMIN, PROJECT, proposed.erasure_id)
     assert (done.counts.erased, done.counts.waiting, done.finished_at is None) == (0, 0, False)
     assert await gone(database) == 0
+
+
+async def test_a_revision_that_can_not_be_erased_keeps_no_other_waiting_and_is_tried_again(
+    database: PostgresDatabase, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await set_retention(database, ERASE)
+    await expired_samples(database, database_url, NAMES[:4])
+    erase = applying._erase
+
+    async def fails_on_one(tx: Transaction, actor: str, erasure: Erasure, ref: RevisionRef) -> None:
+        if ref.sample_id == "s-0":
+            raise RuntimeError("a stored document that nobody can read")
+        await erase(tx, actor, erasure, ref)
+
+    monkeypatch.setattr(applying, "_erase", fails_on_one)
+    keeper = RetentionKeeper(database, most_at_once=2)
+    with pytest.raises(ExceptionGroup) as told_of:
+        await do_all(keeper)
+    (error,) = told_of.value.exceptions
+    assert error.__notes__ == [f"samples/s-0/revisions/1 of {PROJECT}"]
+    assert await gone(database) == 3
+    with pytest.raises(ExceptionGroup):
+        await do_all(keeper)
+    monkeypatch.undo()
+    await do_all(keeper)
+    assert await gone(database) == 4
+    assert all(item.finished_at is not None for item in await erasures(database))
+
+
+async def test_a_project_in_which_something_fails_keeps_no_other_waiting(
+    database: PostgresDatabase, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await set_retention(database, ERASE, "a-broken")
+    await set_retention(database, ERASE)
+    await expired_samples(database, database_url, NAMES[:2])
+    keeper = RetentionKeeper(database, most_at_once=1)
+    order = keeper._order
+
+    async def fails_in_one(tx: Transaction, project: Project, policy: Retention) -> Erasure | None:
+        if project.id == "a-broken":
+            raise RuntimeError("a fault of ours")
+        return await order(tx, project, policy)
+
+    monkeypatch.setattr(keeper, "_order", fails_in_one)
+    with pytest.raises(ExceptionGroup):
+        await do_all(keeper)
+    assert await gone(database) == 2
 
 
 async def test_a_proposal_goes_on_by_itself_once_the_policy_says_so(

@@ -139,6 +139,40 @@ async def test_a_timer_does_what_came_due_while_none_ran(world: RulesWorld) -> N
     assert [entry.body["rule_set"]["version"] for entry in await entries(world, "rule_set.activated")] == [3, 4]
 
 
+async def test_an_activation_that_fails_stops_no_check_and_is_tried_again(
+    world: RulesWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = await world.post("one", label("a1", "wrong"))
+    await prepare_sample(world.database, NoAssets(), no_models, ref)
+    rules = rules_of(3, {"odd": "major"})
+    await world.publish(rules)
+    activation, later = await scheduled(world), await scheduled(world, rules, AHEAD + timedelta(days=1))
+    await let_come(world, activation, timedelta(hours=2))
+    await let_come(world, later, timedelta(hours=1))
+
+    async def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("a stored document that nobody can read")
+
+    monkeypatch.setattr("services.rule_changes.schedule.switch_rules", fails)
+    activities = AlignmentActivities(world.database, world.words)
+    step = await ActivityEnvironment().run(activities.check_alignment, CheckInput(ref=ref))
+    assert step.next_step is NextStep.WAIT, "checked by the rules that the project goes by"
+    failed = await kept(world, activation)
+    assert (failed.state, failed.failures, failed.fault) == (ActivationState.SCHEDULED, 1, "defect")
+    assert failed.try_again_at is not None
+    await RuleTimer(world.database).look()
+    assert (await kept(world, activation)).failures == 1, "not before its pause is over"
+    monkeypatch.undo()
+    await RuleTimer(world.database).look()
+    assert await rules_now(world) == OLD.reference, "those after it wait, too"
+
+    await let_come(world, failed.model_copy(update={"try_again_at": None}), timedelta(hours=2))
+    await RuleTimer(world.database).look()
+    made = await kept(world, activation)
+    assert (made.state, made.failures, made.fault) == (ActivationState.ACTIVATED, 1, None)
+    assert await rules_now(world) == rules.reference
+
+
 async def test_a_fault_in_one_project_does_not_end_the_timer(
     world: RulesWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

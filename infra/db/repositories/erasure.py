@@ -69,7 +69,11 @@ _ADD = text("""
 """)
 _ADD_EXPIRED = text(f"""
     WITH chosen AS MATERIALIZED (
-        {_CHOSEN["expired"]} AND NOT {_HELD} ORDER BY it.updated_at LIMIT :limit
+        {_CHOSEN["expired"]} AND NOT {_HELD} AND NOT EXISTS (
+            SELECT FROM erasure_items AS item JOIN erasures AS other USING (erasure_id)
+            WHERE other.project = it.project AND other.policy_days IS NOT NULL AND other.finished_at IS NULL
+              AND (item.sample_id, item.revision, item.outcome) = (it.sample_id, it.revision, 'waiting'))
+        ORDER BY it.updated_at LIMIT :limit
     ), erasure AS (
         INSERT INTO erasures (erasure_id, project, subject, reason, withdraw, requested_by, requested_at, counts,
                               policy_days)
@@ -87,7 +91,7 @@ _ERASURE = "SELECT * FROM erasures WHERE project = :project"
 _GET = text(f"{_ERASURE} AND erasure_id = :erasure_id")
 _LOCK = text(f"{_ERASURE} AND erasure_id = :erasure_id FOR NO KEY UPDATE")
 _UNDER_POLICY = "policy_days IS NOT NULL AND finished_at IS NULL"
-_OF_POLICY = text(f"{_ERASURE} AND {_UNDER_POLICY} ORDER BY requested_at LIMIT 1")
+_OF_POLICY = text(f"{_ERASURE} AND {_UNDER_POLICY} ORDER BY requested_at, erasure_id")
 _PROJECTS_UNDER_POLICY = text(f"SELECT DISTINCT project FROM erasures WHERE {_UNDER_POLICY}")  # noqa: S608
 _DROP_WAITING = text("DELETE FROM erasure_items WHERE erasure_id = :erasure_id AND outcome = 'waiting'")
 _LIST = f"{_ERASURE} {{conditions}} ORDER BY requested_at DESC, erasure_id DESC LIMIT :limit"
@@ -98,7 +102,10 @@ _OUTCOMES = text("""
 _SUBJECT_OF = text("SELECT subject FROM erasures WHERE erasure_id = :erasure_id")
 _NEXT = text("""
     SELECT CAST(:project AS text) AS project, sample_id, revision FROM erasure_items
-    WHERE erasure_id = :erasure_id AND outcome = 'waiting' ORDER BY sample_id, revision LIMIT 1
+    WHERE erasure_id = :erasure_id AND outcome = 'waiting'
+      AND (sample_id, revision) NOT IN (
+          SELECT * FROM unnest(CAST(:but_samples AS text[]), CAST(:but_revisions AS integer[])))
+    ORDER BY sample_id, revision LIMIT 1
     FOR NO KEY UPDATE SKIP LOCKED
 """)
 _ERASED_OF = text("""
@@ -252,13 +259,12 @@ class PostgresErasures(Repository):
             limit=limit,
         )
 
-    async def under_policy(self, project: str) -> Erasure | None:
-        """Return the unfinished erasure that the project's retention policy ordered."""
-        row = await self._first(_OF_POLICY, project=project)
-        return None if row is None else (await self._erasures([row]))[0]
+    async def under_policy(self, project: str) -> tuple[Erasure, ...]:
+        """Return the unfinished erasures that the project's retention policy ordered, oldest first."""
+        return await self._erasures(await self._run(_OF_POLICY, project=project))
 
     async def projects_under_policy(self) -> tuple[str, ...]:
-        """Return the projects that have one."""
+        """Return the projects that have any."""
         return tuple(row.project for row in await self._run(_PROJECTS_UNDER_POLICY))
 
     async def drop_waiting(self, erasure_id: UUID) -> int:
@@ -304,9 +310,12 @@ class PostgresErasures(Repository):
             for row in rows
         )
 
-    async def next_waiting(self, project: str, erasure_id: UUID) -> RevisionRef | None:
+    async def next_waiting(
+        self, project: str, erasure_id: UUID, *, but: Sequence[RevisionRef] = ()
+    ) -> RevisionRef | None:
         """Return a revision that the erasure has not looked at yet, and that nobody else is at; it is locked."""
-        row = await self._first(_NEXT, project=project, erasure_id=erasure_id)
+        left_out = {"but_samples": [ref.sample_id for ref in but], "but_revisions": [ref.revision for ref in but]}
+        row = await self._first(_NEXT, project=project, erasure_id=erasure_id, **left_out)
         return None if row is None else ref_of(row)
 
     async def erased_of(

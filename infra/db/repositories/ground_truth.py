@@ -10,7 +10,7 @@ from infra.db.documents import body_of, body_text
 from infra.db.repositories.base import OF_REVISION, Repository
 from infra.db.repositories.samples import ref_of
 from services.contracts.lifecycle import RevisionRef, Stage
-from services.contracts.lineage import Dependent, DependentsSummary, Origin, OriginKind, RevisionCount
+from services.contracts.lineage import Dependent, DependentsSummary, DependentVersion, Origin, OriginKind, RevisionCount
 from services.contracts.records import GroundTruth
 from services.errors import AlreadyExistsError
 
@@ -55,6 +55,17 @@ DEPENDENTS = f"""
     JOIN sample_revisions AS its USING (project, sample_id, revision)
     ORDER BY part.sample_id, part.revision
 """  # noqa: S608 - constants
+# A member names its record: the version holds that revision, whatever has come after it.
+_DEPENDENT_VERSIONS = text("""
+    SELECT dataset, version, count(*) AS records, made.manifest_sha256, made.created_at
+    FROM ground_truth_origins AS origin
+    JOIN dataset_members AS member USING (project, sample_id, revision)
+    JOIN dataset_versions AS made USING (project, dataset, version)
+    WHERE origin.project = :project AND origin.kind = :kind AND origin.key = :key
+      AND (dataset, version) > (:after_dataset, CAST(:after_version AS integer))
+    GROUP BY dataset, version, made.manifest_sha256, made.created_at
+    ORDER BY dataset, version LIMIT :limit
+""")
 # From the sixth call on Postgres would plan once for every key, and look a million records up one by one.
 _PLAN_FOR_THE_KEY = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
 # One pass over the key's stretch of the index; what has a newer revision is few, and stands in a hash beside it.
@@ -159,6 +170,30 @@ class PostgresGroundTruth(Repository):
         return tuple(
             Dependent(
                 ref=ref_of(row), content_sha256=row.content_sha256, committed_at=row.committed_at, stage=row.stage
+            )
+            for row in rows
+        )
+
+    async def dependent_versions(
+        self, project: str, origin: Origin, *, after: tuple[str, int] | None, limit: int
+    ) -> tuple[DependentVersion, ...]:
+        """Return the dataset versions with records that rest on something, by (dataset, version) after the cursor."""
+        after_dataset, after_version = after or ("", 0)
+        await self._run(_PLAN_FOR_THE_KEY)
+        rows = await self._run(
+            _DEPENDENT_VERSIONS,
+            **_named(project, origin),
+            after_dataset=after_dataset,
+            after_version=after_version,
+            limit=limit,
+        )
+        return tuple(
+            DependentVersion(
+                dataset=row.dataset,
+                version=row.version,
+                records=row.records,
+                manifest_sha256=row.manifest_sha256,
+                created_at=row.created_at,
             )
             for row in rows
         )

@@ -42,15 +42,16 @@ _LIST = text("""
            OR (effective_at, activation_id) < (CAST(:after_at AS timestamptz), CAST(:after_id AS uuid)))
     ORDER BY effective_at DESC, activation_id DESC LIMIT :limit
 """)
-_NEXT_DUE = text("""
-    SELECT activation FROM rule_activations
-    WHERE project = :project AND state = 'scheduled' AND effective_at <= clock_timestamp()
-    ORDER BY effective_at LIMIT 1
-""")
-_PROJECTS_WITH_DUE = text("""
-    SELECT DISTINCT project FROM rule_activations
-    WHERE state = 'scheduled' AND effective_at <= clock_timestamp() ORDER BY project
-""")
+# In order: what failed keeps those after it waiting, or older rules would take over from newer ones.
+_DUE = """
+    SELECT activation FROM (
+        SELECT DISTINCT ON (project) project, activation FROM rule_activations
+        WHERE {project} state = 'scheduled' AND effective_at <= clock_timestamp() ORDER BY project, effective_at) AS due
+    WHERE activation ->> 'try_again_at' IS NULL
+       OR CAST(activation ->> 'try_again_at' AS timestamptz) <= clock_timestamp()
+"""
+_NEXT_DUE = text(_DUE.format(project="project = :project AND"))
+_ALL_DUE = text(_DUE.format(project=""))
 
 
 def _activation_of(row: Any) -> RuleActivation:
@@ -140,10 +141,10 @@ class PostgresRuleChanges(Repository):
         return tuple(_activation_of(row) for row in rows)
 
     async def next_due(self, project: str) -> RuleActivation | None:
-        """Return the first scheduled activation whose moment has come, by the database's clock."""
+        """Return the first scheduled activation whose moment has come; None while it waits after a failure."""
         row = await self._first(_NEXT_DUE, project=project)
         return None if row is None else _activation_of(row)
 
     async def projects_with_due(self) -> tuple[str, ...]:
-        """Return the projects in which the moment of a scheduled activation has come."""
-        return tuple(row.project for row in await self._run(_PROJECTS_WITH_DUE))
+        """Return the projects for which :meth:`next_due` has something."""
+        return tuple(_activation_of(row).project for row in await self._run(_ALL_DUE))
