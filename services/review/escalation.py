@@ -134,8 +134,8 @@ def escalation_by(
 ) -> TaskCause | None:
     """Return the rule that a new decision sets off, None if it needs no second one.
 
-    An expert's word is the last. Only where a rule or a deadline has sent a finding past the reviewers, so that it is
-    the first word too, four eyes are asked for it, in the same tier.
+    An expert's word is the last. Only where a rule or a deadline has sent a finding past the reviewers, or somebody has
+    handed it on without a verdict, so that it is the first word too, four eyes are asked for it, in the same tier.
 
     Args:
         decision: The decision.
@@ -193,7 +193,7 @@ def _asked_about(
         return rules
     if verdict not in _ESCALATING or cause is None:
         return ()
-    is_first_word = cause.facts.verdict is None and not cause.facts.rounds_over
+    is_first_word = cause.facts.verdict in (None, "escalate") and not cause.facts.rounds_over
     return [rule for rule in rules if rule.four_eyes] if is_first_word else ()
 
 
