@@ -181,13 +181,14 @@ class CaseWorld:
     async def decide(self, who: Principal, task_id: UUID, given: DecisionInput) -> Decision:
         return await self.desk.decide(who, task_id, given)
 
-    async def use(self, what: str, who: Principal, task_id: UUID, fence: int) -> object:
+    async def use(self, what: str, who: Principal, task_id: UUID, fence: int) -> None:
         """Show a sign of life, save a draft or give a task back."""
         if what == "heartbeat":
-            return await self.desk.heartbeat(who, task_id, fence)
-        if what == "draft":
-            return await self.desk.save_draft(who, task_id, fence, {"n": 1})
-        return await self.desk.release(who, task_id, fence)
+            await self.desk.heartbeat(who, task_id, fence)
+        elif what == "draft":
+            await self.desk.save_draft(who, task_id, fence, {"n": 1})
+        else:
+            await self.desk.release(who, task_id, fence)
 
     async def has_draft(self, task_id: UUID, actor_id: str) -> bool:
         async with self.database.transaction() as tx:
