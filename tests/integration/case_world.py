@@ -187,7 +187,8 @@ class CaseWorld:
             return await self.desk.heartbeat(who, task_id, fence)
         if what == "draft":
             return await self.desk.save_draft(who, task_id, fence, {"n": 1})
-        return await self.desk.release(who, task_id, fence)
+        await self.desk.release(who, task_id, fence)
+        return None
 
     async def has_draft(self, task_id: UUID, actor_id: str) -> bool:
         async with self.database.transaction() as tx:
