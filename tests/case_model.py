@@ -166,9 +166,14 @@ class CaseModel:
         return {error for error, applies in reasons.items() if applies}
 
     def is_stranger(self, actor: str, ref: RevisionRef) -> bool:
-        """Whether a person has had nothing to do with a revision, so that no rule can keep them from its tasks."""
-        holds = any(hold.ref == ref and hold.holder == actor for hold in self.tasks.values())
-        return not holds and not self.known[ref].touched_by(actor)
+        """Whether a person has had nothing to do with a sample, so that no rule can keep them from its tasks.
+
+        What they did in an earlier revision may: labels that are still there, or verdicts that are asked about again.
+        """
+        name = ref.sample_id
+        holds = any(hold.ref.sample_id == name and hold.holder == actor for hold in self.tasks.values())
+        touched = any(known.touched_by(actor) for each, known in self.known.items() if each.sample_id == name)
+        return not holds and not touched
 
     # What people and upstream are told
 
