@@ -110,7 +110,7 @@ def _targets(project: str, sample: str, task: str) -> list[tuple[str, str, str]]
     ]
     of_project += [
         ("GET", f"{base}/dependents{part}?kind=person&key=rex", f"/v1/projects/{{project}}/dependents{part}")
-        for part in ("", "/summary")
+        for part in ("", "/summary", "/dataset-versions")
     ]
     window = "committed_since=2026-03-01T00:00:00Z&committed_before=2026-03-02T00:00:00Z"
     of_project += [
