@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from infra.api_pages import Page, PagedCaller, path_part
-from services.contracts.active_time import ActivitySelection, PersonTime, TaskTime
+from infra.api_pages import Page, path_part
+from infra.client_operations import OperationsCalls
 from services.contracts.calibration import ResumePerson
 from services.contracts.people import Reviewer, ReviewerProfile
 from services.contracts.queues import ListedQueue, ReviewQueue
@@ -22,7 +22,7 @@ from services.contracts.task_operations import (
 )
 
 
-class QueueCalls(PagedCaller):
+class QueueCalls(OperationsCalls):
     """The part of the API that operations managers use."""
 
     async def project_queues(self, project: str) -> tuple[ListedQueue, ...]:
@@ -32,17 +32,6 @@ class QueueCalls(PagedCaller):
     async def project_queue(self, project: str, name: str) -> ReviewQueue:
         """Return a queue."""
         return ReviewQueue.model_validate(await self.call("GET", _queue(project, name)))
-
-    async def people_times(self, project: str, wanted: ActivitySelection) -> tuple[PersonTime, ...]:
-        """Return the active time of each person in what is selected, by person."""
-        return await self.all_of(PersonTime, f"{_base(project)}/operations/active-time/people", **_given(wanted))
-
-    async def task_times(
-        self, project: str, wanted: ActivitySelection, *, cursor: str | None = None, limit: int | None = None
-    ) -> Page[TaskTime]:
-        """Return a page of the tasks in what is selected with the active time on each, oldest first."""
-        path = f"{_base(project)}/operations/active-time/tasks"
-        return await self.page_of(TaskTime, path, cursor=cursor, limit=limit, **_given(wanted))
 
     async def put_queue(self, project: str, queue: ReviewQueue) -> ReviewQueue:
         """Set a queue up, or change it."""
@@ -92,6 +81,11 @@ class QueueCalls(PagedCaller):
         """Return a page of a project's operations, oldest first."""
         return await self.page_of(TaskOperation, f"{_base(project)}/task-operations", cursor=cursor, limit=limit)
 
+    async def task_operation(self, project: str, operation_id: UUID | str) -> TaskOperation:
+        """Return an operation with what it has done."""
+        path = f"{_base(project)}/task-operations/{path_part(operation_id)}"
+        return TaskOperation.model_validate(await self.call("GET", path))
+
     async def operation_items(
         self,
         project: str,
@@ -128,10 +122,6 @@ class QueueCalls(PagedCaller):
     async def delete_reviewer(self, project: str, actor_id: str) -> None:
         """Forget what a project knows of a person."""
         await self.call("DELETE", f"{_base(project)}/reviewers/{path_part(actor_id)}")
-
-
-def _given(wanted: ActivitySelection) -> dict[str, object]:
-    return wanted.model_dump(mode="json", exclude_none=True)
 
 
 def _base(project: str) -> str:

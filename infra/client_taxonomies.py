@@ -42,6 +42,10 @@ class TaxonomyCalls(DefinitionCalls):
         path = f"{_BASE}/{path_part(document.id)}/draft"
         return TaxonomyDraft.model_validate(await self.call("PUT", path, document))
 
+    async def delete_taxonomy_draft(self, taxonomy_id: str) -> None:
+        """Remove the draft of a taxonomy."""
+        await self.call("DELETE", f"{_BASE}/{path_part(taxonomy_id)}/draft")
+
     async def publish_taxonomy_draft(self, taxonomy_id: str) -> Taxonomy:
         """Publish the draft as the version it names."""
         path = f"{_BASE}/{path_part(taxonomy_id)}/draft/publish"

@@ -12,6 +12,7 @@ from services.contracts.dataset_diff import DiffSummary, SampleChange
 from services.contracts.datasets import (
     Dataset,
     DatasetVersionView,
+    DependentVersion,
     InclusionProof,
     MemberRecord,
     MemberView,
@@ -34,7 +35,8 @@ class DatasetCalls:
 
     def __init__(self, client: PagedCaller, project: str) -> None:
         self._client = client
-        self._base = f"/v1/projects/{path_part(project)}/datasets"
+        self._project = f"/v1/projects/{path_part(project)}"
+        self._base = f"{self._project}/datasets"
 
     async def create(self, new: NewDataset) -> Dataset:
         """Define a dataset."""
@@ -47,6 +49,10 @@ class DatasetCalls:
     async def get(self, name: str) -> Dataset:
         """Return a dataset."""
         return Dataset.model_validate(await self._client.call("GET", f"{self._base}/{path_part(name)}"))
+
+    async def of_sample(self, sample_id: str) -> tuple[DependentVersion, ...]:
+        """Return every version that holds a record of a sample, with whether the record is still the newest."""
+        return await self._client.all_of(DependentVersion, f"{self._project}/samples/{path_part(sample_id)}/datasets")
 
     async def make_version(self, name: str, new: NewVersion, *, tell: Tell = tell_nobody) -> DatasetVersionView:
         """Keep what is committed now as the next version; returns when it is kept, ``tell`` hears how far it is."""

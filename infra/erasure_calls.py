@@ -49,6 +49,10 @@ class ErasureCalls:
         """Return all erasures, newest first."""
         return await self._client.all_of(Erasure, f"{self._base}/erasures")
 
+    async def get(self, erasure_id: UUID) -> Erasure:
+        """Return an erasure with how far it is."""
+        return Erasure.model_validate(await self._client.call("GET", f"{self._base}/erasures/{erasure_id}"))
+
     async def tombstone(self, sample_id: str, *, revision: int | None = None) -> Tombstone:
         """Return what stands in the place of an erased revision's content; the newest revision if none is named."""
         path = f"{self._base}/samples/{path_part(sample_id)}/tombstone"

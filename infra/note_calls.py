@@ -29,6 +29,10 @@ class NoteCalls:
         """Return all notes that the key may read, oldest first."""
         return await self._client.all_of(Note, self._base, revision=revision)
 
+    async def get(self, note_id: UUID) -> Note:
+        """Return a note."""
+        return Note.model_validate(await self._client.call("GET", f"{self._base}/{note_id}"))
+
     async def history(self, note_id: UUID) -> tuple[NoteVersion, ...]:
         """Return everything a note said."""
         return await self._client.all_of(NoteVersion, f"{self._base}/{note_id}/history")

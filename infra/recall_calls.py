@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.api_pages import Page, PagedCaller, path_part
-from services.contracts.lineage import Dependent, DependentsSummary, DependentVersion, Origin
+from services.contracts.lineage import Dependent, DependentsSummary, Origin, VersionOfDependents
 
 
 class RecallCalls:
@@ -31,9 +31,9 @@ class RecallCalls:
 
     async def dataset_versions(
         self, origin: Origin, *, cursor: str | None = None, limit: int | None = None
-    ) -> Page[DependentVersion]:
+    ) -> Page[VersionOfDependents]:
         """Return a page of the dataset versions with records that rest on something."""
         path = f"{self._base}/dataset-versions"
         return await self._client.page_of(
-            DependentVersion, path, kind=origin.kind.value, key=origin.key, cursor=cursor, limit=limit
+            VersionOfDependents, path, kind=origin.kind.value, key=origin.key, cursor=cursor, limit=limit
         )

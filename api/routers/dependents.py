@@ -18,9 +18,9 @@ from services.contracts.lineage import (
     MAX_KEY_LENGTH,
     Dependent,
     DependentsSummary,
-    DependentVersion,
     Origin,
     OriginKind,
+    VersionOfDependents,
 )
 from services.samples.reader import SampleReader
 
@@ -69,7 +69,7 @@ async def count_dependents(
     return reply(await reader.count_dependents(principal, project, Origin(kind=kind, key=key)))
 
 
-@router.get("/dataset-versions", response_model=Page[DependentVersion])
+@router.get("/dataset-versions", response_model=Page[VersionOfDependents])
 async def list_dependent_versions(
     principal: MayRead,
     services: Services,

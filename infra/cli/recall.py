@@ -12,7 +12,7 @@ from infra.cli.connection import KeyOption, UrlOption, with_client
 from infra.cli.console import JsonOption, output, plain, print_facts, print_json, print_table
 from infra.client import ConcordClient
 from infra.recall_calls import RecallCalls
-from services.contracts.lineage import Dependent, DependentsSummary, DependentVersion, Origin, OriginKind
+from services.contracts.lineage import Dependent, DependentsSummary, Origin, OriginKind, VersionOfDependents
 from services.contracts.records import GroundTruth
 from services.errors import InvalidInputError
 from services.ground_truth.origins import origins_of
@@ -74,7 +74,7 @@ def recall(
         }
     )
 
-    async def work(client: ConcordClient) -> tuple[DependentsSummary, list[Dependent], list[DependentVersion]]:
+    async def work(client: ConcordClient) -> tuple[DependentsSummary, list[Dependent], list[VersionOfDependents]]:
         calls = RecallCalls(client, project)
         found: list[Dependent] = []
         every = client.each(lambda cursor: calls.dataset_versions(origin, cursor=cursor, limit=500))
@@ -103,7 +103,7 @@ def _wanted(given: dict[OriginKind, str | None]) -> Origin:
     return Origin(kind=kind, key=value)
 
 
-def _print(summary: DependentsSummary, found: list[Dependent], versions: list[DependentVersion]) -> None:
+def _print(summary: DependentsSummary, found: list[Dependent], versions: list[VersionOfDependents]) -> None:
     print_facts(
         [
             ("rests on", f"{summary.origin.kind} {summary.origin.key}"),

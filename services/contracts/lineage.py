@@ -48,7 +48,7 @@ class Dependent(Contract):
     stage: Stage = Field(description="committed, or reopened when a newer revision came.")
 
 
-class DependentVersion(Contract):
+class VersionOfDependents(Contract):
     """A dataset version with committed records that rest on what was asked for."""
 
     dataset: Identifier

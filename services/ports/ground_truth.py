@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from services.contracts.audit import EVERY_ENTRY, AuditFilter
 from services.contracts.lifecycle import RevisionRef
-from services.contracts.lineage import Dependent, DependentsSummary, DependentVersion, Origin
+from services.contracts.lineage import Dependent, DependentsSummary, Origin, VersionOfDependents
 from services.contracts.records import (
     AuditEntry,
     GroundTruth,
@@ -51,7 +51,7 @@ class GroundTruthRepository(Protocol):
 
     async def dependent_versions(
         self, project: str, origin: Origin, *, after: tuple[str, int] | None, limit: int
-    ) -> tuple[DependentVersion, ...]:
+    ) -> tuple[VersionOfDependents, ...]:
         """Return the dataset versions with records that rest on something, by (dataset, version) after the cursor."""
         ...
 

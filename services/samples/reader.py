@@ -9,7 +9,7 @@ from services.access.policy import ensure_sees, project_not_found
 from services.contracts.access import Principal
 from services.contracts.audit import EVERY_ENTRY, AuditFilter
 from services.contracts.lifecycle import RevisionRef, Stage
-from services.contracts.lineage import Dependent, DependentsSummary, DependentVersion, Origin
+from services.contracts.lineage import Dependent, DependentsSummary, Origin, VersionOfDependents
 from services.contracts.records import AuditEntry, GroundTruth, LabelSet, SampleRevision, SampleSummary, StageChange
 from services.contracts.review import StoredFinding
 from services.contracts.verification import Anchor, AuditHead
@@ -124,7 +124,7 @@ class SampleReader:
 
     async def dependent_versions(
         self, principal: Principal, project: str, origin: Origin, *, after: tuple[str, int] | None, limit: int
-    ) -> tuple[DependentVersion, ...]:
+    ) -> tuple[VersionOfDependents, ...]:
         """Return dataset versions with records that rest on something, by dataset and version, after the cursor."""
         async with self._database.transaction() as tx:
             await ensure_project(tx, principal, project)

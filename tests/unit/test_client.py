@@ -1,13 +1,17 @@
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
 from infra.client import ApiProblem, ConcordClient
 from services.contracts.access import Role
+from services.contracts.active_time import ActivitySelection, LabelSelection
 from services.contracts.lifecycle import Stage
+from services.contracts.operations import DecisionSelection, SampleSelection, TaskSelection
 from services.contracts.progress import Progress
 
 KEY = "ck_" + "k" * 43
@@ -215,3 +219,54 @@ async def test_a_service_without_progress_is_understood_and_a_refusal_is_raised_
         with pytest.raises(ApiProblem) as raised:
             await client.call_with_progress("POST", "/v1/x", tell=unexpected)
     assert raised.value.status == 503
+
+
+ID = UUID("6f0f3c1e-7a52-4a55-8a33-0b7f6f2f7a11")
+WINDOW = {"committed_since": datetime(2026, 3, 1, tzinfo=UTC), "committed_before": datetime(2026, 3, 2, tzinfo=UTC)}
+
+
+@pytest.mark.parametrize(
+    ("call", "method", "path"),
+    [
+        (lambda it: it.counted_tasks("p", TaskSelection()), "GET", "/v1/projects/p/operations/tasks"),
+        (lambda it: it.counted_samples("p", SampleSelection()), "GET", "/v1/projects/p/operations/samples"),
+        (lambda it: it.counted_decisions("p", DecisionSelection()), "GET", "/v1/projects/p/operations/decisions"),
+        (lambda it: it.counted_labels("p", LabelSelection(**WINDOW)), "GET", "/v1/projects/p/operations/labels"),
+        (lambda it: it.worked_times("p", ActivitySelection()), "GET", "/v1/projects/p/operations/activity"),
+        (lambda it: it.datasets("p").of_sample("s/1"), "GET", "/v1/projects/p/samples/s%2F1/datasets"),
+        (lambda it: it.delete_taxonomy_draft("av"), "DELETE", "/v1/taxonomies/av/draft"),
+    ],
+)
+async def test_a_call_goes_to_its_route(
+    call: Callable[[ConcordClient], Awaitable[object]], method: str, path: str
+) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append((request.method, request.url.raw_path.decode().partition("?")[0]))
+        return answer({"items": [], "next_cursor": None}) if method == "GET" else httpx.Response(204)
+
+    async with client_of(handler) as client:
+        await call(client)
+    assert seen == [(method, path)]
+
+
+@pytest.mark.parametrize(
+    ("call", "path"),
+    [
+        (lambda it: it.erasure("p").get(ID), f"/v1/projects/p/erasures/{ID}"),
+        (lambda it: it.task_operation("p", ID), f"/v1/projects/p/task-operations/{ID}"),
+        (lambda it: it.notes("p", "s").get(ID), f"/v1/projects/p/samples/s/notes/{ID}"),
+    ],
+)
+async def test_one_thing_is_asked_for_by_its_id(call: Callable[[ConcordClient], Awaitable[object]], path: str) -> None:
+    seen: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.path)
+        return answer({"type": "urn:concord:problem:not-found", "title": "None", "status": 404, "detail": "No."}, 404)
+
+    async with client_of(handler) as client:
+        with pytest.raises(ApiProblem):
+            await call(client)
+    assert seen == [path]

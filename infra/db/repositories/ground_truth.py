@@ -10,7 +10,14 @@ from infra.db.documents import body_of, body_text
 from infra.db.repositories.base import OF_REVISION, Repository
 from infra.db.repositories.samples import ref_of
 from services.contracts.lifecycle import RevisionRef, Stage
-from services.contracts.lineage import Dependent, DependentsSummary, DependentVersion, Origin, OriginKind, RevisionCount
+from services.contracts.lineage import (
+    Dependent,
+    DependentsSummary,
+    Origin,
+    OriginKind,
+    RevisionCount,
+    VersionOfDependents,
+)
 from services.contracts.records import GroundTruth
 from services.errors import AlreadyExistsError
 
@@ -176,7 +183,7 @@ class PostgresGroundTruth(Repository):
 
     async def dependent_versions(
         self, project: str, origin: Origin, *, after: tuple[str, int] | None, limit: int
-    ) -> tuple[DependentVersion, ...]:
+    ) -> tuple[VersionOfDependents, ...]:
         """Return the dataset versions with records that rest on something, by (dataset, version) after the cursor."""
         after_dataset, after_version = after or ("", 0)
         await self._run(_PLAN_FOR_THE_KEY)
@@ -188,7 +195,7 @@ class PostgresGroundTruth(Repository):
             limit=limit,
         )
         return tuple(
-            DependentVersion(
+            VersionOfDependents(
                 dataset=row.dataset,
                 version=row.version,
                 records=row.records,
