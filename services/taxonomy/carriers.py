@@ -10,6 +10,7 @@ from services.errors import IntegrityError, NotFoundError
 from services.ports.database import Transaction
 from services.rules.rule_set import RuleSet
 from services.rules.taxonomy_conformance import TaxonomyConformanceKind, TaxonomyConformanceRules
+from services.taxonomy.equivalences import with_equivalences
 from services.taxonomy.governance import steps_of
 from services.taxonomy.migrating import Carrier
 from services.taxonomy.taxonomy import Taxonomy
@@ -111,7 +112,8 @@ def asks_about_open_labels(rules: RuleSet) -> bool:
 def with_taxonomy(rules: RuleSet, carrier: Carrier | None) -> RuleSet:
     """Return the rules by which the checks run: the project's stored taxonomy in place of the rule set's own.
 
-    A project that names a taxonomy asks for ``taxonomy_conformance``, unless its rule set turns the check off.
+    A project that names a taxonomy asks for ``taxonomy_conformance``, unless its rule set turns the check off. Checks
+    of one modality against another know its equivalences.
     """
     if carrier is None:
         return rules
@@ -119,4 +121,4 @@ def with_taxonomy(rules: RuleSet, carrier: Carrier | None) -> RuleSet:
     # Where its steps come from does not matter to the check; the rule set's own count too.
     crosswalks = (*carrier.steps, *section.crosswalks)[:100]
     changed = section.model_copy(update={"taxonomy": carrier.target, "crosswalks": crosswalks})
-    return rules.model_copy(update={"taxonomy_conformance": changed})
+    return with_equivalences(rules.model_copy(update={"taxonomy_conformance": changed}), carrier.target)
