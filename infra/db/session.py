@@ -80,11 +80,8 @@ class Session:
         Raises:
             asyncpg.PostgresError: A constraint that is looked at last refuses it; nothing was kept.
         """
-        try:
+        with self._fault_noted():
             await self._driver.execute("COMMIT")
-        except Exception as error:
-            self.fault = error
-            raise
 
     async def end(self) -> None:
         """Take back what was not committed; a connection that can not be told so is closed, which does the same."""
@@ -101,21 +98,15 @@ class Session:
     async def rows(self, statement: TextClause, parameters: Mapping[str, Any]) -> list[Row]:
         """Run a statement; return its rows."""
         sent = _sent(statement, parameters)
-        try:
+        with self._fault_noted():
             rows: list[Row] = await self._driver.fetch(sent.sql, *sent.arguments, record_class=Row)
-        except Exception as error:
-            self.fault = error
-            raise
         return rows
 
     async def count(self, statement: TextClause, parameters: Mapping[str, Any]) -> int:
         """Run a statement; return how many rows it changed or found."""
         sent = _sent(statement, parameters)
-        try:
+        with self._fault_noted():
             status = await self._driver.execute(sent.sql, *sent.arguments)
-        except Exception as error:
-            self.fault = error
-            raise
         found = _STATUS.match(status)
         return int(found[1]) if found else 0
 
@@ -124,10 +115,15 @@ class Session:
     ) -> AsyncIterator[list[Row]]:
         """Yield the rows of a statement, ``page`` at a time, all as of this moment."""
         sent = _sent(statement, parameters)
-        try:
+        with self._fault_noted():
             cursor = await self._driver.cursor(sent.sql, *sent.arguments, record_class=Row)
             while rows := await cursor.fetch(page):
                 yield rows
+
+    @contextmanager
+    def _fault_noted(self) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:
             self.fault = error
             raise

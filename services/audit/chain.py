@@ -23,12 +23,16 @@ class LinkText:
 
     Attributes:
         to_time: Up to the text of its time.
+        to_body: From there up to its body.
+        body: Its body.
         to_previous: From there up to the hash before it.
         to_sequence: From there up to its sequence.
         rest: From there.
     """
 
     to_time: str
+    to_body: str
+    body: str
     to_previous: str
     to_sequence: str
     rest: str
@@ -36,7 +40,8 @@ class LinkText:
     def sha256(self, at: datetime, previous_sha256: str, sequence: int) -> str:
         """Return the hash of the entry in its place."""
         parts = (
-            self.to_time, time_text(at), self.to_previous, previous_sha256, self.to_sequence, str(sequence), self.rest,
+            self.to_time, time_text(at), self.to_body, self.body, self.to_previous, previous_sha256, self.to_sequence,
+            str(sequence), self.rest,
         )  # fmt: skip
         return hashlib.sha256("".join(parts).encode()).hexdigest()
 
@@ -47,7 +52,9 @@ def link_text(*, project: str, actor: str, action: str, subject: str, body: dict
     named = {name: canonical_json(value).decode() for name, value in fields.items()}
     return LinkText(
         to_time=f'{{"action":{named["action"]},"actor":{named["actor"]},"at":"',
-        to_previous=f'","body":{named["body"]},"previous":"',
+        to_body='","body":',
+        body=named["body"],
+        to_previous=',"previous":"',
         to_sequence=f'","project":{named["project"]},"sequence":',
         rest=f',"subject":{named["subject"]}}}',
     )

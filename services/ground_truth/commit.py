@@ -8,6 +8,7 @@ from services.contracts.lifecycle import RevisionRef, Stage
 from services.contracts.records import GroundTruth, SampleRevision
 from services.contracts.review import FindingState, StoredFinding
 from services.errors import BlockingFindingError, IntegrityError, NotFoundError, StageConflictError
+from services.ground_truth.made_of import may_be_carried
 from services.ground_truth.origins import made_of, origins_of
 from services.ground_truth.record import RevisionFacts, build_record
 from services.lifecycle.earlier import read_earlier_decisions
@@ -97,8 +98,6 @@ async def facts_of(tx: Transaction, revision: SampleRevision) -> RevisionFacts:
     """Read everything the ground truth of a revision that was read rests on."""
     ref = revision.ref
     label_sets = await tx.samples.label_sets(ref)
-    # Asked for only where it can be: a commit is what happens most often.
-    may_be_carried = any(labels.origin == "migration" for labels in label_sets)
     findings = await tx.review.findings(ref)
     return RevisionFacts(
         revision=revision,
@@ -109,7 +108,7 @@ async def facts_of(tx: Transaction, revision: SampleRevision) -> RevisionFacts:
         findings=findings,
         decisions=await tx.review.decisions(ref),
         earlier=await read_earlier_decisions(tx, ref, findings),
-        carried=await tx.taxonomy_migrations.carried(ref) if may_be_carried else None,
+        carried=await tx.taxonomy_migrations.carried(ref) if may_be_carried(label_sets) else None,
     )
 
 

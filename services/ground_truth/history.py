@@ -14,7 +14,7 @@ from services.contracts.manifest import SampleManifest
 from services.contracts.records import LabelSet
 from services.contracts.review import Decision, StoredFinding
 from services.errors import NotFoundError
-from services.ground_truth.made_of import older_ref
+from services.ground_truth.made_of import may_be_carried, older_ref
 from services.ports.database import Transaction
 from services.taxonomy.carriers import MigrationCarriers
 from services.taxonomy.migrating import Carrier, uses_of
@@ -77,7 +77,7 @@ class HistoryReader:
     async def read(self, tx: Transaction, ref: RevisionRef) -> SampleHistory:
         """Return what was said of a revision, and of those it was made of."""
         own = await _revision(tx, ref)
-        way = await tx.taxonomy_migrations.way(ref) if _was_carried(own) else ()
+        way = await tx.taxonomy_migrations.way(ref) if may_be_carried(own.label_sets) else ()
         if not way:
             return SampleHistory((own,), {})
         manifest = await _manifest(tx, ref)
@@ -99,11 +99,6 @@ async def findings_of(tx: Transaction, history: SampleHistory) -> tuple[StoredFi
     for revision in history.revisions:
         found |= {one.finding.finding_id: one for one in await tx.review.findings(revision.ref)}
     return tuple(found[name] for name in sorted(found))
-
-
-def _was_carried(revision: RevisionHistory) -> bool:
-    """Whether a migration may have opened a revision: a hint that spares asking for every sample."""
-    return any(labels.origin == "migration" for labels in revision.label_sets)
 
 
 async def _revision(tx: Transaction, ref: RevisionRef) -> RevisionHistory:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -12,7 +12,7 @@ from services.contracts.annotations import Annotations
 from services.contracts.canonical import content_sha256
 from services.contracts.lifecycle import RevisionRef
 from services.contracts.manifest import SampleManifest
-from services.contracts.records import GroundTruth
+from services.contracts.records import GroundTruth, LabelSet
 from services.contracts.taxonomies import CarriedOver
 from services.contracts.verification import Fault
 from services.lifecycle.journal import subject_of
@@ -20,6 +20,11 @@ from services.taxonomy.migrating import Carrier, uses_of
 
 _LABELS: TypeAdapter[Annotations] = TypeAdapter(Annotations)
 _OF_ITS_OWN = frozenset({"revision", "annotations"})
+
+
+def may_be_carried(label_sets: Iterable[LabelSet]) -> bool:
+    """Whether a migration may have opened a revision with these labels: a hint that spares asking for every one."""
+    return any(labels.origin == "migration" for labels in label_sets)
 
 
 def older_ref(ref: RevisionRef, carried: CarriedOver) -> RevisionRef:

@@ -17,7 +17,7 @@ async def read_closings(tx: Transaction, ref: RevisionRef) -> tuple[Closing, ...
     if ref.revision == 1:
         return ()
     closed = [item for item in await tx.review.findings_before(ref) if item.state in CLOSED]
-    contents = {item.ref: await _content(tx, item.ref) for item in closed}
+    contents = {earlier: await _content(tx, earlier) for earlier in {item.ref for item in closed}}
     decided_on = {ref.model_copy(update={"revision": _decided_in(item)}) for item in closed}
     decisions = {
         decision.decision_id: decision for earlier in decided_on for decision in await tx.review.decisions(earlier)

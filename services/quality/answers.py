@@ -23,6 +23,7 @@ from services.contracts.lifecycle import RevisionRef
 from services.contracts.quality import GoldAnswer
 from services.contracts.review import JUDGING_KINDS, Decision, TaskKind
 from services.ports.database import Transaction
+from services.projects.registry import rules_of
 from services.quality.labelling import LABELS, ScoredLabel, is_labelling, score_labels
 from services.quality.probes import past_of
 from services.quality.scoring import JudgedSample, Scored, score_sample
@@ -129,7 +130,7 @@ async def judged_probe(tx: Transaction, answer: ProbeAnswer, gold: GoldAnswer | 
 async def _score_sample(tx: Transaction, newest: RevisionRef, gold: GoldAnswer | None) -> tuple[ScoredAnswer, ...]:
     """Score the verdicts on all revisions: what is said of the newest may overturn what was said of earlier ones."""
     found: list[ScoredAnswer] = []
-    rules = await consensus_rules(tx, newest.project, gold)
+    rules = await _consensus_rules(tx, newest.project, gold)
     for sample in await judged_revisions(tx, newest, gold):
         judged = [one for one in sample.decisions if one.task_kind in JUDGING_KINDS or is_labelling(one)]
         if judged:
@@ -140,16 +141,14 @@ async def _score_sample(tx: Transaction, newest: RevisionRef, gold: GoldAnswer |
     return tuple(found)
 
 
-async def consensus_rules(tx: Transaction, project: str, gold: GoldAnswer | None) -> ConsensusRules | None:
+async def _consensus_rules(tx: Transaction, project: str, gold: GoldAnswer | None) -> ConsensusRules | None:
     """Return a project's thresholds for people who agree, where a known answer needs them to be held against labels."""
-    stored = await tx.projects.get(project) if gold is not None and gold.tells_labels else None
-    rules = None if stored is None else await tx.projects.rule_set(stored.config.rule_set)
-    return None if rules is None else rules.consensus
+    return (await rules_of(tx, project)).consensus if gold is not None and gold.tells_labels else None
 
 
 async def _score_probe(tx: Transaction, answer: ProbeAnswer, gold: GoldAnswer | None) -> tuple[ScoredAnswer, ...]:
     sample = await judged_probe(tx, answer, gold)
-    rules = await consensus_rules(tx, answer.probe.ref.project, gold)
+    rules = await _consensus_rules(tx, answer.probe.ref.project, gold)
     scores = _scores(sample, rules, {answer.decision.task_id: answer.probe.queue})
     await tx.calibration.put_scores((answer.decision.decision_id,), scores)
     return scores

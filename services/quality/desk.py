@@ -14,7 +14,8 @@ from services.contracts.quality import AnnotatorQuality, GoldAnswer, QualityRepo
 from services.contracts.records import SampleSummary
 from services.errors import InvalidInputError, NotFoundError
 from services.ports.database import Database, Transaction
-from services.quality.answers import consensus_rules, judged_probe, judged_revisions, score_again
+from services.projects.registry import rules_of
+from services.quality.answers import judged_probe, judged_revisions, score_again
 from services.quality.labelling import score_labels
 from services.quality.learner import learn_annotators
 from services.quality.report import MIN_JUDGED, QualityBuilder
@@ -159,6 +160,7 @@ def _experts(compared: int, agreed: int) -> ExpertAgreement | None:
 
 async def _count_probes(tx: Transaction, project: str, most: int, builder: QualityBuilder) -> None:
     before: tuple[datetime, UUID] | None = None
+    rules = (await rules_of(tx, project)).consensus
     left = most
     while left > 0:
         page = await tx.probes.answers(project, before=before, limit=min(_PAGE, left))
@@ -167,7 +169,7 @@ async def _count_probes(tx: Transaction, project: str, most: int, builder: Quali
             gold = known.get(answer.probe.ref.sample_id)
             sample = await judged_probe(tx, answer, None if gold is None else gold.answer)
             builder.add_answers(score_sample(sample))
-            builder.add_labels(score_labels(sample, await consensus_rules(tx, project, sample.gold)))
+            builder.add_labels(score_labels(sample, rules))
         if len(page) < _PAGE:
             return
         left -= len(page)
@@ -176,14 +178,14 @@ async def _count_probes(tx: Transaction, project: str, most: int, builder: Quali
 
 async def _count(tx: Transaction, project: str, page: tuple[SampleSummary, ...], builder: QualityBuilder) -> None:
     known = await tx.quality.gold(project, tuple({summary.ref.sample_id for summary in page}))
+    rules = (await rules_of(tx, project)).consensus
     for summary in page:
         ref = summary.ref
         gold = known.get(ref.sample_id)
         newest = await tx.samples.newest(ref.project, ref.sample_id) or ref
-        answer = None if gold is None else gold.answer
-        *_, sample = await judged_revisions(tx, newest, answer, first=ref.revision)
+        *_, sample = await judged_revisions(tx, newest, None if gold is None else gold.answer, first=ref.revision)
         builder.add(score_sample(sample), gold=gold is not None)
-        builder.add_labels(score_labels(sample, await consensus_rules(tx, ref.project, answer)))
+        builder.add_labels(score_labels(sample, rules))
 
 
 async def _ensure_project(tx: Transaction, principal: Principal, project: str) -> None:

@@ -9,8 +9,8 @@ from services.contracts.consensus import Consensus, JoinedAnswers
 from services.contracts.lifecycle import Stage
 from services.contracts.quality import AnnotatorQuality, GoldAnswer
 from services.contracts.review import FindingState
-from services.errors import NotFoundError
 from services.ports.database import Database, Transaction
+from services.projects.registry import rules_of
 from services.quality.learning import Unit, learn_skills, unit_of
 from services.review.overlap import open_answers
 from services.review.worth import NOTHING
@@ -48,7 +48,7 @@ async def learn_annotators(database: Database, project: str) -> AnnotatorQuality
     samples = 0
     after: JoinedAnswers | None = None
     async with database.transaction() as tx:
-        rules = await _rules_of(tx, project)
+        rules = await rules_of(tx, project)
         there = await tx.answers.count_joined_labels(project)
     while samples < MAX_SAMPLES:
         async with database.transaction() as tx:
@@ -73,14 +73,6 @@ async def learn_annotators(database: Database, project: str) -> AnnotatorQuality
         )
         await tx.answers.put_quality(quality)
     return quality
-
-
-async def _rules_of(tx: Transaction, project: str) -> RuleSet:
-    stored = await tx.projects.get(project)
-    rules = None if stored is None else await tx.projects.rule_set(stored.config.rule_set)
-    if rules is None:
-        raise NotFoundError(f"There is no project {project!r}.")
-    return rules
 
 
 async def _units_of(tx: Transaction, joined: JoinedAnswers, rules: RuleSet) -> list[Unit]:

@@ -123,11 +123,13 @@ def _same_labels(finding: Finding, before: Annotations | None, after: Annotation
     """Whether the labels that a finding is about are the same; those that are not kept any more count as the same."""
     if before is None or after is None:
         return True
-    one, other = (
-        {label.id: label for label in labels if label.id in concerned_ids(finding, labels)}
-        for labels in (before, after)
-    )
+    one, other = _concerned(finding, before), _concerned(finding, after)
     return one.keys() == other.keys() and all(labels_agree(one[name], other[name], 0.0) for name in one)
+
+
+def _concerned(finding: Finding, labels: Annotations) -> dict[str, Annotation]:
+    names = frozenset(concerned_ids(finding, labels))
+    return {label.id: label for label in labels if label.id in names}
 
 
 def _meets(sample: JudgedSample, decision: Decision, verdict: Verdict, gold: GoldAnswer) -> bool:

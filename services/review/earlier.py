@@ -109,7 +109,8 @@ def still_closed(
         for closing in closings
         if escalation_after(closing.decision, risk, rules) is None
     }
-    views = {closing.item.ref: _View(closing.about, carrier) for closing in earlier.values()}
+    contents = {closing.item.ref: closing.about for closing in earlier.values()}
+    views = {ref: _View(about, carrier) for ref, about in contents.items()}
     view, own = _View(now, carrier), None if before is None else _View(before, carrier)
     kept = {}
     for finding in (*report.findings, *report.folded):

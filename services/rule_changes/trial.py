@@ -166,25 +166,26 @@ def _tasks(
     """
     before = Content(facts.revision.manifest, facts.assets, facts.labels_of(run.label_version))
     now = replace(before, annotations=_carried(facts, before.annotations, carrier))
+    stored = () if afresh else facts.findings
     kept = still_closed(
         report,
-        facts.findings,
+        stored,
         now,
-        facts.closings,
+        () if afresh else facts.closings,
         risk=facts.revision.risk,
         rules=rules,
         carrier=carrier,
         before=before,
     )
     merged = merge_findings(
-        () if afresh else facts.findings,
+        stored,
         report,
         ref=facts.revision.ref,
         rules=rules,
         annotations=now.annotations,
         label_version=run.label_version,
         now=facts.now,
-        closed_before={} if afresh else kept,
+        closed_before=kept,
     )
     tasks = route(
         (item for item in merged if item.state is FindingState.OPEN),

@@ -12,9 +12,6 @@ from sqlalchemy import text
 
 from infra.db.engine import PostgresDatabase
 from services.access.keys import sha256_of_secret
-from services.alignment.answer_agreement import check_answer_agreement
-from services.alignment.engine import run_checks
-from services.alignment.sample import CheckSample
 from services.contracts.access import ApiKeyInfo, Principal, Role
 from services.contracts.annotations import Annotation
 from services.contracts.consensus import Consensus
@@ -39,7 +36,7 @@ from services.review.desk import ReviewDesk
 from services.rules.rule_set import RuleSet
 from tests.case_model import ACCEPTING, Case
 from tests.intake_events import NoAssets, event, manifest, structured, take_in
-from tests.integration.lifecycle_world import RULES, no_models, person, wording_finding
+from tests.integration.lifecycle_world import RULES, AnswersRunner, no_models, person, wording_finding
 
 AUTHOR = "ann"
 PEOPLE = {
@@ -114,8 +111,7 @@ class CaseRunner:
         rules: RuleSet,
         consensus: Consensus | None = None,
     ) -> CheckReport:
-        sample = CheckSample(manifest, annotations, consensus=consensus)
-        report = run_checks(sample, rules, {"answer_agreement": check_answer_agreement})
+        report = await AnswersRunner().run(manifest, annotations, rules, consensus)
         wrong = [wording_finding(item.id, rules) for item in annotations if item.label.startswith("wrong")]
         return report.model_copy(update={"findings": (*wrong, *report.findings)})
 

@@ -24,8 +24,8 @@ _ADD_HEAD = text("""
     INSERT INTO audit_heads (project, sequence, sha256) VALUES (:project, 0, :sha256) ON CONFLICT DO NOTHING
 """)
 _SHA256 = """
-    encode(sha256(convert_to(link.to_time || now.text || link.to_previous || last.sha256 || link.to_sequence
-                             || (last.sequence + 1) || link.rest, 'UTF8')), 'hex')
+    encode(sha256(convert_to(link.to_time || now.text || link.to_body || link.body || link.to_previous || last.sha256
+                             || link.to_sequence || (last.sequence + 1) || link.rest, 'UTF8')), 'hex')
 """
 # What services.audit.chain says of a link, worked out where the chain is. Were its head asked for first, it would be
 # held for a round trip more, and with it every other transaction of the project that has something to say.
@@ -37,9 +37,10 @@ _EXTEND = text(f"""
         FROM (SELECT clock_timestamp() AS at FROM head) AS clock
     ), link AS MATERIALIZED (
         SELECT * FROM unnest(CAST(:actors AS text[]), CAST(:actions AS text[]), CAST(:subjects AS text[]),
-                             CAST(:bodies AS text[]), CAST(:to_times AS text[]), CAST(:to_previous AS text[]),
-                             CAST(:to_sequences AS text[]), CAST(:rests AS text[]))
-             WITH ORDINALITY AS link (actor, action, subject, body, to_time, to_previous, to_sequence, rest, n)
+                             CAST(:bodies AS text[]), CAST(:to_times AS text[]), CAST(:to_bodies AS text[]),
+                             CAST(:to_previous AS text[]), CAST(:to_sequences AS text[]), CAST(:rests AS text[]))
+             WITH ORDINALITY
+             AS link (actor, action, subject, body, to_time, to_body, to_previous, to_sequence, rest, n)
     ), chained AS (
         SELECT link.n, last.sequence + 1 AS sequence, last.sha256 AS previous_sha256, {_SHA256} AS sha256
         FROM head AS last, now, link WHERE link.n = 1
@@ -161,8 +162,9 @@ class PostgresAudit(Repository):
             "actors": [item.actor for item in pending],
             "actions": [item.action for item in pending],
             "subjects": [item.subject for item in pending],
-            "bodies": [body_text(item.body) for item in pending],
+            "bodies": [link.body for link in links],
             "to_times": [link.to_time for link in links],
+            "to_bodies": [link.to_body for link in links],
             "to_previous": [link.to_previous for link in links],
             "to_sequences": [link.to_sequence for link in links],
             "rests": [link.rest for link in links],

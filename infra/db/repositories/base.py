@@ -12,6 +12,9 @@ from infra.db.session import Row, Session
 OF_REVISION = "project = :project AND sample_id = :sample_id AND revision = :revision"
 """The condition of every statement about one revision; its parameters are a RevisionRef's fields."""
 
+BEFORE_REVISION = "project = :project AND sample_id = :sample_id AND revision < :revision"
+"""The same of every statement about the revisions of its sample before it."""
+
 GONE = "EXISTS (SELECT FROM tombstones AS gone WHERE (gone.project, gone.sample_id, gone.revision) = \
 (it.project, it.sample_id, it.revision))"
 """The condition that the revision ``it`` was erased."""

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from infra.db.documents import annotations_of, annotations_text, model_text
-from infra.db.repositories.base import GONE, OF_REVISION, Repository
+from infra.db.repositories.base import BEFORE_REVISION, GONE, OF_REVISION, Repository
 from infra.db.repositories.inbox import event_key
 from services.contracts.annotations import Annotations, annotations_sha256
 from services.contracts.canonical import content_sha256
@@ -126,11 +126,9 @@ _LABEL_SET = text(f"""
 _LABEL_SETS = text(f"""
     SELECT * FROM label_sets WHERE {OF_REVISION} ORDER BY created_at, prediction, version
 """)  # noqa: S608
-_LABEL_SETS_BEFORE = text("""
-    SELECT * FROM label_sets
-    WHERE project = :project AND sample_id = :sample_id AND revision < :revision AND NOT prediction
-    ORDER BY revision, version
-""")
+_LABEL_SETS_BEFORE = text(f"""
+    SELECT * FROM label_sets WHERE {BEFORE_REVISION} AND NOT prediction ORDER BY revision, version
+""")  # noqa: S608
 _PUT_ASSET = text("""
     INSERT INTO assets (project, sample_id, revision, stream, role, uri_sha256, uri, sha256, size_bytes)
     VALUES (:project, :sample_id, :revision, :stream, :role, :uri_sha256, :uri, :sha256, :size_bytes)

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from infra.db.documents import body_of, body_text, model_text
-from infra.db.repositories.base import OF_REVISION, Repository
+from infra.db.repositories.base import BEFORE_REVISION, OF_REVISION, Repository
 from infra.db.repositories.projects import parsed_rules
 from infra.db.repositories.samples import ref_of
 from services.contracts.escalation import TaskCause
@@ -30,11 +30,9 @@ from services.errors import IntegrityError, TaskFinishedError
 from services.review.case_file import CaseFile
 
 _FINDINGS = text(f"SELECT * FROM findings WHERE {OF_REVISION} ORDER BY finding_id")  # noqa: S608 - a constant
-_FINDINGS_BEFORE = text("""
-    SELECT DISTINCT ON (finding_id) * FROM findings
-    WHERE project = :project AND sample_id = :sample_id AND revision < :revision
-    ORDER BY finding_id, revision DESC
-""")
+_FINDINGS_BEFORE = text(f"""
+    SELECT DISTINCT ON (finding_id) * FROM findings WHERE {BEFORE_REVISION} ORDER BY finding_id, revision DESC
+""")  # noqa: S608 - a constant
 _PUT_FINDING = text("""
     INSERT INTO findings (project, sample_id, revision, finding_id, "check", kind, severity, finding, state, blocking,
                           labels_sha256, label_version, decision_id, decision_revision, fixed_by_label_version,
@@ -138,10 +136,9 @@ _CASE_FILE = text(f"""
 """)  # noqa: S608 - constants
 _DECISION_OF_TASK = text("SELECT * FROM decisions WHERE task_id = :task_id")
 _DECISIONS = text(f"SELECT * FROM decisions WHERE {OF_REVISION} ORDER BY decided_at, decision_id")  # noqa: S608
-_DECISIONS_BEFORE = text("""
-    SELECT * FROM decisions WHERE project = :project AND sample_id = :sample_id AND revision < :revision
-    ORDER BY decided_at, decision_id
-""")
+_DECISIONS_BEFORE = text(f"""
+    SELECT * FROM decisions WHERE {BEFORE_REVISION} ORDER BY decided_at, decision_id
+""")  # noqa: S608
 _DECISION_BODIES = text(f"SELECT decision_id, body FROM decisions WHERE {OF_REVISION}")  # noqa: S608
 
 
