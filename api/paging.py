@@ -12,13 +12,14 @@ from uuid import UUID
 from fastapi import Query
 from pydantic import Field
 
-from services.contracts.base import Identifier, Name, UtcDatetime
+from services.contracts.base import Contract, Identifier, Name, UtcDatetime
 from services.contracts.canonical import canonical_json, parse_json
 from services.contracts.validation import validate
 from services.errors import ConcordError, InvalidInputError
 
 Item = TypeVar("Item")
 Key = TypeVar("Key")
+Selection = TypeVar("Selection", bound=Contract)
 DEFAULT_LIMIT, MAX_LIMIT = 100, 500
 MAX_CURSOR_LENGTH = 2_000
 
@@ -130,6 +131,18 @@ class IdKey(NamedTuple):
     """Key of a list whose order only its store knows."""
 
     id: UUID
+
+
+class PageQuery(Contract):
+    """Which page of a list is asked for, beside what is selected."""
+
+    cursor: Cursor = None
+    limit: Limit = DEFAULT_LIMIT
+
+
+def selected(kind: type[Selection], wanted: Selection) -> Selection:
+    """Return what is selected, whatever the page."""
+    return kind.model_validate(wanted.model_dump(include=set(kind.model_fields)))
 
 
 def encode_cursor(of: str, key: Sequence[Any]) -> str:

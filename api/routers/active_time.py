@@ -10,14 +10,13 @@ from starlette.responses import Response
 from api.auth import Services
 from api.bodies import page_reply
 from api.paging import (
-    DEFAULT_LIMIT,
-    MAX_CURSOR_LENGTH,
-    MAX_LIMIT,
     ActivityKey,
     LabelKey,
+    PageQuery,
     TimeKey,
     decode_cursor,
     encode_cursor,
+    selected,
 )
 from api.policies import requires
 from api.schemas import Page, ProjectPath
@@ -36,33 +35,14 @@ from services.operations.reading import OperationsReader
 router = APIRouter(prefix="/v1/projects/{project}/operations", tags=["operations"])
 
 MayRead = Annotated[Principal, Depends(requires(Permission.OPERATIONS_READ))]
-_LimitField = Query(ge=1, le=MAX_LIMIT, description="At most so many items.")
-_CursorField = Query(max_length=MAX_CURSOR_LENGTH, description="next_cursor of the page before; opaque.")
-_PAGE = {"cursor", "limit"}
 
 
-class ActivityList(ActivitySelection):
+class ActivityList(ActivitySelection, PageQuery):
     """A page of selected work."""
 
-    cursor: Annotated[str | None, _CursorField] = None
-    limit: Annotated[int, _LimitField] = DEFAULT_LIMIT
 
-    @property
-    def selection(self) -> ActivitySelection:
-        """What is selected, whatever the page."""
-        return ActivitySelection.model_validate(self.model_dump(exclude=_PAGE))
-
-
-class LabelList(LabelSelection):
+class LabelList(LabelSelection, PageQuery):
     """A page of selected labels."""
-
-    cursor: Annotated[str | None, _CursorField] = None
-    limit: Annotated[int, _LimitField] = DEFAULT_LIMIT
-
-    @property
-    def selection(self) -> LabelSelection:
-        """What is selected, whatever the page."""
-        return LabelSelection.model_validate(self.model_dump(exclude=_PAGE))
 
 
 @router.get("/active-time/people", response_model=Page[PersonTime])
@@ -80,7 +60,11 @@ async def list_task_times(
     """Return the tasks that are selected with the active time on each, oldest first."""
     after = decode_cursor("operations.task_times", TimeKey, wanted.cursor)
     found, more = await OperationsReader(services.database).task_times(
-        principal, project, wanted.selection, after=None if after is None else (after.at, after.id), limit=wanted.limit
+        principal,
+        project,
+        selected(ActivitySelection, wanted),
+        after=None if after is None else (after.at, after.id),
+        limit=wanted.limit,
     )
     cursor = encode_cursor("operations.task_times", (found[-1].created_at, found[-1].task_id)) if more else None
     return page_reply(found, cursor)
@@ -93,7 +77,7 @@ async def list_activity(
     """Return who worked how long on what, by the age of the tasks: the list behind every active time."""
     after = decode_cursor("operations.activity", ActivityKey, wanted.cursor)
     found, more = await OperationsReader(services.database).activity(
-        principal, project, wanted.selection, after=after, limit=wanted.limit
+        principal, project, selected(ActivitySelection, wanted), after=after, limit=wanted.limit
     )
     last = found[-1] if more else None
     key = None if last is None else (last.opened_at, last.task_id, last.actor_id)
@@ -107,7 +91,7 @@ async def list_labels(
     """Return the labels of the samples that became ground truth in a window, by sample."""
     after = decode_cursor("operations.labels", LabelKey, wanted.cursor)
     found, more = await OperationsReader(services.database).labels(
-        principal, project, wanted.selection, after=after, limit=wanted.limit
+        principal, project, selected(LabelSelection, wanted), after=after, limit=wanted.limit
     )
     last = found[-1] if more else None
     key = None if last is None else (last.ref.sample_id, last.ref.revision, last.place)

@@ -13,13 +13,12 @@ from api.auth import Services
 from api.bodies import page_reply, reply
 from api.live import EVENT_STREAM, live_events
 from api.paging import (
-    DEFAULT_LIMIT,
-    MAX_CURSOR_LENGTH,
-    MAX_LIMIT,
+    PageQuery,
     SampleKey,
     TimeKey,
     decode_cursor,
     encode_cursor,
+    selected,
 )
 from api.policies import requires
 from api.schemas import Page, ProjectPath
@@ -37,46 +36,19 @@ router = APIRouter(prefix="/v1/projects/{project}/operations", tags=["operations
 MayRead = Annotated[Principal, Depends(requires(Permission.OPERATIONS_READ))]
 WindowS = Annotated[int, Query(ge=60, le=366 * 86_400, description="How far back to look, in seconds.")]
 Pieces = Annotated[int, Query(ge=1, le=MAX_BUCKETS, description="In how many equal pieces to show the window.")]
-_LimitField = Query(ge=1, le=MAX_LIMIT, description="At most so many items.")
-_CursorField = Query(max_length=MAX_CURSOR_LENGTH, description="next_cursor of the page before; opaque.")
 _DAY_S = 86_400
-_PAGE = {"cursor", "limit"}
 
 
-class TaskList(TaskSelection):
+class TaskList(TaskSelection, PageQuery):
     """A page of selected tasks."""
 
-    cursor: Annotated[str | None, _CursorField] = None
-    limit: Annotated[int, _LimitField] = DEFAULT_LIMIT
 
-    @property
-    def selection(self) -> TaskSelection:
-        """What is selected, whatever the page."""
-        return TaskSelection.model_validate(self.model_dump(exclude=_PAGE))
-
-
-class SampleList(SampleSelection):
+class SampleList(SampleSelection, PageQuery):
     """A page of selected sample revisions."""
 
-    cursor: Annotated[str | None, _CursorField] = None
-    limit: Annotated[int, _LimitField] = DEFAULT_LIMIT
 
-    @property
-    def selection(self) -> SampleSelection:
-        """What is selected, whatever the page."""
-        return SampleSelection.model_validate(self.model_dump(exclude=_PAGE))
-
-
-class DecisionList(DecisionSelection):
+class DecisionList(DecisionSelection, PageQuery):
     """A page of selected decisions."""
-
-    cursor: Annotated[str | None, _CursorField] = None
-    limit: Annotated[int, _LimitField] = DEFAULT_LIMIT
-
-    @property
-    def selection(self) -> DecisionSelection:
-        """What is selected, whatever the page."""
-        return DecisionSelection.model_validate(self.model_dump(exclude=_PAGE))
 
 
 @router.get("", response_model=OperationsView)
@@ -123,7 +95,11 @@ async def list_tasks(
     """Return the tasks that a number counts, oldest first."""
     after = decode_cursor("operations.tasks", TimeKey, wanted.cursor)
     found, more = await OperationsReader(services.database).tasks(
-        principal, project, wanted.selection, after=None if after is None else (after.at, after.id), limit=wanted.limit
+        principal,
+        project,
+        selected(TaskSelection, wanted),
+        after=None if after is None else (after.at, after.id),
+        limit=wanted.limit,
     )
     cursor = encode_cursor("operations.tasks", (found[-1].created_at, found[-1].task_id)) if more else None
     return page_reply(found, cursor)
@@ -139,7 +115,7 @@ async def list_samples(
     if after is not None:
         place = (after.at, RevisionRef(project=project, sample_id=after.sample_id, revision=after.revision))
     found, more = await OperationsReader(services.database).samples(
-        principal, project, wanted.selection, after=place, limit=wanted.limit
+        principal, project, selected(SampleSelection, wanted), after=place, limit=wanted.limit
     )
     last = found[-1] if more else None
     key = None if last is None else (last.created_at, last.ref.sample_id, last.ref.revision)
@@ -153,7 +129,11 @@ async def list_decisions(
     """Return the decisions that a number counts, oldest first."""
     after = decode_cursor("operations.decisions", TimeKey, wanted.cursor)
     found, more = await OperationsReader(services.database).decisions(
-        principal, project, wanted.selection, after=None if after is None else (after.at, after.id), limit=wanted.limit
+        principal,
+        project,
+        selected(DecisionSelection, wanted),
+        after=None if after is None else (after.at, after.id),
+        limit=wanted.limit,
     )
     cursor = encode_cursor("operations.decisions", (found[-1].decided_at, found[-1].decision_id)) if more else None
     return page_reply(found, cursor)
