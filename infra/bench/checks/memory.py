@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 
 from infra.bench.checks.scenes import OBJECTS, Drive, drive, driving_manifest, driving_sample
-from infra.bench.checks.speech import PERIOD_S, call_manifest, segments_of, voices
+from infra.bench.checks.speech import CALL, call_manifest, segments_of, voices
 from services.contracts.base import Contract
 from services.contracts.canonical import parse_json
 from services.contracts.manifest import SampleManifest
@@ -161,12 +161,12 @@ def make_cloud(folder: Path, share: float = 1.0) -> str:
 
 def make_recording(folder: Path, share: float = 1.0) -> str:
     """Write a recording, 16 kHz, 16 bits, with its transcript."""
-    segments = max(8, round(SPEECH_SECONDS * share / PERIOD_S))
+    segments = max(8, round(SPEECH_SECONDS * share / CALL.period_s))
     with soundfile.SoundFile(folder / "call.wav", "w", SPEECH_RATE_HZ, 1, "PCM_16") as file:
         for block in voices(segments, SPEECH_RATE_HZ):
             file.write(block)
     _write(call_manifest("call.wav").model_copy(update={"annotations": tuple(segments_of(segments))}), folder)
-    return f"{segments * PERIOD_S:,.0f} s at {SPEECH_RATE_HZ:,} Hz, {segments:,} segments"
+    return f"{segments * CALL.period_s:,.0f} s at {SPEECH_RATE_HZ:,} Hz, {segments:,} segments"
 
 
 def make_tracks(folder: Path, share: float = 1.0) -> str:
